@@ -1,0 +1,97 @@
+"""The eye: SAM's features, seen again by CLIP's layers.
+
+SAM's encoder is transformers' own. CLIP-L is fed with SAM's feature map in place of its patches, so
+only its encoder layers come from transformers; the few lines around them are here.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import CLIPVisionConfig
+from transformers.models.clip.modeling_clip import CLIPEncoderLayer
+from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import DeepseekOcr2SamVisionConfig
+from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2SamVisionEncoder
+
+from ocrd.engine.architecture import MLP_RATIO, SAM_PATCH, ClipShape, SamShape
+
+
+def build_sam(shape: SamShape) -> DeepseekOcr2SamVisionEncoder:
+    """SAM ViT with neck and two stride-2 convolutions: [N, 3, S, S] -> [N, C, S/64, S/64]."""
+    config = DeepseekOcr2SamVisionConfig(
+        hidden_size=shape.width,
+        output_channels=shape.neck,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        image_size=shape.view,
+        patch_size=SAM_PATCH,
+        window_size=shape.window,
+        global_attn_indexes=list(shape.global_layers),
+        downsample_channels=list(shape.downsample),
+        mlp_ratio=float(MLP_RATIO),
+        layer_norm_eps=1e-6,
+    )
+    config._attn_implementation = "sdpa"  # transformers' own switch; it has no public setter on a bare config
+    return DeepseekOcr2SamVisionEncoder(config)
+
+
+class ClipEmbeddings(nn.Module):
+    """Class token and learnt positions, around features that SAM made."""
+
+    def __init__(self, shape: ClipShape) -> None:
+        super().__init__()
+        self.grid = shape.grid
+        self.class_embedding = nn.Parameter(torch.zeros(shape.width))
+        self.position_embedding = nn.Embedding(shape.grid**2 + 1, shape.width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[N, C, H, W] features -> [N, 1 + H*W, C] tokens with their positions added."""
+        count, _, height, width = features.shape
+        tokens = features.flatten(2).transpose(1, 2)
+        head = self.class_embedding.expand(count, 1, -1)
+        return torch.cat([head, tokens], dim=1) + self.positions(height, width)
+
+    def positions(self, height: int, width: int) -> Tensor:
+        """The learnt grid, resized bicubic with antialias in float32 where the view is another size."""
+        table = self.position_embedding.weight
+        if (height, width) == (self.grid, self.grid):
+            return table
+        square = table[1:].T.reshape(1, -1, self.grid, self.grid).float()
+        resized = F.interpolate(square, size=(height, width), mode="bicubic", align_corners=False, antialias=True)
+        return torch.cat([table[:1], resized.flatten(2)[0].T.to(table.dtype)])
+
+
+class ClipTransformer(nn.Module):
+    def __init__(self, shape: ClipShape) -> None:
+        super().__init__()
+        config = CLIPVisionConfig(
+            hidden_size=shape.width,
+            intermediate_size=MLP_RATIO * shape.width,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            hidden_act="quick_gelu",
+            layer_norm_eps=1e-5,
+        )
+        config._attn_implementation = "sdpa"
+        self.layers = nn.ModuleList(CLIPEncoderLayer(config) for _ in range(shape.layers))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        for layer in self.layers:
+            hidden = layer(hidden, None)
+        return hidden
+
+
+class ClipOverSam(nn.Module):
+    """CLIP's encoder over SAM's feature map; no norm after the last layer, as published."""
+
+    def __init__(self, shape: ClipShape) -> None:
+        super().__init__()
+        self.embeddings = ClipEmbeddings(shape)
+        self.pre_layrnorm = nn.LayerNorm(shape.width, eps=1e-5)  # spelt so in the published checkpoint
+        self.transformer = ClipTransformer(shape)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[N, C, H, W] features -> [N, 1 + H*W, C]."""
+        hidden: Tensor = self.transformer(self.pre_layrnorm(self.embeddings(features)))
+        return hidden

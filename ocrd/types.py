@@ -1,0 +1,56 @@
+"""Plain data that passes between the layers: no third-party imports, nothing that can fail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+Box = tuple[int, int, int, int]
+"""left, top, right, bottom in pixels of the source page."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of a page as the model saw it."""
+
+    text: str
+    label: str = "text"
+    bbox: Box | None = None
+    """None where the task gives no place (plain ``text``)."""
+    page: int = 0
+    """Index of the page, from 0."""
+
+
+@dataclass(frozen=True)
+class PageReading:
+    """What was read on one page, and how."""
+
+    index: int
+    width: int
+    height: int
+    text: str
+    blocks: tuple[Block, ...]
+    tokens: int
+    stop_reason: str
+    """``eos``, ``length``, ``loop`` or ``deadline``."""
+    seconds: float
+    mode: str
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A file as it was at one look; two equal looks mean that nobody wrote in between."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A file in an inbox that is complete and ours to read."""
+
+    path: Path
+    """As it lies on disk, the bytes of its name untouched."""
+    fingerprint: Fingerprint
