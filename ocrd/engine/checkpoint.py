@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,11 +84,13 @@ def load_network(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     progress: Callable[[float], None] = lambda _done: None,
+    weights: Sequence[Path] | None = None,
 ) -> Network:
     """Build the network that ``model_dir`` describes and fill it.
 
     One tensor at a time is read and copied to its place, converted to ``dtype`` on the way, so the
-    peak is the network plus one tensor. ``progress`` is told the share done, 0 to 1.
+    peak is the network plus one tensor. ``progress`` is told the share done, 0 to 1. ``weights`` names
+    the files to read where the folder holds other safetensors as well.
 
     Raises ModelError for a damaged or incomplete checkpoint, and names the first bad tensors.
     """
@@ -98,7 +100,7 @@ def load_network(
     network.to(dtype).to_empty(device=device)
     _restore_buffers(network)
     with ExitStack() as stack:
-        tensors = _open_tensors(model_dir, stack)
+        tensors = _open_tensors(weights or weight_files(model_dir), stack)
         _refuse_wrong_tensors({name: tuple(t.get_shape()) for name, t in tensors.items()}, arch, model_dir)
         parameters = dict(network.named_parameters())
         for done, (ours, parameter) in enumerate(parameters.items(), start=1):
@@ -123,10 +125,10 @@ def _restore_buffers(network: Network) -> None:
     decoder.rotary_emb = type(decoder.rotary_emb)(decoder.config).to(network.device)
 
 
-def _open_tensors(model_dir: Path, stack: ExitStack) -> dict[str, Any]:
+def _open_tensors(paths: Sequence[Path], stack: ExitStack) -> dict[str, Any]:
     """Published name -> safetensors slice, over all the checkpoint's files."""
     tensors: dict[str, Any] = {}
-    for path in weight_files(model_dir):
+    for path in paths:
         try:
             handle = stack.enter_context(safe_open(path, framework="pt"))
             names = list(handle.keys())

@@ -1,0 +1,104 @@
+"""Hold the engine against what the published model code computes.
+
+    python -m tests.golden.check DIR
+
+DIR holds ``config.json``, ``model.safetensors``, ``outputs.safetensors`` and ``cases.json``. For each
+case the largest differences are printed, and whether every greedy token agrees; exit 1 beyond the limits.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ocrd.engine.checkpoint import load_network
+from ocrd.engine.decode import Limits, PreallocatedCache, decode, run_decoder
+from ocrd.engine.network import Network
+
+LOGITS, FEATURES = 1e-4, 2e-3
+TILE = 640
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest absolute differences of one case."""
+
+    case: str
+    logits: float
+    sam: float
+    projected: float
+    tokens_agree: bool
+
+    @property
+    def within(self) -> bool:
+        # Written so that NaN, which compares as neither, is outside.
+        return self.logits <= LOGITS and self.sam <= FEATURES and self.projected <= FEATURES and self.tokens_agree
+
+
+@torch.inference_mode()
+def compare(network: Network, name: str, case: dict[str, object], outputs: dict[str, Tensor]) -> Difference:
+    """Run one case: ``base`` pixels, ``tiles`` (columns, rows) or null, ``seed`` of the views."""
+    base, seed, tiles = int(str(case["base"])), int(str(case["seed"])), case["tiles"]
+    generator = torch.Generator().manual_seed(seed)
+    seen = network.see(torch.randn(1, 3, base, base, generator=generator))
+    grid, tile_features = (1, 1), None
+    if tiles:
+        assert isinstance(tiles, list)
+        grid = (int(tiles[0]), int(tiles[1]))
+        views = torch.randn(grid[0] * grid[1], 3, TILE, TILE, generator=generator)
+        tile_features = network.see(views).projected
+    picture = network.lay_out(seen.projected[0], tile_features, grid)
+
+    ids, slots = outputs[f"{name}.ids"][0], outputs[f"{name}.mask"][0].bool().nonzero().flatten()
+    first, last = int(slots[0]), int(slots[-1])
+    if picture.shape[0] != last - first + 1:
+        raise SystemExit(f"{name}: {picture.shape[0]} image tokens where the golden prompt has {last - first + 1}")
+    prompt = network.embed_prompt(ids[:first], picture, ids[last + 1 :])
+    expected = outputs[f"{name}.last_logits"]
+    hidden = run_decoder(network.language_model, prompt, PreallocatedCache(network.arch.decoder.layers, ids.numel()))
+    logits = network.lm_head(hidden[0, -expected.shape[0] :])
+
+    generated = outputs[f"{name}.generated"].flatten().tolist()
+    plain = Limits(max_new_tokens=len(generated), ngram=0, exempt=frozenset())
+    return Difference(
+        case=name,
+        logits=_largest(logits, expected),
+        sam=_largest(seen.sam, outputs[f"{name}.sam"]),
+        projected=_largest(seen.projected, outputs[f"{name}.projected"]),
+        # "No end token allowed" in the golden run: the same ban here.
+        tokens_agree=list(decode(network, prompt, plain, forbid_end=True).ids) == generated,
+    )
+
+
+def _largest(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours - theirs).abs().max())
+
+
+def check(folder: Path) -> list[Difference]:
+    """Every case of a golden folder, in the order of its ``cases.json``."""
+    network = load_network(folder, weights=[folder / "model.safetensors"])
+    outputs = load_file(folder / "outputs.safetensors")
+    cases = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
+    return [compare(network, name, case, outputs) for name, case in cases.items()]
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        print("usage: python -m tests.golden.check DIR", file=sys.stderr)
+        return 2
+    differences = check(Path(sys.argv[1]))
+    print(f"{'case':<14}{'logits':>10}{'SAM':>10}{'projected':>11}  greedy tokens")
+    for d in differences:
+        tokens = "agree" if d.tokens_agree else "DIFFER"
+        print(f"{d.case:<14}{d.logits:>10.1e}{d.sam:>10.1e}{d.projected:>11.1e}  {tokens}{'' if d.within else '  <- too far'}")
+    return 0 if differences and all(d.within for d in differences) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
