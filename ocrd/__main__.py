@@ -1,0 +1,13 @@
+"""``python -m ocrd`` and the ``ocrd`` command."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    from ocrd.cli import run_cli
+
+    raise SystemExit(run_cli())
+
+
+if __name__ == "__main__":
+    main()

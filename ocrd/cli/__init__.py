@@ -1,0 +1,24 @@
+"""The commands, one file for each group; heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+
+from ocrd.cli.app import app
+from ocrd.errors import OcrdError
+
+
+def run_cli() -> int:
+    """Run one command: its exit code. Whatever went wrong on purpose is one sentence on standard error."""
+    from ocrd.cli import daemon, demo, init, recognize, status
+
+    for command in (init.init, daemon.run, recognize.recognize, status.status, demo.demo):
+        app.command()(command)
+    try:
+        app()
+    except OcrdError as error:
+        print(f"ocrd: {error}", file=sys.stderr)
+        return error.exit_code
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0

@@ -1,0 +1,51 @@
+"""``ocrd recognize FILE``: read one file and print its text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ocrd.cli.app import ConfigOption, JsonOption
+
+
+def recognize(
+    file: Annotated[Path, typer.Argument(help="A picture or PDF.")],
+    config: ConfigOption = None,
+    task: Annotated[str, typer.Option(help="text, markdown, figure or locate:WORDS")] = "text",
+    as_json: JsonOption = False,
+) -> None:
+    """Read FILE and print what it says. Writes no sidecars."""
+    from ocrd import log, sidecar
+    from ocrd.config import load_config
+    from ocrd.daemon import provenance, read_request, worker_setup
+    from ocrd.errors import EngineError, SomeFilesFailed, UsageError
+    from ocrd.journal import reading_from
+    from ocrd.worker.parent import Refused, Transient, Worker, WorkerDied
+
+    if not file.is_file():
+        raise UsageError(f"{file}: there is no such file")
+    settings = load_config(config)
+    log.configure(settings.log.model_copy(update={"level": "warning"}), None)
+    worker = Worker(worker_setup(settings), settings.engine.load_deadline)
+    pages = []
+    try:
+        for message in worker.read(read_request(settings, "recognize", file.absolute(), task)):
+            if message["event"] == "page":
+                pages.append(reading_from(message["reading"]))
+        source = sidecar.Source(file.name, file.stat().st_size, sidecar.hash_file(file))
+        rendered = sidecar.render(source, provenance(settings, worker), task, pages, ("txt", "json"))
+    except WorkerDied as error:
+        raise EngineError(f"{file}: {error}; try again") from error
+    except Refused as error:
+        if error.error == "UsageError":
+            raise UsageError(str(error)) from error
+        if error.error == "EngineError":
+            raise EngineError(str(error)) from error
+        raise SomeFilesFailed(str(error)) from error
+    except Transient as error:
+        raise SomeFilesFailed(str(error)) from error
+    finally:
+        worker.stop()
+    typer.echo(rendered["json" if as_json else "txt"], nl=False)

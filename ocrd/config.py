@@ -1,0 +1,167 @@
+"""The configuration file: TOML checked by pydantic, with errors that name file, key, value and what is allowed."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ocrd import paths
+from ocrd.errors import ConfigError
+
+PINNED_REPO = "deepseek-ai/DeepSeek-OCR"
+PINNED_REVISION = "1e3401a3d4603e9e71ea0ec850bfead602191ec4"
+POCKET = "pocket"
+
+Format = Literal["txt", "json", "md"]
+
+
+class _Table(BaseModel):
+    """Unknown keys are refused, so that a misspelt one is never silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(_Table):
+    path: str | None = None
+    repo: str = PINNED_REPO
+    revision: str = PINNED_REVISION
+
+
+class EngineConfig(_Table):
+    device: Literal["auto", "mps", "cuda", "cpu"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    mode: Literal["auto", "tiny", "small", "base", "large", "gundam"] = "auto"
+    max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 8192
+    page_deadline: Annotated[float, Field(gt=0)] = 1800.0
+    load_deadline: Annotated[float, Field(gt=0)] = 1800.0
+
+
+class DocumentsConfig(_Table):
+    dpi: Annotated[int, Field(ge=50, le=1200)] = 200
+    max_megabytes: Annotated[int, Field(ge=1)] = 2048
+    max_megapixels: Annotated[int, Field(ge=1)] = 300
+
+
+class LogConfig(_Table):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    max_megabytes: Annotated[int, Field(ge=1)] = 10
+    keep: Annotated[int, Field(ge=1)] = 5
+
+
+class InboxConfig(_Table):
+    path: Path = Path("~/OCR/inbox")
+    settle: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
+    task: str = "text"
+    formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("txt", "json")
+    output: Path | None = None
+    name: str = "{name}"
+    recursive: bool = True
+
+    @field_validator("path", "output")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        if value is None:
+            return None
+        expanded = value.expanduser()
+        if not expanded.is_absolute():
+            raise ValueError("must be an absolute path or begin with ~")
+        return expanded
+
+    @field_validator("name")
+    @classmethod
+    def _known_template(cls, value: str) -> str:
+        left = value.replace("{name}", "").replace("{stem}", "")
+        if left == value or any(c in left for c in "{}/\\\0") or left.startswith("."):
+            raise ValueError("must hold {name} or {stem}, and no slash or other braces, and not begin with a dot")
+        return value
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, value: str) -> str:
+        if value in ("text", "markdown", "figure") or (value.startswith("locate:") and value[7:].strip()):
+            return value
+        raise ValueError("must be text, markdown, figure or locate:WORDS")
+
+    @field_validator("formats")
+    @classmethod
+    def _with_json(cls, value: tuple[Format, ...]) -> tuple[Format, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("must not name a format twice")
+        return value
+
+
+class Config(_Table):
+    model: ModelConfig = ModelConfig()
+    engine: EngineConfig = EngineConfig()
+    documents: DocumentsConfig = DocumentsConfig()
+    log: LogConfig = LogConfig()
+    inbox: Annotated[tuple[InboxConfig, ...], Field(min_length=1)] = (InboxConfig(),)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_inbox_expanded(cls, data: Any) -> Any:
+        # Defaults are not validated by pydantic, so "~" would stay unexpanded.
+        if isinstance(data, dict) and "inbox" not in data:
+            return {**data, "inbox": [{"path": "~/OCR/inbox"}]}
+        return data
+
+    @model_validator(mode="after")
+    def _inboxes_apart(self) -> Config:
+        folders = [inbox.path for inbox in self.inbox]
+        for index, folder in enumerate(folders):
+            for other in folders[:index]:
+                if folder == other or folder in other.parents or other in folder.parents:
+                    raise ValueError(f"inbox: {other} and {folder} lie in each other; each file needs one inbox")
+        return self
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read ``path``, or the usual place where a missing file means the defaults.
+
+    Raises ConfigError when a named file is missing, is not TOML, or says something not allowed.
+    """
+    where = path or paths.config_file()
+    try:
+        data = tomllib.loads(where.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if path is not None:
+            raise ConfigError(f"{where}: there is no such file; make one with: ocrd init --config {where}") from None
+        data = {}
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where}: is not valid TOML ({error})") from error
+    return parse_config(data, str(where))
+
+
+def parse_config(data: dict[str, Any], where: str) -> Config:
+    """Check parsed TOML. Raises ConfigError naming every key that is wrong; ``where`` names the file."""
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: " + "; ".join(_sentence(dict(e)) for e in error.errors())) from None
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "the file"
+    given = error.get("input")
+    if error["type"] == "extra_forbidden":
+        table = {"": Config, "model": ModelConfig, "engine": EngineConfig, "documents": DocumentsConfig,
+                 "log": LogConfig, "inbox": InboxConfig}.get(str(error["loc"][0]) if len(error["loc"]) > 1 else "")  # fmt: skip
+        allowed = f" (allowed: {', '.join(table.model_fields)})" if table else ""
+        return f"unknown key {key}{allowed}"
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return f"{key} is {given!r}, but {message}" if error["loc"] else message
+
+
+def model_dir(config: ModelConfig) -> Path:
+    """The folder to load the model from."""
+    if config.path == POCKET:
+        return paths.POCKET_MODEL
+    if config.path is not None:
+        return Path(config.path).expanduser()
+    return paths.state_dir() / "models" / config.repo.replace("/", "--") / config.revision

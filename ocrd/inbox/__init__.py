@@ -1,0 +1,1 @@
+"""From a folder that people drop files in to files that are complete and ours to read: watch, ignore, settle."""

@@ -1,0 +1,93 @@
+"""One look at one file, without opening it: what it is now, and how long to distrust that."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocrd.types import Fingerprint
+
+EMPTY_GRACE = 30.0
+"""Seconds that an empty file may take to get its content; then it is handed on, to end with a failure record."""
+
+COPY_GRACE = 600.0
+"""Seconds without any change after which a copy that Finder marks as running counts as given up."""
+
+BIRTH_GRACE = 120.0
+"""The same where only the birth time hints at a copy: volumes that keep none say 1970 for every file."""
+
+_DATALESS = 0x40000000  # SF_DATALESS of <sys/stat.h>, which Python's stat module lacks
+_BUSY = b"brokMACS"  # the type and creator that Finder gives a file while it copies
+_DAY = 86_400
+_BORN_1984 = 443_750_400  # 1984-01-24 UTC, the Macintosh's own birthday
+
+
+@dataclass(frozen=True)
+class Look:
+    """Either a fingerprint, or the reason why the path is not to be read at all."""
+
+    fingerprint: Fingerprint | None
+    reason: str = ""
+    """Why it is ignored, or why it needs patience; empty for a plain file."""
+    patience: float = 0.0
+    """Seconds that it must stay as it is before it may be taken, if longer than usual; ``inf``: not in this state."""
+
+
+def no_finder_info(path: Path) -> bytes:
+    """What there is to know where there is no Finder."""
+    return b""
+
+
+def finder_info(path: Path) -> bytes:
+    """Finder's 32 bytes about a file, empty where it has none."""
+    import xattr  # noqa: PLC0415  # exists on macOS alone
+
+    try:
+        return bytes(xattr.getxattr(os.fsencode(path), "com.apple.FinderInfo", symlink=True))
+    except OSError:
+        return b""
+
+
+_FINDER_INFO = finder_info if sys.platform == "darwin" else no_finder_info
+
+
+def look(path: Path, finder: Callable[[Path], bytes] = _FINDER_INFO) -> Look:
+    """One ``lstat``. Never opens the file: that would hang on a FIFO and on a file that is still in iCloud."""
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return Look(None, "gone")
+    except (OSError, ValueError) as error:
+        return Look(None, f"cannot be looked at: {error}")
+    if not stat.S_ISREG(status.st_mode):
+        return Look(None, "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a regular file")
+    return judge(status, finder(path))
+
+
+def judge(status: os.stat_result, info: bytes) -> Look:
+    """What a regular file's status and Finder information say."""
+    fingerprint = Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if getattr(status, "st_flags", 0) & _DATALESS:
+        return Look(fingerprint, "still in iCloud", math.inf)
+    if info.startswith(_BUSY):
+        return Look(fingerprint, "being copied by Finder", COPY_GRACE)
+    if _busy_birth(getattr(status, "st_birthtime", None)):
+        return Look(fingerprint, "probably being copied by Finder", BIRTH_GRACE)
+    if status.st_size == 0:
+        return Look(fingerprint, "empty", EMPTY_GRACE)
+    return Look(fingerprint)
+
+
+def _busy_birth(born: float | None) -> bool:
+    """Whether a birth time is one of those that Finder gives a copy in progress: 1946-02-14, 1970, 1984-01-24.
+
+    A day is added on each side, as some of them are meant in local time.
+    """
+    if born is None:
+        return False
+    return born <= _DAY or _BORN_1984 - _DAY <= born < _BORN_1984 + 2 * _DAY

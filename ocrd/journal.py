@@ -1,0 +1,225 @@
+"""The journal: every file that settled, what became of it, and each page as it came. SQLite in WAL mode.
+
+A job goes queued -> running -> done | failed. What is `running` when a daemon starts was interrupted,
+so it is queued again, and goes on at its next page.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+import unicodedata
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ocrd.errors import ServiceError
+from ocrd.types import Block, Fingerprint, PageReading
+
+FILE = "journal.sqlite3"
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY,
+    path BLOB NOT NULL,            -- the bytes of the path as they lie on disk
+    name_key TEXT NOT NULL,        -- the same in NFC: one file may be announced in either form
+    inbox TEXT NOT NULL,
+    device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed')),
+    crashes INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    not_before REAL NOT NULL DEFAULT 0,
+    reason TEXT, message TEXT,
+    outputs TEXT NOT NULL DEFAULT '{}',  -- sidecars about to be written: path -> sha256
+    created REAL NOT NULL, changed REAL NOT NULL,
+    UNIQUE (name_key, device, inode, size, mtime_ns)
+);
+CREATE INDEX jobs_by_state ON jobs (state, not_before, created);
+CREATE TABLE pages (
+    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    page INTEGER NOT NULL,
+    reading TEXT NOT NULL,
+    PRIMARY KEY (job, page)
+);
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    id: str
+    path: Path
+    inbox: Path
+    fingerprint: Fingerprint
+    state: str
+    crashes: int
+    attempts: int
+    reason: str | None
+    message: str | None
+    outputs: Mapping[str, str]
+    changed: float
+
+
+class Journal:
+    """One journal, shared by the daemon's threads; every call is one transaction."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        path = folder / FILE
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")  # a job that was promised survives a power cut
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            raise ServiceError(
+                f"{path} cannot be opened ({error}); move it away and start again: it is rebuilt from the sidecars"
+            ) from error
+
+    def _migrate(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == SCHEMA_VERSION:
+            return
+        if version != 0:
+            raise ServiceError(f"the journal is of version {version}, but this ocrd knows {SCHEMA_VERSION}; update ocrd")
+        self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _run(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    def add(self, path: Path, inbox: Path, fingerprint: Fingerprint) -> str | None:
+        """Queue a settled file; None when exactly this file is known already."""
+        job, now = uuid.uuid4().hex[:12], self._clock()
+        rows = self._run(
+            "INSERT INTO jobs (id, path, name_key, inbox, device, inode, size, mtime_ns, state, created, changed)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?) ON CONFLICT DO NOTHING RETURNING id",
+            job, os.fsencode(path), _key(path), str(inbox), *_values(fingerprint), now, now,
+        )  # fmt: skip
+        return job if rows else None
+
+    def knows(self, path: Path, fingerprint: Fingerprint) -> bool:
+        return bool(
+            self._run(
+                "SELECT 1 FROM jobs WHERE name_key = ? AND device = ? AND inode = ? AND size = ? AND mtime_ns = ?",
+                _key(path), *_values(fingerprint),
+            )
+        )  # fmt: skip
+
+    def requeue_interrupted(self) -> int:
+        """Queue again what was running when a daemon stopped; how many there were."""
+        return len(self._run("UPDATE jobs SET state = 'queued' WHERE state = 'running' RETURNING id"))
+
+    def take(self) -> Job | None:
+        """The oldest job that is due, now running; None when nothing is."""
+        now = self._clock()
+        rows = self._run(
+            "UPDATE jobs SET state = 'running', attempts = attempts + 1, changed = ? WHERE id ="
+            " (SELECT id FROM jobs WHERE state = 'queued' AND not_before <= ? ORDER BY created, id LIMIT 1) RETURNING *",
+            now, now,
+        )  # fmt: skip
+        return _job(rows[0]) if rows else None
+
+    def next_due_in(self) -> float | None:
+        """Seconds until a queued job is due, 0 when one is, None when none waits."""
+        row = self._run("SELECT MIN(not_before) AS due FROM jobs WHERE state = 'queued'")[0]
+        return None if row["due"] is None else max(0.0, row["due"] - self._clock())
+
+    def hand_back(self, job: str, wait: float = 0.0, message: str | None = None, crashed: bool = False) -> None:
+        """Queue a running job again: after ``wait`` seconds, and counting a worker's death when it ``crashed``."""
+        now = self._clock()
+        self._run(
+            "UPDATE jobs SET state = 'queued', not_before = ?, message = ?, crashes = crashes + ?, changed = ? WHERE id = ?",
+            now + wait, message, int(crashed), now, job,
+        )  # fmt: skip
+
+    def keep_page(self, job: str, reading: PageReading) -> None:
+        text = json.dumps(asdict(reading))
+        self._run("INSERT OR REPLACE INTO pages (job, page, reading) VALUES (?, ?, ?)", job, reading.index, text)
+
+    def pages(self, job: str) -> list[PageReading]:
+        """The pages read so far, in order."""
+        rows = self._run("SELECT reading FROM pages WHERE job = ? ORDER BY page", job)
+        return [reading_from(json.loads(row["reading"])) for row in rows]
+
+    def plan_outputs(self, job: str, outputs: Mapping[str, str]) -> None:
+        """Note the sidecars about to be written (path -> sha256), so that a restart knows them as ours."""
+        self._run("UPDATE jobs SET outputs = ? WHERE id = ?", json.dumps(dict(outputs)), job)
+
+    def finish(self, job: str) -> None:
+        """Done: the pages now live in the sidecars."""
+        self._run("UPDATE jobs SET state = 'done', reason = NULL, message = NULL, changed = ? WHERE id = ?", self._clock(), job)
+        self._run("DELETE FROM pages WHERE job = ?", job)
+
+    def fail(self, job: str, reason: str, message: str) -> None:
+        now = self._clock()
+        self._run("UPDATE jobs SET state = 'failed', reason = ?, message = ?, changed = ? WHERE id = ?", reason, message, now, job)
+        self._run("DELETE FROM pages WHERE job = ?", job)
+
+    def drop(self, job: str) -> None:
+        """Forget a job whose file is gone: there is nothing left to read or to say."""
+        self._run("DELETE FROM jobs WHERE id = ?", job)
+
+    def counts(self) -> dict[str, int]:
+        counted = {row["state"]: row["n"] for row in self._run("SELECT state, COUNT(*) AS n FROM jobs GROUP BY state")}
+        return {state: counted.get(state, 0) for state in ("queued", "running", "done", "failed")}
+
+    def failures(self, limit: int = 10) -> list[Job]:
+        """The latest failures, newest first."""
+        return [_job(r) for r in self._run("SELECT * FROM jobs WHERE state = 'failed' ORDER BY changed DESC LIMIT ?", limit)]
+
+    def set_fact(self, name: str, value: object) -> None:
+        """Publish something for ``ocrd status`` to read."""
+        text = json.dumps(value)
+        self._run("INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, text)
+
+    def fact(self, name: str) -> Any:
+        rows = self._run("SELECT value FROM facts WHERE name = ?", name)
+        return json.loads(rows[0]["value"]) if rows else None
+
+
+def reading_from(data: Mapping[str, Any]) -> PageReading:
+    """A `PageReading` from its JSON form, as ``dataclasses.asdict`` wrote it."""
+    blocks = tuple(
+        Block(text=b["text"], label=b["label"], bbox=tuple(b["bbox"]) if b["bbox"] else None, page=b["page"])
+        for b in data["blocks"]
+    )
+    return PageReading(**{**data, "blocks": blocks})
+
+
+def _key(path: Path) -> str:
+    return unicodedata.normalize("NFC", os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def _values(fingerprint: Fingerprint) -> tuple[int, ...]:
+    # SQLite's integers are signed 64-bit; some file systems give inodes that are not.
+    return tuple(v - (1 << 64) if v >= 1 << 63 else v for v in asdict(fingerprint).values())
+
+
+def _job(row: sqlite3.Row) -> Job:
+    return Job(
+        id=row["id"],
+        path=Path(os.fsdecode(row["path"])),
+        inbox=Path(row["inbox"]),
+        fingerprint=Fingerprint(row["device"], row["inode"], row["size"], row["mtime_ns"]),
+        state=row["state"],
+        crashes=row["crashes"],
+        attempts=row["attempts"],
+        reason=row["reason"],
+        message=row["message"],
+        outputs=json.loads(row["outputs"]),
+        changed=row["changed"],
+    )

@@ -1,0 +1,70 @@
+"""Logging: structlog, as JSON lines in a rotating file, and readable in colour on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+
+import structlog
+from structlog.typing import Processor
+
+from ocrd.config import LogConfig
+from ocrd.paths import private_folder
+
+FILE = "ocrd.log"
+
+_SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+]
+
+
+def configure(config: LogConfig, folder: Path | None) -> None:
+    """Send events to ``folder``/ocrd.log when a folder is given, and to standard error.
+
+    The file is rotated by this process alone: the worker's events come to it through its pipe.
+    """
+    handlers: list[logging.Handler] = [_terminal()]
+    if folder is not None:
+        handlers.append(_file(private_folder(folder) / FILE, config))
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    for handler in handlers:
+        root.addHandler(handler)
+    root.setLevel(config.level.upper())
+    structlog.configure(
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _terminal() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    renderer: Processor = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    handler.setFormatter(_formatter(renderer))
+    return handler
+
+
+def _file(path: Path, config: LogConfig) -> logging.Handler:
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=config.max_megabytes * 1024 * 1024, backupCount=config.keep, encoding="utf-8"
+    )
+    handler.setFormatter(_formatter(structlog.processors.JSONRenderer(ensure_ascii=False), structlog.processors.format_exc_info))
+    return handler
+
+
+def _formatter(renderer: Processor, *before: Processor) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *before, renderer],
+        foreign_pre_chain=_SHARED,
+    )

@@ -1,0 +1,46 @@
+"""Where things live: configuration, state, logs, and the files that ship with ocrd."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+PACKAGE = Path(__file__).parent
+POCKET_MODEL = PACKAGE / "pocket"
+
+
+def config_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """``OCRD_CONFIG``, else ``~/.config/ocrd/config.toml``: on a Mac too, where people keep dot-files."""
+    if given := environment.get("OCRD_CONFIG"):
+        return Path(given).expanduser()
+    base = environment.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser() / "ocrd" / "config.toml"
+
+
+def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """``OCRD_STATE_DIR``, else ``~/Library/Application Support/ocrd`` (XDG's state folder on Linux)."""
+    if given := environment.get("OCRD_STATE_DIR"):
+        return Path(given).expanduser()
+    return Path(platformdirs.user_state_dir("ocrd", appauthor=False))
+
+
+def log_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """``~/Library/Logs/ocrd`` (XDG on Linux); inside ``OCRD_STATE_DIR`` when that is set."""
+    if given := environment.get("OCRD_STATE_DIR"):
+        return Path(given).expanduser() / "logs"
+    return Path(platformdirs.user_log_dir("ocrd", appauthor=False))
+
+
+def example_config() -> Path:
+    """``config.example.toml``: beside the package in a source tree, inside it in a wheel."""
+    inside = PACKAGE / "config.example.toml"
+    return inside if inside.is_file() else PACKAGE.parent / "config.example.toml"
+
+
+def private_folder(path: Path) -> Path:
+    """Make ``path`` with access for its owner alone, and give it back."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path

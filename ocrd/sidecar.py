@@ -1,0 +1,233 @@
+"""Sidecars: the text beside the picture, written whole or not at all, and never over what a user made.
+
+``.txt`` and ``.md`` come first and ``.json`` last, as the mark that the set is complete. It holds the
+source's sha256 and those of the other files, so that a later run knows its own work from a user's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ocrd.types import PageReading
+
+SCHEMA = "https://ocrd.invalid/sidecar.schema.json"
+SCHEMA_VERSION = 1
+TEMPORARY_PREFIX = ".ocrd-"
+PAGE_BREAK = "\f"
+"""Between pages, as Tesseract and OCRmyPDF write it."""
+ORDER = ("txt", "md", "json")
+
+
+@dataclass(frozen=True)
+class Source:
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What read the pages."""
+
+    model: Mapping[str, Any]
+    engine: Mapping[str, Any]
+
+
+def hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_bytes(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def render(
+    source: Source, provenance: Provenance, task: str, pages: Sequence[PageReading], formats: Sequence[str]
+) -> dict[str, bytes]:
+    """The bytes of each wanted format, in the order in which they are to be written."""
+    text = PAGE_BREAK.join(f"{page.text}\n" if page.text else "" for page in pages)
+    rendered = {"txt": text.encode(), "md": "\n\n".join(page.text for page in pages).encode() + b"\n"}
+    out = {format_: rendered[format_] for format_ in ORDER if format_ in formats and format_ in rendered}
+    if "json" in formats:
+        hashes = {format_: hash_bytes(data) for format_, data in out.items()}
+        out["json"] = _document(source, provenance, task, pages, hashes)
+    return out
+
+
+def _document(
+    source: Source, provenance: Provenance, task: str, pages: Sequence[PageReading], hashes: Mapping[str, str]
+) -> bytes:
+    unfinished = [f"page {p.index + 1} ended by {p.stop_reason}; its text may be cut" for p in pages if p.stop_reason != "eos"]
+    document = {
+        "$schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "source": {**asdict(source), "name": _printable(source.name)},
+        "model": dict(provenance.model),
+        "engine": {**provenance.engine, "task": task, "fallbacks": []},
+        "pages": [_page(page) for page in pages],
+        "outputs": dict(hashes),
+        "warnings": unfinished,
+    }
+    return json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n"
+
+
+def _page(page: PageReading) -> dict[str, Any]:
+    fields = asdict(page)
+    fields["seconds"] = round(page.seconds, 3)
+    for block in fields["blocks"]:
+        del block["page"]  # it stands under its page
+    return fields
+
+
+def _printable(name: str) -> str:
+    """A name with bytes that are no UTF-8 has surrogates, which JSON readers refuse."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a source's sidecars go: a folder and the name without suffix."""
+
+    folder: Path
+    base: str
+
+    def path(self, format_: str) -> Path:
+        return self.folder / f"{self.base}.{format_}"
+
+
+def destination(source: Path, template: str, inbox: Path, output: Path | None) -> Destination:
+    """The first choice: beside the source, or under ``output`` with the inbox's sub-folders kept."""
+    base = template.replace("{name}", source.name).replace("{stem}", source.stem)
+    if output is None:
+        return Destination(source.parent, base)
+    return Destination(output / source.parent.relative_to(inbox), base)
+
+
+def choose_destination(first: Destination, formats: Sequence[str], ours: Callable[[Path], bool]) -> Destination:
+    """``first``, or with ``-2``, ``-3``... until every file is free or ``ours`` to replace."""
+    for candidate in _candidates(first):
+        paths = [candidate.path(format_) for format_ in formats]
+        if all(not os.path.lexists(path) or ours(path) for path in paths):
+            return candidate
+    raise AssertionError("unreachable: the numbers do not end")
+
+
+def _candidates(first: Destination) -> Iterator[Destination]:
+    yield first
+    number = 2
+    while True:
+        yield Destination(first.folder, f"{first.base}-{number}")
+        number += 1
+
+
+def complete_set(first: Destination, source_sha256: str, formats: Sequence[str]) -> bool:
+    """Whether a finished set for exactly this source is there: how a lost journal is made good."""
+    for candidate in _candidates(first):
+        paths = [candidate.path(format_) for format_ in formats]
+        if "json" not in formats or not all(path.is_file() for path in paths):
+            return False
+        document = read_document(candidate.path("json"))
+        if document is not None and document["source"].get("sha256") == source_sha256:
+            return True
+    return False
+
+
+def read_document(path: Path) -> dict[str, Any] | None:
+    """A JSON sidecar that ocrd wrote, or None for anything else."""
+    try:
+        if path.is_symlink() or not path.is_file():
+            return None
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(document, dict) and document.get("$schema") == SCHEMA and isinstance(document.get("source"), dict)
+    return document if ours else None
+
+
+def untouched(first: Destination, source_name: str) -> Callable[[Path], bool]:
+    """Tells whether a file at ``first`` is an earlier set of this source that nobody edited since."""
+
+    def ours(path: Path) -> bool:
+        document = read_document(path.with_suffix(".json")) if path.name.startswith(first.base) else None
+        if document is None or document["source"].get("name") != _printable(source_name):
+            return False
+        if path.suffix == ".json":
+            return True
+        outputs = document.get("outputs")
+        expected = outputs.get(path.suffix.removeprefix(".")) if isinstance(outputs, dict) else None
+        return not path.is_symlink() and path.is_file() and hash_file(path) == expected
+
+    return ours
+
+
+def write_set(where: Destination, contents: Mapping[str, bytes], ours: Callable[[Path], bool]) -> None:
+    """Write each file whole, in order: a temporary file, fsync, rename, folder fsync.
+
+    Raises FileExistsError when somebody else's file came to stand there meanwhile, OSError otherwise.
+    """
+    where.folder.mkdir(parents=True, exist_ok=True)
+    for format_, data in contents.items():
+        write_atomically(where.path(format_), data, replace=ours)
+
+
+def write_atomically(path: Path, data: bytes, replace: Callable[[Path], bool]) -> None:
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:
+            file.write(data)
+            file.flush()
+            _sync_to_disk(file.fileno())
+        if os.path.lexists(path) and replace(path):
+            temporary.replace(path)
+        else:
+            _publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Give ``temporary`` its name, failing when the name is taken: a hard link does that in one step."""
+    try:
+        os.link(temporary, path, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+        # No hard links on exFAT and many network shares: take the name with an empty file first.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+        temporary.replace(path)
+
+
+def _sync_to_disk(descriptor: int) -> None:
+    if sys.platform == "darwin":  # there fsync stops at the drive's cache
+        import fcntl
+
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Delete temporary files that a killed run left in ``folder``; how many there were."""
+    count = 0
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+            count += 1
+    return count

@@ -1,0 +1,120 @@
+"""The worker's side: load the model once, then read document after document until the pipe closes.
+
+Run as ``python -m ocrd.worker.child READ_FD WRITE_FD``. It opens untrusted files, so it may be killed
+at any time; it holds nothing that is not in the journal or on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import traceback
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING
+
+from ocrd.documents.document import Limits, open_document
+from ocrd.errors import DocumentError, OcrdError
+from ocrd.worker.protocol import Message, Request, Setup, send
+
+if TYPE_CHECKING:
+    from ocrd.engine.recognizer import DeepSeekOCR
+
+TOKENS_BETWEEN_REPORTS = 16
+
+
+class Child:
+    def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
+        self._requests, self._answers = requests, answers
+        self._lock = threading.Lock()
+
+    def say(self, **message: object) -> None:
+        with self._lock:
+            send(self._answers, message)
+
+    def serve(self) -> None:
+        setup = Setup(**json.loads(self._requests.readline()))
+        engine = self._load(setup)
+        if engine is None:
+            return
+        for line in self._requests:
+            self._read(engine, Request(**json.loads(line)))
+
+    def _load(self, setup: Setup) -> DeepSeekOCR | None:
+        # Imported here: torch takes seconds, and a wrong setup line should fail before it.
+        import torch
+        import transformers
+
+        from ocrd.engine.recognizer import DeepSeekOCR
+
+        last = 0.0
+
+        def progress(done: float) -> None:
+            nonlocal last
+            if done - last >= 0.02 or done == 1.0:
+                last = done
+                self.say(event="loading", done=round(done, 3))
+
+        try:
+            engine = DeepSeekOCR(setup.model_dir, setup.device, setup.dtype, setup.mode, progress)
+        except OcrdError as error:
+            self._refuse(None, type(error).__name__, "model", str(error))
+            return None
+        self.say(
+            event="ready",
+            device=engine.device,
+            dtype=engine.dtype,
+            mode=engine.mode.name,
+            torch=torch.__version__,
+            transformers=transformers.__version__,
+        )
+        return engine
+
+    def _read(self, engine: DeepSeekOCR, request: Request) -> None:
+        try:
+            self._read_document(engine, request)
+        except DocumentError as error:
+            self._refuse(request.job, type(error).__name__, error.reason, str(error))
+        except OcrdError as error:
+            self._refuse(request.job, type(error).__name__, "engine", str(error))
+        except OSError as error:
+            self.say(event="transient", job=request.job, message=f"{request.file.name}: {error.strerror or error}")
+        except Exception as error:  # one page must not end the worker; the whole trace is kept
+            stack = traceback.format_exc()
+            self.say(event="log", level="error", message="reading failed", job=request.job, fields={"stack": stack})
+            what = f"{request.file.name}: the engine failed ({type(error).__name__}: {error}); the log has the stack trace"
+            self._refuse(request.job, "EngineError", "engine", what)
+
+    def _read_document(self, engine: DeepSeekOCR, request: Request) -> None:
+        from ocrd.engine.decode import Limits as DecodeLimits
+
+        limits = DecodeLimits(max_new_tokens=request.max_new_tokens, seconds=request.page_deadline)
+        sizes = Limits(max_bytes=request.max_bytes, max_pixels=request.max_pixels, dpi=request.dpi)
+        with open_document(request.file, sizes) as document:
+            self.say(event="opened", job=request.job, pages=document.page_count)
+            for page in document.pages(request.start):
+
+                def on_token(count: int, index: int = page.index) -> None:
+                    if count % TOKENS_BETWEEN_REPORTS == 0:
+                        self.say(event="tokens", job=request.job, page=index, count=count)
+
+                reading = engine.read(page.image, request.task, page.index, limits, on_token)
+                self.say(event="page", job=request.job, reading=asdict(reading))
+        self.say(event="finished", job=request.job)
+
+    def _refuse(self, job: str | None, error: str, reason: str, message: str) -> None:
+        refusal: Message = {"event": "refused", "job": job, "error": error, "reason": reason, "message": message}
+        self.say(**refusal)
+
+
+def main() -> None:
+    requests, answers = (int(fd) for fd in sys.argv[1:3])
+    os.set_inheritable(requests, False)
+    os.set_inheritable(answers, False)
+    with os.fdopen(requests, "rb") as reading, os.fdopen(answers, "wb") as writing:
+        Child(reading, writing).serve()
+
+
+if __name__ == "__main__":
+    main()

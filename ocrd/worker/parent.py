@@ -1,0 +1,215 @@
+"""The parent's side of the worker: start it, ask it, and replace it when it dies or hangs.
+
+A subprocess, never a fork: FSEvents and Metal do not survive one.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO
+
+import structlog
+
+from ocrd.errors import EngineError, ModelError, OcrdError
+from ocrd.worker.protocol import Message, Request, Setup, parse, send
+
+GRACE = 60.0
+"""Seconds beyond a page's own deadline before a worker counts as hung: the engine ends a page by itself."""
+
+
+class WorkerDied(EngineError):
+    """The worker ended, or was ended, while something was asked of it. The job can run again."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What the worker runs on, as it said itself."""
+
+    device: str
+    dtype: str
+    mode: str
+    torch: str
+    transformers: str
+
+
+class Worker:
+    """One worker at a time; started when first needed or by `start`, kept warm until `stop`."""
+
+    def __init__(self, setup: Setup, load_deadline: float, on_loading: Callable[[float], None] = lambda _done: None) -> None:
+        self._setup = setup
+        self._load_deadline = load_deadline
+        self._on_loading = on_loading
+        self._log = structlog.get_logger(component="worker")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._requests: IO[bytes] | None = None
+        self._answers: queue.Queue[Message | None] = queue.Queue()
+        self._lock = threading.Lock()
+        self._stopping = False
+        self.ready: Ready | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> Ready:
+        """Start the worker and wait until its model is loaded; at once when it is warm.
+
+        Raises ModelError or EngineError as the worker says, WorkerDied when it ended or took too long.
+        """
+        if self.ready is not None and self._process is not None and self._process.poll() is None:
+            return self.ready
+        self._end()
+        with self._lock:
+            if self._stopping:
+                raise WorkerDied("the worker is being stopped")
+            self._spawn()
+        deadline = time.monotonic() + self._load_deadline
+        while True:
+            message = self._next(deadline, "loading the model")
+            match message["event"]:
+                case "loading":
+                    self._on_loading(message["done"])
+                case "ready":
+                    self.ready = Ready(**{k: v for k, v in message.items() if k != "event"})
+                    self._log.info("the model is loaded", pid=self.pid, **vars(self.ready))
+                    return self.ready
+                case "refused":
+                    self._end()
+                    raise _refusal(message)
+
+    def read(self, request: Request) -> Iterator[Message]:
+        """Ask for a document; yields ``opened``, ``tokens`` and ``page`` messages, ends when it is finished.
+
+        Raises the error that the worker reports (see `Refused`), WorkerDied when it dies or hangs.
+        """
+        self.start()
+        assert self._requests is not None
+        try:
+            send(self._requests, request)
+        except OSError as error:
+            self._end()
+            raise WorkerDied(f"the worker ended before it took the job ({error})") from error
+        finished = False
+        try:
+            while not finished:
+                message = self._next(time.monotonic() + request.page_deadline + GRACE, f"reading {request.file.name}")
+                if message.get("job") not in (None, request.job):
+                    continue
+                match message["event"]:
+                    case "finished":
+                        finished = True
+                    case "refused":
+                        finished = True
+                        raise Refused(message["reason"], message["message"], message["error"])
+                    case "transient":
+                        finished = True
+                        raise Transient(message["message"])
+                    case _:
+                        yield message
+        finally:
+            if not finished:  # the caller went away in the middle: its answers must not reach the next job
+                self._end()
+
+    def stop(self) -> None:
+        """End the worker now, from any thread; a `read` in progress raises WorkerDied."""
+        with self._lock:
+            self._stopping = True
+            process = self._process
+        if process is not None:
+            process.kill()
+        self._answers.put(None)
+
+    def _spawn(self) -> None:
+        child_reads, we_write = os.pipe()
+        we_read, child_writes = os.pipe()
+        argv = [sys.executable, "-m", "ocrd.worker.child", str(child_reads), str(child_writes)]
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                pass_fds=(child_reads, child_writes),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # libraries print there
+                stderr=None,
+                env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+            )
+        finally:
+            os.close(child_reads)
+            os.close(child_writes)
+        self._requests = os.fdopen(we_write, "wb")
+        self._answers = queue.Queue()
+        threading.Thread(
+            target=self._listen, args=(os.fdopen(we_read, "rb"), self._answers), name="worker-pipe", daemon=True
+        ).start()
+        send(self._requests, self._setup)
+
+    def _listen(self, pipe: IO[bytes], answers: queue.Queue[Message | None]) -> None:
+        with pipe:
+            for line in pipe:
+                message = parse(line)
+                if message is None or "event" not in message:
+                    self._log.warning("the worker said something that is no message", line=line[:200].decode("ascii", "replace"))
+                else:
+                    answers.put(message)
+        answers.put(None)
+
+    def _next(self, deadline: float, doing: str) -> Message:
+        while True:
+            try:
+                message = self._answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                self._end()
+                raise WorkerDied(f"the worker was ended: it gave no sign while {doing}") from None
+            if message is None:
+                code = self._end()
+                raise WorkerDied(f"the worker died while {doing} ({_said(code)})")
+            if message["event"] != "log":
+                return message
+            log = self._log.bind(job=message.get("job"))
+            getattr(log, message["level"])(message["message"], **message.get("fields", {}))
+
+    def _end(self) -> int | None:
+        """Kill the process if it still runs, and reap it: its exit code."""
+        process, self._process, self.ready = self._process, None, None
+        if process is None:
+            return None
+        if self._requests is not None:
+            try:
+                self._requests.close()
+            except OSError:
+                self._log.debug("the worker's pipe was closed already")
+        try:
+            return process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+
+class Refused(OcrdError):
+    """The worker will not read this document, for a ``reason`` that lasts."""
+
+    def __init__(self, reason: str, message: str, error: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.error = error
+
+
+class Transient(OcrdError):
+    """The file could not be read just now; trying again later may help."""
+
+
+def _refusal(message: Message) -> OcrdError:
+    kind = {"ModelError": ModelError, "EngineError": EngineError}.get(message["error"], EngineError)
+    return kind(message["message"])
+
+
+def _said(code: int | None) -> str:
+    if code is None:
+        return "it was being stopped"
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,72 @@
+"""What parent and worker say to each other: JSON lines over two private pipes.
+
+Not over stdout: libraries print there. Lines are ASCII (json escapes the rest), so a file name with
+bytes that are no UTF-8 travels as lone surrogates and comes out the same.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the worker loads once, at its start."""
+
+    model_dir: str
+    device: str
+    dtype: str
+    mode: str
+    log_level: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """One document to read, from page ``start`` on."""
+
+    job: str
+    path: str
+    task: str
+    start: int
+    max_new_tokens: int
+    page_deadline: float
+    dpi: int
+    max_bytes: int
+    max_pixels: int
+
+    @property
+    def file(self) -> Path:
+        return Path(self.path)
+
+
+Message = dict[str, Any]
+"""Worker to parent, by ``event``:
+
+loading   done (0..1)
+ready     device, dtype, mode, torch, transformers
+opened    job, pages
+tokens    job, page, count
+page      job, reading
+finished  job
+refused   job, reason, message, error (class): the document, the model or the engine says no
+transient job, message: the file system said no; try again later
+log       level, message, fields
+"""
+
+
+def send(pipe: IO[bytes], message: Message | Setup | Request) -> None:
+    body = message if isinstance(message, dict) else asdict(message)
+    pipe.write(json.dumps(body).encode("ascii") + b"\n")
+    pipe.flush()
+
+
+def parse(line: bytes) -> Message | None:
+    """A message, or None for a line that is none: the pipe is private, but a bug must not end the daemon."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) else None

@@ -1,0 +1,71 @@
+"""The configuration works as written, and says plainly what is wrong with it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ocrd import paths
+from ocrd.config import Config, load_config, model_dir, parse_config
+from ocrd.errors import ConfigError
+
+
+def parse(text: str) -> Config:
+    return parse_config(tomllib.loads(text), "c.toml")
+
+
+def test_the_example_holds_every_key_at_its_default() -> None:
+    example = load_config(paths.example_config())
+    assert example == parse("")
+
+
+def test_several_inboxes_each_with_its_own_settings() -> None:
+    config = parse(
+        '[model]\npath = "pocket"\n[engine]\ndevice = "cpu"\n'
+        '[[inbox]]\npath = "/a"\nsettle = 1.0\nformats = ["txt", "json"]\n'
+        '[[inbox]]\npath = "/b"\ntask = "markdown"\nformats = ["md"]\noutput = "/out"\n'
+    )
+    assert [i.path for i in config.inbox] == [Path("/a"), Path("/b")]
+    assert config.inbox[1].task == "markdown" and config.inbox[1].output == Path("/out")
+    assert model_dir(config.model) == paths.POCKET_MODEL
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[engine]\ndevise = 'cpu'", ["c.toml", "unknown key engine.devise", "device"]),
+        ("[engine]\ndevice = 'gpu'", ["engine.device", "'gpu'", "'mps'"]),
+        ("[[inbox]]\npath = '/a'\nsettle = -1", ["inbox.0.settle", "-1", "greater than or equal to 0.1"]),
+        ("[[inbox]]\npath = 'relative'", ["inbox.0.path", "absolute"]),
+        ("[[inbox]]\npath = '/a'\nformats = ['doc']", ["inbox.0.formats", "'doc'", "'txt'"]),
+        ("[[inbox]]\npath = '/a'\nname = '../{name}'", ["inbox.0.name", "slash"]),
+        ("[[inbox]]\npath = '/a'\ntask = 'dance'", ["inbox.0.task", "'dance'", "locate"]),
+        ("[[inbox]]\npath = '/a'\n[[inbox]]\npath = '/a/b'", ["/a/b", "lie in each other"]),
+        ("[surprise]\n", ["unknown key surprise", "inbox"]),
+        ("inbox = 3", ["inbox", "3"]),
+    ],
+)
+def test_a_mistake_is_named_with_what_was_given_and_what_is_allowed(text: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_named_file_that_is_missing_is_an_error_and_a_default_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load_config(tmp_path / "none.toml")
+    monkeypatch.delenv("OCRD_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert load_config() == parse("")
+
+
+def test_broken_toml_is_named_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("[engine\n")
+    with pytest.raises(ConfigError, match=r"c\.toml.*line 1"):
+        load_config(path)

@@ -1,0 +1,109 @@
+"""The journal keeps what was promised."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from ocrd.errors import ServiceError
+from ocrd.journal import FILE, Journal
+from ocrd.types import Block, Fingerprint, PageReading
+
+PRINT = Fingerprint(1, 2, 3, 4)
+INBOX = Path("/in")
+
+
+def reading(index: int) -> PageReading:
+    block = Block("hi", bbox=(1, 2, 3, 4), page=index)
+    return PageReading(index, 10, 20, "hi", (block,), 2, "eos", 0.5, "native")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path)
+
+
+def test_a_file_is_queued_once_however_often_it_is_announced(journal: Journal) -> None:
+    assert journal.add(INBOX / "a.png", INBOX, PRINT)
+    assert journal.add(INBOX / "a.png", INBOX, PRINT) is None
+    assert journal.counts()["queued"] == 1
+
+
+def test_both_forms_of_an_accented_name_are_one_file(journal: Journal) -> None:
+    assert journal.add(INBOX / "caf\u00e9.png", INBOX, PRINT)
+    assert journal.knows(INBOX / "cafe\u0301.png", PRINT)
+
+
+def test_a_changed_file_is_a_new_job(journal: Journal) -> None:
+    journal.add(INBOX / "a.png", INBOX, PRINT)
+    assert journal.add(INBOX / "a.png", INBOX, Fingerprint(1, 2, 3, 5))
+
+
+def test_what_was_running_runs_again_after_a_kill_and_keeps_its_pages(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.add(INBOX / "a.pdf", INBOX, PRINT)
+    job = journal.take()
+    assert job is not None
+    journal.keep_page(job.id, reading(0))
+    journal.close()
+    again = Journal(tmp_path)
+    assert again.take() is None
+    assert again.requeue_interrupted() == 1
+    taken = again.take()
+    assert taken is not None and taken.id == job.id
+    assert again.pages(job.id) == [reading(0)]
+
+
+def test_a_handed_back_job_waits_for_its_time(tmp_path: Path) -> None:
+    now = 100.0
+    journal = Journal(tmp_path, clock=lambda: now)
+    journal.add(INBOX / "a.png", INBOX, PRINT)
+    job = journal.take()
+    assert job is not None
+    journal.hand_back(job.id, wait=30, crashed=True)
+    assert journal.take() is None
+    assert journal.next_due_in() == 30
+    now = 131.0
+    taken = journal.take()
+    assert taken is not None and taken.crashes == 1
+
+
+def test_a_failure_keeps_its_reason_and_its_sentence(journal: Journal) -> None:
+    journal.add(INBOX / "a.png", INBOX, PRINT)
+    job = journal.take()
+    assert job is not None
+    journal.fail(job.id, "damaged", "a.png: broken")
+    (failure,) = journal.failures()
+    assert (failure.reason, failure.message) == ("damaged", "a.png: broken")
+    assert journal.next_due_in() is None
+
+
+def test_bytes_of_a_name_come_back_as_they_were(journal: Journal) -> None:
+    name = os.fsdecode(b"/in/\xff\xfe.png")
+    journal.add(Path(name), INBOX, PRINT)
+    job = journal.take()
+    assert job is not None and os.fsencode(job.path) == b"/in/\xff\xfe.png"
+
+
+def test_an_inode_beyond_63_bits_is_kept(journal: Journal) -> None:
+    large = Fingerprint(1, 2**64 - 5, 3, 4)
+    assert journal.add(INBOX / "a.png", INBOX, large)
+    assert journal.knows(INBOX / "a.png", large)
+
+
+def test_a_broken_journal_is_named_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"not a database at all" * 100)
+    with pytest.raises(ServiceError, match="move it away"):
+        Journal(tmp_path)
+
+
+def test_a_journal_from_a_newer_ocrd_is_not_touched(tmp_path: Path) -> None:
+    Journal(tmp_path).close()
+    db = sqlite3.connect(tmp_path / FILE)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(ServiceError, match="99"):
+        Journal(tmp_path)

@@ -1,0 +1,132 @@
+"""Sidecars are whole, valid, and never over what a user made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from ocrd import sidecar
+from ocrd.sidecar import Destination, Provenance, Source
+from ocrd.types import Block, PageReading
+
+ROOT = Path(__file__).parents[2]
+SCHEMA: dict[str, Any] = json.loads((ROOT / "docs/sidecar.schema.json").read_text(encoding="utf-8"))
+ENGINE = {"backend": "torch", "device": "cpu", "dtype": "float32", "mode": "native", "torch": "2", "transformers": "5"}
+PROVENANCE = Provenance({"repo": "ocrd/pocket", "revision": None}, ENGINE)
+
+
+def page(index: int, text: str, stop: str = "eos") -> PageReading:
+    return PageReading(index, 10, 20, text, (Block(text, bbox=(0, 0, 5, 5), page=index),), 2, stop, 0.5, "native")
+
+
+def contents(source: Path, *pages: PageReading) -> dict[str, bytes]:
+    what = Source(source.name, source.stat().st_size, sidecar.hash_file(source))
+    return sidecar.render(what, PROVENANCE, "text", pages, ("json", "txt", "md"))
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    path = tmp_path / "scan.png"
+    path.write_bytes(b"picture")
+    return path
+
+
+def write(scan: Path, ours: Callable[[Path], bool] | None = None, text: str = "one") -> Destination:
+    first = sidecar.destination(scan, "{name}", scan.parent, None)
+    ours = ours or sidecar.untouched(first, scan.name)
+    rendered = contents(scan, page(0, text))
+    where = sidecar.choose_destination(first, tuple(rendered), ours)
+    sidecar.write_set(where, rendered, ours)
+    return where
+
+
+def test_json_is_last_and_follows_the_schema(scan: Path) -> None:
+    rendered = contents(scan, page(0, "one"), page(1, "", "length"))
+    assert list(rendered) == ["txt", "md", "json"]
+    document = json.loads(rendered["json"])
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert document["warnings"] == ["page 2 ended by length; its text may be cut"]
+
+
+def test_the_schema_refuses_what_is_no_sidecar() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(SCHEMA).validate({"pages": []})
+
+
+def test_pages_are_separated_by_form_feeds(scan: Path) -> None:
+    assert contents(scan, page(0, "one"), page(1, ""), page(2, "three"))["txt"] == b"one\n\f\fthree\n"
+
+
+def test_a_users_text_beside_the_picture_stays_and_ours_goes_next_to_it(scan: Path) -> None:
+    users = scan.with_name("scan.png.txt")
+    users.write_text("mine")
+    where = write(scan)
+    assert users.read_text() == "mine"
+    assert where.path("txt").name == "scan.png-2.txt"
+    assert where.path("json").name == "scan.png-2.json"
+
+
+def test_an_earlier_set_of_the_same_picture_is_replaced(scan: Path) -> None:
+    write(scan)
+    assert write(scan, text="two").base == "scan.png"
+    assert scan.with_name("scan.png.txt").read_text() == "two\n"
+
+
+def test_an_earlier_set_that_the_user_edited_stays(scan: Path) -> None:
+    write(scan)
+    scan.with_name("scan.png.txt").write_text("one, corrected by hand\n")
+    assert write(scan, text="two").base == "scan.png-2"
+    assert scan.with_name("scan.png.txt").read_text() == "one, corrected by hand\n"
+
+
+def test_two_pictures_that_share_a_stem_do_not_take_each_others_sidecars(tmp_path: Path) -> None:
+    for name in ("scan.png", "scan.jpg"):
+        source = tmp_path / name
+        source.write_bytes(name.encode())
+        first = sidecar.destination(source, "{stem}", tmp_path, None)
+        ours = sidecar.untouched(first, name)
+        rendered = contents(source, page(0, name))
+        sidecar.write_set(sidecar.choose_destination(first, tuple(rendered), ours), rendered, ours)
+    assert (tmp_path / "scan.txt").read_text() == "scan.png\n"
+    assert (tmp_path / "scan-2.txt").read_text() == "scan.jpg\n"
+
+
+def test_a_file_that_appears_in_the_last_moment_is_not_overwritten(scan: Path) -> None:
+    target = scan.with_name("scan.png.txt")
+    target.write_text("mine")
+    with pytest.raises(FileExistsError):
+        sidecar.write_atomically(target, b"ours", replace=lambda _path: False)
+    assert target.read_text() == "mine"
+    assert list(scan.parent.glob(".ocrd-*")) == []
+
+
+def test_a_link_where_a_sidecar_should_go_is_not_followed(scan: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    scan.with_name("scan.png.txt").symlink_to(outside)
+    write(scan)
+    assert not outside.exists()
+
+
+def test_output_folders_keep_the_inboxes_sub_folders(tmp_path: Path) -> None:
+    where = sidecar.destination(tmp_path / "in/a/scan.png", "{name}", tmp_path / "in", tmp_path / "out")
+    assert where.path("txt") == tmp_path / "out/a/scan.png.txt"
+
+
+def test_a_finished_set_is_known_again_without_a_journal(scan: Path) -> None:
+    where = write(scan)
+    sha = sidecar.hash_file(scan)
+    assert sidecar.complete_set(where, sha, ("txt", "json"))
+    assert not sidecar.complete_set(where, "0" * 64, ("txt", "json"))
+    where.path("txt").unlink()
+    assert not sidecar.complete_set(where, sha, ("txt", "json"))
+
+
+def test_a_name_that_is_no_utf8_still_gives_valid_json(tmp_path: Path) -> None:
+    source = Source("\udcff.png", 1, "0" * 64)
+    rendered = sidecar.render(source, PROVENANCE, "text", [page(0, "x")], ("json",))
+    assert json.loads(rendered["json"].decode("utf-8"))["source"]["name"] == "\ufffd.png"
