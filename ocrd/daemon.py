@@ -22,6 +22,7 @@ from ocrd.config import Config, InboxConfig, model_dir
 from ocrd.documents.kinds import SUFFIXES
 from ocrd.errors import EngineError, ModelError, OcrdError, ServiceError
 from ocrd.inbox.inbox import Inbox
+from ocrd.inbox.look import look
 from ocrd.journal import Job, Journal, reading_from
 from ocrd.types import Settled
 from ocrd.worker.parent import Refused, Transient, Worker, WorkerDied
@@ -29,6 +30,9 @@ from ocrd.worker.protocol import Request, Setup
 
 CRASHES_ALLOWED = 2
 """A file that kills this many workers is failed, and the rest go on."""
+MAYBE_UNFINISHED = frozenset({"damaged", "empty", "unsupported"})
+STILL_WRITING = 6.0
+"""Seconds since the last write within which a broken file may be an unfinished one (scanners pause up to 4 s)."""
 HEARTBEAT = 60.0
 BACK_OFF = (5.0, 30.0, 120.0, 600.0)
 """Seconds before a job that failed for a passing reason is tried again."""
@@ -162,8 +166,29 @@ class Daemon:
             self._log.warning("trying again later", file=str(job.path), seconds=wait, error=str(error))
             self.journal.hand_back(job.id, wait, str(error))
         except Refused as error:
-            self._log.error("failed", file=str(job.path), reason=error.reason, error=str(error))
-            self.journal.fail(job.id, error.reason, str(error))
+            self._after_refusal(job, error)
+
+    def _after_refusal(self, job: Job, error: Refused) -> None:
+        if not self._unchanged(job):
+            return
+        age = time.time() - job.fingerprint.mtime_ns / 1e9
+        if error.reason in MAYBE_UNFINISHED and job.attempts == 1 and 0 <= age < STILL_WRITING:
+            # Scanners pause for seconds in the middle of a file: what looks broken now may be whole soon.
+            self._log.info("looks unfinished; looking again", file=str(job.path), reason=error.reason)
+            self.journal.hand_back(job.id, STILL_WRITING, str(error))
+            return
+        self._log.error("failed", file=str(job.path), reason=error.reason, error=str(error))
+        self.journal.fail(job.id, error.reason, str(error))
+
+    def _unchanged(self, job: Job) -> bool:
+        """Whether the file is still the one that settled; else its job is dropped, for the new one gets its own."""
+        if look(job.path).fingerprint == job.fingerprint:
+            return True
+        self._log.info("the file changed while it was read; it is read again when it has settled", file=str(job.path))
+        self.journal.drop(job.id)
+        for inbox in self._inboxes:
+            inbox.request_rescan()
+        return False
 
     def _after_death(self, job: Job, error: WorkerDied) -> None:
         if self._stop.is_set():
@@ -180,6 +205,8 @@ class Daemon:
 
     def _read_and_write(self, job: Job) -> None:
         inbox = self._inbox_of(job)
+        if not self._unchanged(job):
+            return
         first = sidecar.destination(job.path, inbox.name, inbox.path, inbox.output)
         source = sidecar.Source(job.path.name, job.fingerprint.size, sidecar.hash_file(job.path))
         if sidecar.complete_set(first, source.sha256, inbox.formats):
@@ -191,6 +218,8 @@ class Daemon:
         for message in self.worker.read(read_request(self._config, job.id, job.path, inbox.task, len(pages))):
             if message["event"] == "page":
                 self.journal.keep_page(job.id, reading_from(message["reading"]))
+        if not self._unchanged(job):
+            return
         pages = self.journal.pages(job.id)
         contents = sidecar.render(source, provenance(self._config, self.worker), inbox.task, pages, inbox.formats)
         self._write(job, first, contents)

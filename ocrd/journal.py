@@ -109,6 +109,9 @@ class Journal:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?) ON CONFLICT DO NOTHING RETURNING id",
             job, os.fsencode(path), _key(path), str(inbox), *_values(fingerprint), now, now,
         )  # fmt: skip
+        if rows:
+            # An earlier failure of this name was of other bytes: it says nothing about the file that is there now.
+            self._run("DELETE FROM jobs WHERE name_key = ? AND state = 'failed'", _key(path))
         return job if rows else None
 
     def knows(self, path: Path, fingerprint: Fingerprint) -> bool:

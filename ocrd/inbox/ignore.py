@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from os.path import splitext
+from pathlib import PurePath
 
 _SIDECARS = frozenset({".txt", ".json", ".md"})
 """Outputs are never inputs, whatever the configuration calls readable: else text is read again (OCRmyPDF 484)."""
@@ -23,32 +23,38 @@ _BUNDLES = frozenset(
 """Folders that Finder shows as one file: the pictures inside are a program's, not dropped by a person."""
 
 
+_PREFIXES = (
+    (".ocrd-", "a temporary file of ocrd"),
+    ("._", "the resource fork of another file"),
+    (".", "a hidden file"),
+    ("~$", "the lock of an open document"),
+)
+
+
 def ignore_reason(name: str, suffixes: frozenset[str]) -> str | None:
     """Why a file of this name is not read; None when it is one that we read.
 
     ``suffixes`` are lower case with their dot (``.png``); the case of ``name`` does not matter.
     """
-    if name.startswith(".ocrd-"):
-        return "a temporary file of ocrd"
-    if name.startswith("._"):
-        return "the resource fork of another file"
-    if name.startswith("."):
-        return "a hidden file"
-    if name.startswith("~$"):
-        return "the lock of an open document"
+    for prefix, reason in _PREFIXES:
+        if name.startswith(prefix):
+            return reason
     if name.lower() in _SYSTEM:
         return "a file of the system"
-    suffix = splitext(name)[1].lower()
+    return _suffix_reason(PurePath(name).suffix.lower(), suffixes)
+
+
+def _suffix_reason(suffix: str, suffixes: frozenset[str]) -> str | None:
     if suffix in _UNFINISHED:
         return "a download or copy that is not finished"
     if suffix in _SIDECARS:
         return "text, such as ocrd writes"
     if suffix not in suffixes:
-        return f"no kind of file that ocrd reads ({suffix})" if suffix else "a name without a suffix"
+        return f"not a kind of file that ocrd reads ({suffix})" if suffix else "a name without a suffix"
     return None
 
 
 def skip_folder(name: str) -> bool:
     """Whether a folder of this name is left alone with everything in it."""
-    suffix = splitext(name)[1].lower()
+    suffix = PurePath(name).suffix.lower()
     return name.startswith(".") or name.lower() in _SYSTEM or suffix in _UNFINISHED or suffix in _BUNDLES

@@ -26,7 +26,7 @@ BACK_OFF = (0.5, 1.0, 2.0, 5.0)
 class Inbox:
     """Call :meth:`poll` when ``wake`` is set or :meth:`next_poll_in` has passed; all calls from one thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # the settings of one inbox, in the order of its configuration
         self,
         root: Path,
         suffixes: frozenset[str],
@@ -49,6 +49,7 @@ class Inbox:
         self._next_rescan = 0.0
         self._retry_at: float | None = None
         self._tries = 0
+        self._told = False
 
     def start(self) -> None:
         """Begin to watch. The first poll walks the folder, after the watch stands, so nothing falls between."""
@@ -121,9 +122,11 @@ class Inbox:
         try:
             self._watch.rebuild()
         except OSError as error:
-            if self._tries == 0 and self._retry_at is None:
+            if not self._told:
                 _log.warning("inbox_not_watched", root=str(self._root), error=str(error))
+                self._told = True
             return False
+        self._told = False
         _log.info("inbox_watched", root=str(self._root))
         return True
 
@@ -146,7 +149,7 @@ class Inbox:
         path = place(self._root, parts)
         if path is None:
             return ()
-        if is_plain_folder(path):
+        if not parts or is_plain_folder(path):
             enter = not parts or (self._recursive and not skip_folder(path.name))
             return self._walk(path) if enter else ()
         return (path,) if ignore_reason(path.name, self._suffixes) is None else ()

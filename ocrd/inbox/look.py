@@ -38,25 +38,23 @@ class Look:
     """Seconds that it must stay as it is before it may be taken, if longer than usual; ``inf``: not in this state."""
 
 
-def no_finder_info(path: Path) -> bytes:
-    """What there is to know where there is no Finder."""
-    return b""
+if sys.platform == "darwin":
+    import xattr
 
+    def finder_info(path: Path) -> bytes:
+        """Finder's 32 bytes about a file, empty where it has none."""
+        try:
+            return bytes(xattr.getxattr(os.fsencode(path), "com.apple.FinderInfo", symlink=True))
+        except OSError:
+            return b""
+else:
 
-def finder_info(path: Path) -> bytes:
-    """Finder's 32 bytes about a file, empty where it has none."""
-    import xattr  # noqa: PLC0415  # exists on macOS alone
-
-    try:
-        return bytes(xattr.getxattr(os.fsencode(path), "com.apple.FinderInfo", symlink=True))
-    except OSError:
+    def finder_info(path: Path) -> bytes:
+        """What there is to know where there is no Finder."""
         return b""
 
 
-_FINDER_INFO = finder_info if sys.platform == "darwin" else no_finder_info
-
-
-def look(path: Path, finder: Callable[[Path], bytes] = _FINDER_INFO) -> Look:
+def look(path: Path, finder: Callable[[Path], bytes] = finder_info) -> Look:
     """One ``lstat``. Never opens the file: that would hang on a FIFO and on a file that is still in iCloud."""
     try:
         status = os.lstat(path)

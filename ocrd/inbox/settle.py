@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ocrd.inbox.look import Look, look
+from ocrd.inbox.look import EMPTY_GRACE, Look, look
 from ocrd.types import Fingerprint
 
-__all__ = ["GLANCE", "RECHECK", "Look", "Settling", "Waiting", "look"]
+__all__ = ["EMPTY_GRACE", "GLANCE", "RECHECK", "Look", "Settling", "Waiting", "look"]
 
 GLANCE = 0.25
 """Seconds after which a file that just changed is looked at again, so that a short copy costs no second settle time."""

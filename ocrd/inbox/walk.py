@@ -61,7 +61,7 @@ def is_plain_folder(path: Path) -> bool:
 def _spelled(folder: Path, name: str) -> str:
     """``name`` as ``folder`` has it: the same bytes if they are there, else another form of the same characters."""
     try:
-        names = os.listdir(folder)
+        names = [entry.name for entry in folder.iterdir()]
     except OSError:
         return name
     if name in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -147,10 +148,10 @@ class Watch:
 
 def _identity(folder: Path) -> tuple[int, int] | None:
     try:
-        status = os.stat(folder)
+        status = folder.stat()
     except OSError:
         return None
-    return (status.st_dev, status.st_ino) if os.path.isdir(folder) else None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
 def _close(observer: BaseObserver, limit: float) -> None:

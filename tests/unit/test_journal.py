@@ -107,3 +107,13 @@ def test_a_journal_from_a_newer_ocrd_is_not_touched(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(ServiceError, match="99"):
         Journal(tmp_path)
+
+
+def test_a_new_version_of_a_failed_file_takes_the_failures_place(journal: Journal) -> None:
+    journal.add(INBOX / "a.png", INBOX, PRINT)
+    job = journal.take()
+    assert job is not None
+    journal.fail(job.id, "damaged", "a.png: broken")
+    journal.add(INBOX / "a.png", INBOX, Fingerprint(1, 2, 30, 40))
+    assert journal.failures() == []
+    assert journal.counts()["queued"] == 1

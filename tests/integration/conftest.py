@@ -1,0 +1,93 @@
+"""A real daemon in a process of its own, on a temporary inbox, with the pocket model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+from ocrd import paths
+
+PICTURES = paths.POCKET_MODEL / "demo"
+DRAWN: dict[str, str] = json.loads((PICTURES / "drawn.json").read_text(encoding="utf-8"))
+PATIENCE = 60.0
+
+
+def wait_until(true: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    deadline = time.monotonic() + patience
+    while not true():
+        assert time.monotonic() < deadline, f"waited {patience} s for {what}"
+        time.sleep(0.05)
+
+
+class Service:
+    """The daemon as a user meets it: a folder, a configuration, a process."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.inbox = home / "inbox"
+        self.inbox.mkdir()
+        self.config = home / "config.toml"
+        self.log = home / "stderr.log"
+        self.environment = {**os.environ, "OCRD_STATE_DIR": str(home / "state"), "OCRD_CONFIG": str(self.config)}
+        self.process: subprocess.Popen[bytes] | None = None
+        self.configure()
+
+    def configure(self, **inbox: Any) -> None:
+        table = {"path": str(self.inbox), "settle": 0.3} | inbox
+        settings = {"model": {"path": "pocket"}, "engine": {"device": "cpu"}, "inbox": [table]}
+        self.config.write_text(tomli_w.dumps(settings), encoding="utf-8")
+
+    def start(self, *options: str) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "ocrd", "run", *options], env=self.environment, stderr=log
+            )
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=20)
+        self.process = None
+        return code
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "ocrd", *arguments]
+        return subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=90, check=False)
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.call("status", "--json").stdout)
+        return found
+
+    def drop(self, name: str, picture: str = "greeting.png") -> Path:
+        path = self.inbox / name
+        shutil.copyfile(PICTURES / picture, path)
+        return path
+
+    def wait_for_sidecar(self, picture: Path) -> dict[str, Any]:
+        path = picture.with_name(picture.name + ".json")
+        wait_until(path.exists, f"{path.name}; the log says {self.log.read_text()[-3000:]}")
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return document
+
+    def sidecars(self) -> list[str]:
+        return sorted(p.name for p in self.inbox.rglob("*") if p.suffix in (".txt", ".json", ".md", ".tmp"))
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    service = Service(tmp_path)
+    yield service
+    if service.process is not None:
+        service.process.kill()
+        service.process.wait()

@@ -1,0 +1,77 @@
+"""Commands: one clear sentence for a mistake, the design's exit codes, no traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ocrd.demo import edit_distance
+from tests.integration.conftest import DRAWN, PICTURES, Service
+
+
+def test_recognize_prints_the_text_and_writes_nothing(service: Service) -> None:
+    picture = service.drop("a.png")
+    done = service.call("recognize", str(picture))
+    assert done.returncode == 0
+    assert edit_distance(done.stdout.strip(), DRAWN["greeting.png"]) <= 1
+    assert service.sidecars() == []
+
+
+def test_recognize_as_json_is_a_sidecar(service: Service) -> None:
+    done = service.call("recognize", str(PICTURES / "note.png"), "--json")
+    assert json.loads(done.stdout)["source"]["name"] == "note.png"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["recognize", "/nowhere.png"], 2, "no such file"),
+        (["recognize", __file__], 3, "test_commands.py"),
+        (["recognize", str(PICTURES / "note.png"), "--task", "dance"], 2, "dance"),
+        (["run", "--config", "/nowhere.toml"], 4, "/nowhere.toml"),
+        (["dance"], 2, "dance"),
+        (["run", "--dance"], 2, "--dance"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_its_exit_code(
+    service: Service, arguments: list[str], code: int, words: str
+) -> None:
+    done = service.call(*arguments)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "empty"])
+def test_a_missing_or_empty_model_ends_with_5(service: Service, folder: str) -> None:
+    (service.home / "empty").mkdir()
+    text = service.config.read_text().replace('"pocket"', json.dumps(str(service.home / folder)))
+    service.config.write_text(text)
+    done = service.call("run", "--once")
+    assert done.returncode == 5, done.stderr
+    assert folder in done.stderr and "Traceback" not in done.stderr
+
+
+def test_init_writes_a_working_configuration_once(service: Service, tmp_path: Path) -> None:
+    config, inbox = tmp_path / "new/config.toml", tmp_path / 'in "box"'
+    first = service.call("init", "--config", str(config), "--inbox", str(inbox), "--pocket")
+    assert first.returncode == 0, first.stderr
+    assert inbox.is_dir() and f"wrote {config}" in first.stdout
+    config.write_text(config.read_text() + "# mine\n")
+    again = service.call("init", "--config", str(config))
+    assert f"kept {config}" in again.stdout and config.read_text().endswith("# mine\n")
+
+
+def test_status_without_a_daemon_says_so(service: Service) -> None:
+    assert service.status()["running"] is False
+    assert "not running" in service.call("status").stdout
+
+
+def test_help_imports_no_torch() -> None:
+    code = "import sys, ocrd.cli as c; sys.argv = ['ocrd', '--help']; c.run_cli(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip().endswith("False") and "recognize" in done.stdout

@@ -1,0 +1,161 @@
+"""The whole path with the real daemon, worker, model and files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import jsonschema
+import psutil
+import pytest
+from PIL import Image
+
+from ocrd.demo import edit_distance
+from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/sidecar.schema.json").read_text(encoding="utf-8"))
+TEXT = DRAWN["greeting.png"]
+
+
+def right(text: str, drawn: str = TEXT) -> bool:
+    return edit_distance(text.rstrip("\n"), drawn) <= 0.1 * len(drawn)
+
+
+def test_however_a_picture_arrives_it_ends_with_one_correct_pair(service: Service) -> None:
+    before = service.drop("before.png")
+    service.start()
+    copied = service.drop("copied.png")
+    elsewhere = service.home / "moved.png"
+    shutil.copyfile(PICTURES / "greeting.png", elsewhere)
+    moved = service.inbox / "moved.png"
+    elsewhere.rename(moved)
+    slow = service.inbox / "slow.png"
+    data = (PICTURES / "greeting.png").read_bytes()
+    with slow.open("wb") as file:
+        file.write(data[:1500])
+        file.flush()
+        time.sleep(2.0)  # longer than the settle time
+        file.write(data[1500:])
+    for path in (before, copied, moved, slow):
+        document = service.wait_for_sidecar(path)
+        jsonschema.Draft202012Validator(SCHEMA).validate(document)
+        assert right(document["pages"][0]["text"])
+        assert right(path.with_name(path.name + ".txt").read_text(encoding="utf-8"))
+    assert service.stop() == 0
+    names = [f"{n}.png.{s}" for n in ("before", "copied", "moved", "slow") for s in ("json", "txt")]
+    assert service.sidecars() == sorted(names)
+    assert service.status()["jobs"] == {"queued": 0, "running": 0, "done": 4, "failed": 0}
+
+
+def test_bad_files_fail_with_their_reason_and_the_rest_go_on(service: Service) -> None:
+    old = time.time() - 3600
+    bad = {"words.png": b"these are words, not pixels", "cut.png": (PICTURES / "note.png").read_bytes()[:2000]}
+    for name, data in bad.items():
+        (service.inbox / name).write_bytes(data)
+        os.utime(service.inbox / name, (old, old))
+    good = service.drop("good.png")
+    service.start("--once")
+    assert service.process is not None
+    assert service.process.wait(timeout=60) == 3
+    assert right(service.wait_for_sidecar(good)["pages"][0]["text"])
+    failures = {Path(f["file"]).name: (f["reason"], f["message"]) for f in service.status()["failures"]}
+    assert {name: reason for name, (reason, _) in failures.items()} == {"words.png": "unsupported", "cut.png": "damaged"}
+    assert all(name in message for name, (_, message) in failures.items())
+    assert service.sidecars() == ["good.png.json", "good.png.txt"]
+
+
+def test_a_killed_worker_is_replaced_and_its_job_runs_again(service: Service) -> None:
+    service.start()
+    wait_until(lambda: (service.status()["engine"] or {}).get("state") == "ready", "the engine")
+    assert service.process is not None
+    (worker,) = psutil.Process(service.process.pid).children()
+    service.drop("first.png")
+    worker.kill()
+    assert right(service.wait_for_sidecar(service.inbox / "first.png")["pages"][0]["text"])
+    assert service.status()["jobs"]["failed"] == 0
+
+
+def test_kill_9_in_the_middle_loses_nothing(service: Service) -> None:
+    paths = [service.drop(f"{n}.png") for n in range(6)]
+    service.start()
+    service.wait_for_sidecar(paths[0])
+    assert service.stop(signal.SIGKILL) == -signal.SIGKILL
+    service.start("--once")
+    assert service.process is not None and service.process.wait(timeout=60) == 0
+    names = [f"{n}.png.{s}" for n in range(6) for s in ("json", "txt")]
+    assert service.sidecars() == sorted(names)
+
+
+def test_a_restart_reads_nothing_twice_even_without_its_journal(service: Service) -> None:
+    path = service.drop("a.png")
+    service.start("--once")
+    assert service.process is not None and service.process.wait(timeout=60) == 0
+    written = path.with_name("a.png.json").stat().st_mtime_ns
+    shutil.rmtree(service.home / "state")
+    service.start("--once")
+    assert service.process.wait(timeout=60) == 0
+    assert path.with_name("a.png.json").stat().st_mtime_ns == written
+    assert service.sidecars() == ["a.png.json", "a.png.txt"]
+
+
+def test_a_users_own_text_is_not_overwritten(service: Service) -> None:
+    service.drop("a.png")
+    users = service.inbox / "a.png.txt"
+    users.write_text("my notes")
+    service.start("--once")
+    assert service.process is not None and service.process.wait(timeout=60) == 0
+    assert users.read_text() == "my notes"
+    assert right((service.inbox / "a.png-2.txt").read_text())
+
+
+def test_pages_of_a_tiff_come_in_order_with_form_feeds(service: Service) -> None:
+    pages = [Image.open(PICTURES / name).convert("RGB") for name in ("greeting.png", "receipt.png")]
+    pages[0].save(service.inbox / "two.tif", save_all=True, append_images=pages[1:])
+    service.configure(formats=["txt", "md", "json"], name="{stem}", output=str(service.home / "out"))
+    service.start("--once")
+    assert service.process is not None and service.process.wait(timeout=60) == 0
+    assert sorted(p.name for p in (service.home / "out").iterdir()) == ["two.json", "two.md", "two.txt"]
+    first, second = (service.home / "out/two.txt").read_text().split("\f")
+    assert right(first) and right(second, DRAWN["receipt.png"])
+    assert service.sidecars() == []
+
+
+def test_the_idle_parent_is_small_and_has_no_torch(service: Service) -> None:
+    service.drop("a.png")
+    service.start()
+    service.wait_for_sidecar(service.inbox / "a.png")
+    assert service.process is not None
+    parent = psutil.Process(service.process.pid)
+    assert parent.memory_info().rss < 80 * 1024 * 1024
+    if os.uname().sysname == "Linux":
+        assert not [m.path for m in parent.memory_maps() if "torch" in m.path]
+
+
+def test_a_second_daemon_on_the_same_state_is_refused(service: Service) -> None:
+    service.start()
+    wait_until(lambda: service.status()["running"], "the daemon")
+    second = service.call("run", "--once")
+    assert second.returncode == 7
+    assert "another ocrd is running" in second.stderr
+
+
+def test_each_job_carries_its_id_through_the_log(service: Service) -> None:
+    service.drop("a.png")
+    service.start("--once")
+    assert service.process is not None and service.process.wait(timeout=60) == 0
+    events = [json.loads(line) for line in (service.home / "state/logs/ocrd.log").read_text().splitlines()]
+    jobs = {e["event"]: e.get("job") for e in events if e["event"] in ("queued", "done")}
+    assert jobs["queued"] is not None and jobs["queued"] == jobs["done"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_within_five_seconds_while_still_loading(service: Service, number: int) -> None:
+    service.start()
+    wait_until(lambda: service.status()["running"], "the daemon")
+    started = time.monotonic()
+    assert service.stop(number) == 0
+    assert time.monotonic() - started < 5
