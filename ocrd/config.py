@@ -145,13 +145,21 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
         raise ConfigError(f"{where}: " + "; ".join(_sentence(dict(e)) for e in error.errors())) from None
 
 
+_TABLES: dict[str, type[BaseModel]] = {
+    "model": ModelConfig,
+    "engine": EngineConfig,
+    "documents": DocumentsConfig,
+    "log": LogConfig,
+    "inbox": InboxConfig,
+}
+
+
 def _sentence(error: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "the file"
     given = error.get("input")
     if error["type"] == "extra_forbidden":
-        table = {"": Config, "model": ModelConfig, "engine": EngineConfig, "documents": DocumentsConfig,
-                 "log": LogConfig, "inbox": InboxConfig}.get(str(error["loc"][0]) if len(error["loc"]) > 1 else "")  # fmt: skip
-        allowed = f" (allowed: {', '.join(table.model_fields)})" if table else ""
+        table = _TABLES.get(str(error["loc"][0]), Config) if len(error["loc"]) > 1 else Config
+        allowed = f" (allowed: {', '.join(table.model_fields)})"
         return f"unknown key {key}{allowed}"
     message = error["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]

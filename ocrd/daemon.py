@@ -41,7 +41,9 @@ BACK_OFF = (5.0, 30.0, 120.0, 600.0)
 class Daemon:
     """Run with `run`; end it from a signal handler or another thread with `stop`."""
 
-    def __init__(self, config: Config, state: Path, journal: Journal, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, config: Config, state: Path, journal: Journal, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._config = config
         self._state = state
         self._clock = clock
@@ -251,7 +253,7 @@ def worker_setup(config: Config) -> Setup:
     folder = model_dir(config.model)
     if not folder.is_dir():
         raise ModelError(
-            f"{folder}: there is no model; set model.path to a folder that holds one, or to \"pocket\" for a try"
+            f'{folder}: there is no model; set model.path to a folder that holds one, or to "pocket" for a try'
         )
     engine = config.engine
     return Setup(str(folder), engine.device, engine.dtype, engine.mode, config.log.level)

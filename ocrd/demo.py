@@ -50,7 +50,11 @@ def run_demo() -> list[Result]:
         inbox = home / "inbox"
         inbox.mkdir()
         config = home / "config.toml"
-        settings = {"model": {"path": "pocket"}, "engine": {"device": "cpu"}, "inbox": [{"path": str(inbox), "settle": 0.5}]}
+        settings = {
+            "model": {"path": "pocket"},
+            "engine": {"device": "cpu"},
+            "inbox": [{"path": str(inbox), "settle": 0.5}],
+        }
         config.write_text(tomli_w.dumps(settings), encoding="utf-8")
         log = home / "daemon.log"
         with log.open("wb") as output:

@@ -90,7 +90,9 @@ class Journal:
         if version == SCHEMA_VERSION:
             return
         if version != 0:
-            raise ServiceError(f"the journal is of version {version}, but this ocrd knows {SCHEMA_VERSION}; update ocrd")
+            raise ServiceError(
+                f"the journal is of version {version}, but this ocrd knows {SCHEMA_VERSION}; update ocrd"
+            )
         self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
     def close(self) -> None:
@@ -131,7 +133,8 @@ class Journal:
         now = self._clock()
         rows = self._run(
             "UPDATE jobs SET state = 'running', attempts = attempts + 1, changed = ? WHERE id ="
-            " (SELECT id FROM jobs WHERE state = 'queued' AND not_before <= ? ORDER BY created, id LIMIT 1) RETURNING *",
+            " (SELECT id FROM jobs WHERE state = 'queued' AND not_before <= ? ORDER BY created, id LIMIT 1)"
+            " RETURNING *",
             now, now,
         )  # fmt: skip
         return _job(rows[0]) if rows else None
@@ -145,7 +148,8 @@ class Journal:
         """Queue a running job again: after ``wait`` seconds, and counting a worker's death when it ``crashed``."""
         now = self._clock()
         self._run(
-            "UPDATE jobs SET state = 'queued', not_before = ?, message = ?, crashes = crashes + ?, changed = ? WHERE id = ?",
+            "UPDATE jobs SET state = 'queued', not_before = ?, message = ?, crashes = crashes + ?, changed = ?"
+            " WHERE id = ?",
             now + wait, message, int(crashed), now, job,
         )  # fmt: skip
 
@@ -164,12 +168,22 @@ class Journal:
 
     def finish(self, job: str) -> None:
         """Done: the pages now live in the sidecars."""
-        self._run("UPDATE jobs SET state = 'done', reason = NULL, message = NULL, changed = ? WHERE id = ?", self._clock(), job)
+        self._run(
+            "UPDATE jobs SET state = 'done', reason = NULL, message = NULL, changed = ? WHERE id = ?",
+            self._clock(),
+            job,
+        )
         self._run("DELETE FROM pages WHERE job = ?", job)
 
     def fail(self, job: str, reason: str, message: str) -> None:
         now = self._clock()
-        self._run("UPDATE jobs SET state = 'failed', reason = ?, message = ?, changed = ? WHERE id = ?", reason, message, now, job)
+        self._run(
+            "UPDATE jobs SET state = 'failed', reason = ?, message = ?, changed = ? WHERE id = ?",
+            reason,
+            message,
+            now,
+            job,
+        )
         self._run("DELETE FROM pages WHERE job = ?", job)
 
     def drop(self, job: str) -> None:
@@ -182,7 +196,9 @@ class Journal:
 
     def failures(self, limit: int = 10) -> list[Job]:
         """The latest failures, newest first."""
-        return [_job(r) for r in self._run("SELECT * FROM jobs WHERE state = 'failed' ORDER BY changed DESC LIMIT ?", limit)]
+        return [
+            _job(r) for r in self._run("SELECT * FROM jobs WHERE state = 'failed' ORDER BY changed DESC LIMIT ?", limit)
+        ]
 
     def set_fact(self, name: str, value: object) -> None:
         """Publish something for ``ocrd status`` to read."""

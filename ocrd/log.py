@@ -59,7 +59,9 @@ def _file(path: Path, config: LogConfig) -> logging.Handler:
     handler = logging.handlers.RotatingFileHandler(
         path, maxBytes=config.max_megabytes * 1024 * 1024, backupCount=config.keep, encoding="utf-8"
     )
-    handler.setFormatter(_formatter(structlog.processors.JSONRenderer(ensure_ascii=False), structlog.processors.format_exc_info))
+    handler.setFormatter(
+        _formatter(structlog.processors.JSONRenderer(ensure_ascii=False), structlog.processors.format_exc_info)
+    )
     return handler
 
 

@@ -68,7 +68,9 @@ def render(
 def _document(
     source: Source, provenance: Provenance, task: str, pages: Sequence[PageReading], hashes: Mapping[str, str]
 ) -> bytes:
-    unfinished = [f"page {p.index + 1} ended by {p.stop_reason}; its text may be cut" for p in pages if p.stop_reason != "eos"]
+    unfinished = [
+        f"page {p.index + 1} ended by {p.stop_reason}; its text may be cut" for p in pages if p.stop_reason != "eos"
+    ]
     document = {
         "$schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,

@@ -106,7 +106,10 @@ def random_line(rng: random.Random, longest: int = MOST_CHARACTERS) -> str:
 
 
 def draw(
-    rng: random.Random, fonts: tuple[str, ...] = TRAINED_FONTS, lines: tuple[int, int] = (1, MOST_LINES), longest: int = MOST_CHARACTERS
+    rng: random.Random,
+    fonts: tuple[str, ...] = TRAINED_FONTS,
+    lines: tuple[int, int] = (1, MOST_LINES),
+    longest: int = MOST_CHARACTERS,
 ) -> Drawing:
     """One picture of ``lines`` lines, fonts and sizes and places at random, everything inside the picture."""
     scale = rng.choice((1.0, 1.0, 1.0, rng.uniform(0.75, 3.0)))

@@ -4,14 +4,15 @@ Two stages, because from scratch on the text loss alone nothing is learnt (the l
 entropy of characters): first the eye alone, told which character's centre lies in each patch and
 which characters lie in each cell; then everything together, those two losses kept at low weight.
 
-    python -m tools.train_pocket --out ocrd/pocket --minutes 90
+    python -m tools.train_pocket --minutes 180
 
-Interrupted, it goes on from its last checkpoint with ``--resume``.
+Interrupted, it goes on from its last checkpoint with ``--resume``; from shipped weights with ``--start-from``.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import random
 import time
@@ -25,15 +26,19 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models
 from torch import Tensor, nn
 
+from ocrd.demo import edit_distance
 from ocrd.engine.architecture import parse_architecture
-from ocrd.engine.checkpoint import to_published
+from ocrd.engine.checkpoint import load_network, to_published
 from ocrd.engine.network import Network
+from ocrd.sidecar import hash_file
 from tools.muon import Muon
 from tools.render_text import CHARACTERS, TRAINED_FONTS, UNSEEN_FONTS, VIEW, Drawing, draw, into_view
 
 BOS, EOS, IMAGE = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<image>"
 SPECIALS = (BOS, EOS, IMAGE, "<|grounding|>", "<|ref|>", "<|/ref|>", "<|det|>", "<|/det|>")
 PROMPT = "\nFree OCR. "
+AVERAGING = 0.998
+HELD_OUT_SEED = 1_000_000
 PATCHES, CELLS = VIEW // 16, VIEW // 64
 
 TEXT_CONFIG = {
@@ -115,7 +120,7 @@ def make_batch(drawings: list[Drawing], tokenizer: Tokenizer) -> Batch:
         for glyph in drawing.glyphs:
             token = tokenizer.token_to_id(glyph.character)
             x, y = (min(VIEW - 1, max(0, int(v))) for v in (glyph.x, glyph.y))
-            patches[row, y // 16, x // 16] = token
+            patches[row, y // 16, x // 16] = token or 0
             cells[row, y // 64 * CELLS + x // 64, token] = 1
     pixels = np.stack([np.asarray(into_view(d.picture)) for d in drawings])
     return Batch(
@@ -152,6 +157,10 @@ class Losses:
 
     def text(self, projected: Tensor, ids: Tensor) -> Tensor:
         """Cross-entropy of the text and its end, given the picture and the prompt."""
+        return F.cross_entropy(self.logits(projected, ids).flatten(0, 1), ids.flatten(), ignore_index=-100)
+
+    def logits(self, projected: Tensor, ids: Tensor) -> Tensor:
+        """[B, T, V] scores of each of ``ids`` [B, T], from what stands before it."""
         network, count = self.network, ids.shape[0]
         embed = network.language_model.embed_tokens
         side = CELLS
@@ -166,8 +175,8 @@ class Losses:
             embed(ids[:, :-1].clamp(min=0)),
         ]
         hidden = network.language_model(inputs_embeds=torch.cat(parts, dim=1), use_cache=False).last_hidden_state
-        logits = network.lm_head(hidden[:, -ids.shape[1] :])
-        return F.cross_entropy(logits.flatten(0, 1), ids.flatten(), ignore_index=-100)
+        logits: Tensor = network.lm_head(hidden[:, -ids.shape[1] :])
+        return logits
 
 
 def initialise(network: Network) -> None:
@@ -183,9 +192,12 @@ def initialise(network: Network) -> None:
 
 def build_optimizers(network: Network, probes: Probes, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices (it learns about twice as much from a picture), AdamW for the rest."""
-    matrices, others = [], list(probes.parameters())
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = list(probes.parameters())
     for name, parameter in network.named_parameters():
-        hidden = parameter.dim() in (2, 3) and ".layers." in name and "rel_pos" not in name and ".gate.weight" not in name
+        hidden = (
+            parameter.dim() in (2, 3) and ".layers." in name and "rel_pos" not in name and ".gate.weight" not in name
+        )
         (matrices if hidden else others).append(parameter)
     return [
         Muon(matrices, lr=rate),
@@ -199,48 +211,29 @@ def rate_at(done: float) -> float:
 
 
 @torch.no_grad()
-def read(network: Network, losses: Losses, views: Tensor, longest: int = 48) -> Tensor:
-    """Greedy reading of a batch without a cache: [B, 3, 256, 256] -> token ids [B, longest]."""
-    network.eval()
-    projected = network.see(views).projected
-    ids = torch.full((views.shape[0], 1), -100)
-    network_logits = []
+def read(losses: Losses, views: Tensor, longest: int = 48) -> Tensor:
+    """Greedy reading of a batch, without a cache: [B, 3, 256, 256] -> token ids [B, <= longest]."""
+    losses.network.eval()
+    projected = losses.network.see(views).projected
+    ids = torch.zeros(views.shape[0], 0, dtype=torch.long)
     for _ in range(longest):
-        logits = _next_logits(network, losses, projected, ids)
-        ids = torch.cat([ids[:, :-1], logits.argmax(-1)[:, None], torch.full((views.shape[0], 1), -100)], dim=1)
-        network_logits.append(ids[:, -2])
+        # `logits` predicts as many tokens as it is given ids; the last one is the unknown next.
+        padded = torch.cat([ids, ids.new_zeros(len(ids), 1)], dim=1)
+        ids = torch.cat([ids, losses.logits(projected, padded)[:, -1].argmax(-1, keepdim=True)], dim=1)
         if bool((ids == 1).any(dim=1).all()):
             break
-    network.train()
-    return ids[:, :-1]
+    losses.network.train()
+    return ids
 
 
-def _next_logits(network: Network, losses: Losses, projected: Tensor, ids: Tensor) -> Tensor:
-    captured: list[Tensor] = []
-    handle = network.lm_head.register_forward_hook(lambda _m, _i, out: captured.append(out))
-    losses.text(projected, ids.clamp(min=0))
-    handle.remove()
-    return captured[0][:, -1]
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Levenshtein's distance in characters."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, start=1):
-        diagonal, row[0] = row[0], i
-        for j, y in enumerate(b, start=1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
-    return row[-1]
-
-
-def error_rate(network: Network, losses: Losses, tokenizer: Tokenizer, seed: int, fonts: tuple[str, ...], count: int) -> float:
+def error_rate(losses: Losses, tokenizer: Tokenizer, seed: int, fonts: tuple[str, ...], count: int) -> float:
     """Character error rate over ``count`` fresh pictures that ``seed`` draws."""
     rng = random.Random(seed)
     wrong = total = 0
     for _ in range(0, count, 50):
         drawings = [draw(rng, fonts) for _ in range(min(50, count))]
         batch = make_batch(drawings, tokenizer)
-        for drawing, ids in zip(drawings, read(network, losses, batch.views).tolist(), strict=True):
+        for drawing, ids in zip(drawings, read(losses, batch.views).tolist(), strict=True):
             got = tokenizer.decode(ids[: ids.index(1)] if 1 in ids else ids)
             wrong += edit_distance(got, drawing.text)
             total += len(drawing.text)
@@ -252,86 +245,131 @@ def save(network: Network, tokenizer: Tokenizer, out: Path) -> None:
     config = json.dumps(pocket_config(tokenizer.get_vocab_size()), indent=1)
     (out / "config.json").write_text(config + "\n", encoding="utf-8")
     tokenizer.save(str(out / "tokenizer.json"))
-    save_file(to_published(network, torch.bfloat16), out / "model.safetensors", metadata={"format": "pt"})
+    weights = out / "model.safetensors"
+    save_file(to_published(network, torch.bfloat16), weights, metadata={"format": "pt"})
+    weights.chmod(0o644)  # safetensors writes 0600, which a shared installation could not read
+    files = {name: out / name for name in ("config.json", "model.safetensors", "tokenizer.json")}
+    manifest = {
+        "repo": "ocrd/pocket",
+        "revision": None,
+        "files": {name: {"size": path.stat().st_size, "sha256": hash_file(path)} for name, path in files.items()},
+    }
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, default=Path("ocrd/pocket"))
     options.add_argument("--minutes", type=float, default=90.0, help="the learning rate reaches its end then")
-    options.add_argument("--vision-share", type=float, default=0.3, help="share of the time for the eye alone")
+    options.add_argument("--vision-share", type=float, default=0.2, help="share of the time for the eye alone")
     options.add_argument("--batch", type=int, default=32)
     options.add_argument("--rate", type=float, default=2e-3)
     options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--resume", type=Path, help="go on from this checkpoint of an interrupted run")
-    options.add_argument("--state", type=Path, default=Path("build/pocket-training.pt"))
-    train(options.parse_args())
+    options.add_argument("--state", type=Path, default=Path("build/pocket-training.pt"), help="checkpoint of the run")
+    options.add_argument("--resume", action="store_true", help="go on from --state")
+    options.add_argument("--start-from", type=Path, help="begin with the weights of this model folder")
+    given = options.parse_args()
+    torch.manual_seed(given.seed)
+    run = Run(given)
+    if given.resume:
+        run.restore(given.state)
+    run.train()
 
 
-def train(options: argparse.Namespace) -> None:
-    torch.manual_seed(options.seed)
-    tokenizer = build_tokenizer()
-    arch = parse_architecture(pocket_config(tokenizer.get_vocab_size()))
-    network = Network(arch)
-    probes = Probes(arch.decoder.vocabulary, arch.sam.neck, arch.decoder.width)
-    initialise(network)
-    optimizers = build_optimizers(network, probes, options.rate)
-    average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998))
-    step, spent = 0, 0.0
-    if options.resume:
-        state = torch.load(options.resume, weights_only=True)
-        network.load_state_dict(state["network"])
-        probes.load_state_dict(state["probes"])
-        average.load_state_dict(state["average"])
-        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+class Run:
+    """One training run: the network, its running average (which is what ships), and where it stands."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.tokenizer = build_tokenizer()
+        arch = parse_architecture(pocket_config(self.tokenizer.get_vocab_size()))
+        self.network = Network(arch)
+        initialise(self.network)
+        if options.start_from:
+            self.network.load_state_dict(load_network(options.start_from).state_dict())
+        self.probes = Probes(arch.decoder.vocabulary, arch.sam.neck, arch.decoder.width)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.losses = Losses(self.network, self.probes, self.tokenizer)
+        self.averaged = Losses(self.average, self.probes, self.tokenizer)
+        self.optimizers = build_optimizers(self.network, self.probes, options.rate)
+        self.step, self.spent = 0, 0.0
+        self.shown = [0.0, 0.0, 0.0]
+
+    def restore(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.probes.load_state_dict(state["probes"])
+        self.average.load_state_dict(state["average"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        step, spent = state["step"], state["spent"]
-    losses = Losses(network, probes, tokenizer)
-    averaged = Losses(average.module, probes, tokenizer)
-    size = sum(p.numel() for p in network.parameters())
-    print(f"{size / 1e6:.2f} M parameters, vocabulary {arch.decoder.vocabulary}", flush=True)
-    started, budget = time.monotonic() - spent, options.minutes * 60
-    shown_vision = shown_text = shown_right = 0.0
-    while (spent := time.monotonic() - started) < budget:
-        done = spent / budget
+        self.step, self.spent = state["step"], state["spent"]
+
+    def keep(self) -> None:
+        """Write the state of the run and the model as it is."""
+        self.options.state.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "network": self.network.state_dict(),
+            "probes": self.probes.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "step": self.step,
+            "spent": self.spent,
+        }
+        torch.save(state, self.options.state)
+        save(self.average, self.tokenizer, self.options.out)
+
+    def train(self) -> None:
+        started, budget = time.monotonic() - self.spent, self.options.minutes * 60
+        print(f"{sum(p.numel() for p in self.network.parameters()) / 1e6:.2f} M parameters", flush=True)
+        while self.spent < budget:
+            self.one_step(self.spent / budget)
+            self.spent = time.monotonic() - started
+            if self.step % 50 == 0:
+                self.report()
+            if self.step % 500 == 0:
+                self.keep()
+        self.keep()
+        for name, fonts in (("fonts trained on", TRAINED_FONTS), ("fonts never seen", UNSEEN_FONTS)):
+            rate = error_rate(self.averaged, self.tokenizer, HELD_OUT_SEED, fonts, 200)
+            print(f"character error rate, 200 fresh pictures, {name}: {rate:.2%}", flush=True)
+
+    def one_step(self, done: float) -> None:
+        """Learn from one batch; ``done`` is the share of the run that lies behind."""
+        options = self.options
         eye_only = done < options.vision_share
-        # A stream of its own for each step, so a resumed run draws fresh pictures.
-        rng = random.Random(f"{options.seed}-{step}")
+        # A stream of its own for each step, so that a resumed run draws fresh pictures.
+        rng = random.Random(f"{options.seed}-{self.step}")
         dense = eye_only and rng.random() < 0.9
         drawings = [draw(rng, lines=(3, 6) if dense else (1, 3)) for _ in range(options.batch)]
-        batch = make_batch(drawings, tokenizer)
-        for optimizer in optimizers:
+        batch = make_batch(drawings, self.tokenizer)
+        projected, vision, right = self.losses.vision(batch)
+        text = torch.zeros(()) if eye_only else self.losses.text(projected, batch.ids)
+        loss = vision if eye_only else text + 0.2 * vision
+        for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = options.rate * rate_at(done)
-        projected, vision, right = losses.vision(batch)
-        loss = vision
-        text = torch.zeros(())
-        if not eye_only:
-            text = losses.text(projected, batch.ids)
-            loss = text + 0.2 * vision
-        for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_([*network.parameters(), *probes.parameters()], 1.0)
-        for optimizer in optimizers:
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_([*self.network.parameters(), *self.probes.parameters()], 1.0)
+        for optimizer in self.optimizers:
             optimizer.step()
-        average.update_parameters(network)
-        step += 1
-        shown_vision, shown_text, shown_right = (
-            0.95 * a + 0.05 * b for a, b in zip((shown_vision, shown_text, shown_right), (vision.item(), text.item(), right), strict=True)
-        )
-        if step % 50 == 0:
-            speed = step * options.batch / (time.monotonic() - started)
-            print(f"step {step}  {spent / 60:.1f} min  {speed:.0f} pictures/s  vision {shown_vision:.3f}  patches right {shown_right:.1%}  text {shown_text:.3f}", flush=True)
-        if step % 500 == 0:
-            if not eye_only:
-                print(f"step {step}  held-out error {error_rate(average.module, averaged, tokenizer, 10_000 + step, TRAINED_FONTS, 100):.2%}", flush=True)
-            options.state.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({"network": network.state_dict(), "probes": probes.state_dict(), "average": average.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step, "spent": time.monotonic() - started}, options.state)
-            save(average.module, tokenizer, options.out)
-    save(average.module, tokenizer, options.out)
-    for name, fonts in (("fonts trained on", TRAINED_FONTS), ("fonts never seen", UNSEEN_FONTS)):
-        print(f"character error rate, 200 fresh pictures, {name}: {error_rate(average.module, averaged, tokenizer, 77, fonts, 200):.2%}", flush=True)
+        self.step += 1
+        with torch.no_grad():
+            # Short at first, so that the average never remembers the random start.
+            follow = min(AVERAGING, self.step / (self.step + 10))
+            for kept, fresh in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                kept.lerp_(fresh, 1 - follow)
+        values = (vision.item(), text.item(), right)
+        self.shown = [0.95 * old + 0.05 * new for old, new in zip(self.shown, values, strict=True)]
+
+    def report(self) -> None:
+        vision, text, right = self.shown
+        line = f"step {self.step}  {self.spent / 60:.1f} min  vision {vision:.3f}"
+        line += f"  patches right {right:.1%}  text {text:.3f}"
+        if self.step % 500 == 0:
+            fresh = HELD_OUT_SEED + self.step
+            line += f"  held-out error {error_rate(self.averaged, self.tokenizer, fresh, TRAINED_FONTS, 100):.2%}"
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ def status(as_json: JsonOption = False) -> None:
     from rich.table import Table
 
     table = Table(show_header=False, box=None)
-    table.add_row("daemon", f"running (pid {found['pid']})" if found["running"] else "not running; start it with: ocrd run")
+    table.add_row(
+        "daemon", f"running (pid {found['pid']})" if found["running"] else "not running; start it with: ocrd run"
+    )
     table.add_row("engine", _engine(found["engine"]))
     table.add_row("jobs", ", ".join(f"{n} {state}" for state, n in found["jobs"].items()))
     for failure in found["failures"]:

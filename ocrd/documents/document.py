@@ -32,7 +32,9 @@ class Document:
         if self.page_count == 0:
             raise EmptyDocument(f"{path.name}: there are no pages in it; save or export it again")
         if self.page_count > limits.max_pages:
-            raise OversizedDocument(f"{path.name}: it has {self.page_count} pages, more than {limits.max_pages}; split it")
+            raise OversizedDocument(
+                f"{path.name}: it has {self.page_count} pages, more than {limits.max_pages}; split it"
+            )
 
     def page(self, index: int) -> Page:
         """Page ``index`` from 0, upright, RGB. Raises DocumentError when it cannot be decoded."""
@@ -65,7 +67,9 @@ def open_document(path: Path, limits: Limits = Limits()) -> Document:  # noqa: B
         raise EmptyDocument(f"{path.name}: the file is empty (0 bytes); save or export it again")
     if size > limits.max_bytes:
         most = limits.max_bytes // 1024**2
-        raise OversizedDocument(f"{path.name}: it has {size // 1024**2} MB, more than the {most} allowed; split it or raise the limit")
+        raise OversizedDocument(
+            f"{path.name}: it has {size // 1024**2} MB, more than the {most} allowed; split it or raise the limit"
+        )
     with path.open("rb") as file:
         kind = sniff(file.read(PDF_MARK_WITHIN + 16))
     if kind is None:
@@ -92,10 +96,14 @@ class _named:  # noqa: N801 - reads as a statement: with _named(path)
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if not isinstance(error, Exception) or isinstance(error, DocumentError):
             return
         if isinstance(error, OSError) and error.errno is not None:
             return
         what = f"{type(error).__name__}: {error}".strip(": ")
-        raise DamagedDocument(f"{self.path.name}: it is damaged or cut short ({what}); save or export it again") from error
+        raise DamagedDocument(
+            f"{self.path.name}: it is damaged or cut short ({what}); save or export it again"
+        ) from error

@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 SUFFIXES = frozenset(
-    ".png .jpg .jpeg .tif .tiff .webp .gif .bmp .jp2 .j2k .heic .heif .avif .pdf".split()
+    [
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".jp2",
+        ".j2k",
+        ".heic",
+        ".heif",
+        ".avif",
+        ".pdf",
+    ]
 )
 
 PDF_MARK = b"%PDF-"

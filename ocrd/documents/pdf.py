@@ -43,4 +43,6 @@ class PdfPages:
         wanted = self._limits.dpi / POINTS_PER_INCH
         pixels = width * height * wanted**2
         # A little below the limit: pdfium rounds each side up.
-        return wanted if pixels <= self._limits.max_pixels else wanted * (0.98 * self._limits.max_pixels / pixels) ** 0.5
+        return (
+            wanted if pixels <= self._limits.max_pixels else wanted * (0.98 * self._limits.max_pixels / pixels) ** 0.5
+        )

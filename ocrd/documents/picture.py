@@ -45,7 +45,8 @@ class PicturePages:
         if width * height > self._limits.max_pixels:
             most = self._limits.max_pixels // 1_000_000
             raise OversizedDocument(
-                f"{self._name}: {width} x {height} pixels are more than the {most} megapixels allowed; scale it down or raise the limit"
+                f"{self._name}: {width} x {height} pixels are more than the {most} megapixels allowed;"
+                " scale it down or raise the limit"
             )
 
 

@@ -38,7 +38,7 @@ class Decoded:
     stop_reason: str
 
 
-class PreallocatedCache(Cache):
+class PreallocatedCache(Cache):  # type: ignore[misc]  # transformers is untyped here
     """Keys and values in one buffer a layer that doubles when full, handed out as views.
 
     No concatenation for each token; doubling keeps 8192 possible tokens from costing memory that most
@@ -52,7 +52,9 @@ class PreallocatedCache(Cache):
         self._lengths = [0] * layers
         self._room = room
 
-    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: object, **kwargs: object) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
         """Append [B, heads, t, d] and give back all so far: [B, heads, length, d]."""
         start = self._lengths[layer_idx]
         end = self._lengths[layer_idx] = start + key_states.shape[2]

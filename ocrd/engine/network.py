@@ -107,7 +107,7 @@ class Network(nn.Module):
         """
         parts = [] if tiles is None else [self._with_newlines(_join_tiles(tiles, grid))]
         side = round(global_view.shape[0] ** 0.5)
-        parts += [self._with_newlines(global_view.unflatten(0, (side, side))), self.view_seperator[None]]
+        parts += [self._with_newlines(global_view.view(side, side, -1)), self.view_seperator[None]]
         return torch.cat(parts)
 
     def _with_newlines(self, grid: Tensor) -> Tensor:

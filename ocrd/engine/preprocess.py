@@ -44,7 +44,7 @@ MODES = {
 
 
 def choose_mode(name: str, trained_view: int) -> Mode:
-    """The mode called ``name``; ``auto`` is gundam for published sizes, else the one view that the model was trained on.
+    """The mode called ``name``; ``auto`` is gundam at the published size, else the view that it was trained on.
 
     Raises UsageError for an unknown name.
     """
@@ -104,7 +104,12 @@ def tile_grid(width: int, height: int) -> tuple[int, int]:
     if width <= TILE and height <= TILE:
         return (1, 1)
     grids = sorted(
-        ((c, r) for c in range(1, MOST_TILES + 1) for r in range(1, MOST_TILES + 1) if FEWEST_TILES <= c * r <= MOST_TILES),
+        (
+            (c, r)
+            for c in range(1, MOST_TILES + 1)
+            for r in range(1, MOST_TILES + 1)
+            if FEWEST_TILES <= c * r <= MOST_TILES
+        ),
         key=lambda grid: grid[0] * grid[1],
     )
     best, nearest = (1, 1), float("inf")

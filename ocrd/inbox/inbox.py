@@ -26,7 +26,7 @@ BACK_OFF = (0.5, 1.0, 2.0, 5.0)
 class Inbox:
     """Call :meth:`poll` when ``wake`` is set or :meth:`next_poll_in` has passed; all calls from one thread."""
 
-    def __init__(  # noqa: PLR0917  # the settings of one inbox, in the order of its configuration
+    def __init__(  # the settings of one inbox, in the order of its configuration
         self,
         root: Path,
         suffixes: frozenset[str],

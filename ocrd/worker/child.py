@@ -14,7 +14,8 @@ import traceback
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING
 
-from ocrd.documents.document import Limits, open_document
+from ocrd.documents.document import open_document
+from ocrd.documents.page import Limits
 from ocrd.errors import DocumentError, OcrdError
 from ocrd.worker.protocol import Message, Request, Setup, send
 
@@ -83,7 +84,9 @@ class Child:
         except Exception as error:  # one page must not end the worker; the whole trace is kept
             stack = traceback.format_exc()
             self.say(event="log", level="error", message="reading failed", job=request.job, fields={"stack": stack})
-            what = f"{request.file.name}: the engine failed ({type(error).__name__}: {error}); the log has the stack trace"
+            what = (
+                f"{request.file.name}: the engine failed ({type(error).__name__}: {error}); the log has the stack trace"
+            )
             self._refuse(request.job, "EngineError", "engine", what)
 
     def _read_document(self, engine: DeepSeekOCR, request: Request) -> None:

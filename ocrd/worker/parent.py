@@ -42,7 +42,9 @@ class Ready:
 class Worker:
     """One worker at a time; started when first needed or by `start`, kept warm until `stop`."""
 
-    def __init__(self, setup: Setup, load_deadline: float, on_loading: Callable[[float], None] = lambda _done: None) -> None:
+    def __init__(
+        self, setup: Setup, load_deadline: float, on_loading: Callable[[float], None] = lambda _done: None
+    ) -> None:
         self._setup = setup
         self._load_deadline = load_deadline
         self._on_loading = on_loading
@@ -154,7 +156,9 @@ class Worker:
             for line in pipe:
                 message = parse(line)
                 if message is None or "event" not in message:
-                    self._log.warning("the worker said something that is no message", line=line[:200].decode("ascii", "replace"))
+                    self._log.warning(
+                        "the worker said something that is no message", line=line[:200].decode("ascii", "replace")
+                    )
                 else:
                     answers.put(message)
         answers.put(None)

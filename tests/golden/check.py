@@ -96,7 +96,8 @@ def main() -> int:
     print(f"{'case':<14}{'logits':>10}{'SAM':>10}{'projected':>11}  greedy tokens")
     for d in differences:
         tokens = "agree" if d.tokens_agree else "DIFFER"
-        print(f"{d.case:<14}{d.logits:>10.1e}{d.sam:>10.1e}{d.projected:>11.1e}  {tokens}{'' if d.within else '  <- too far'}")
+        verdict = "" if d.within else "  <- too far"
+        print(f"{d.case:<14}{d.logits:>10.1e}{d.sam:>10.1e}{d.projected:>11.1e}  {tokens}{verdict}")
     return 0 if differences and all(d.within for d in differences) else 1
 
 

@@ -63,7 +63,10 @@ def test_bad_files_fail_with_their_reason_and_the_rest_go_on(service: Service) -
     assert service.process.wait(timeout=60) == 3
     assert right(service.wait_for_sidecar(good)["pages"][0]["text"])
     failures = {Path(f["file"]).name: (f["reason"], f["message"]) for f in service.status()["failures"]}
-    assert {name: reason for name, (reason, _) in failures.items()} == {"words.png": "unsupported", "cut.png": "damaged"}
+    assert {name: reason for name, (reason, _) in failures.items()} == {
+        "words.png": "unsupported",
+        "cut.png": "damaged",
+    }
     assert all(name in message for name, (_, message) in failures.items())
     assert service.sidecars() == ["good.png.json", "good.png.txt"]
 

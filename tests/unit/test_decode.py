@@ -24,7 +24,8 @@ def network() -> Network:
 
 @pytest.fixture
 def prompt(network: Network) -> torch.Tensor:
-    return network.language_model.embed_tokens(torch.arange(5, 17))[None]
+    embedded: torch.Tensor = network.language_model.embed_tokens(torch.arange(5, 17))[None]
+    return embedded
 
 
 def rescanned(ids: list[int], ngram: int, window: int) -> set[int]:
