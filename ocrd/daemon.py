@@ -81,6 +81,7 @@ class Daemon:
             inbox.path.mkdir(parents=True, exist_ok=True)
         for watched in self._inboxes:
             watched.start()
+        self._busy.set()  # with loading the model: `--once` with a broken one must not end as if all were well
         reader = threading.Thread(target=self._read_jobs, name="reader")
         reader.start()
         try:

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from PIL import UnidentifiedImageError
+
 from ocrd.documents.kinds import PDF_MARK_WITHIN, sniff
 from ocrd.documents.page import Limits, Page
 from ocrd.documents.pdf import PdfPages
@@ -103,7 +105,8 @@ class _named:  # noqa: N801 - reads as a statement: with _named(path)
             return
         if isinstance(error, OSError) and error.errno is not None:
             return
-        what = f"{type(error).__name__}: {error}".strip(": ")
+        known = isinstance(error, UnidentifiedImageError)  # its text says only the whole path again
+        what = "its header cannot be read" if known else f"{type(error).__name__}: {error}".strip(": ")
         raise DamagedDocument(
             f"{self.path.name}: it is damaged or cut short ({what}); save or export it again"
         ) from error

@@ -25,7 +25,11 @@ class PicturePages:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._name, self._limits = path.name, limits
         self._image = Image.open(path, formats=FORMATS)
-        self._check_size()
+        try:
+            self._check_size()
+        except OversizedDocument:
+            self._image.close()
+            raise
 
     def count(self) -> int:
         return int(getattr(self._image, "n_frames", 1)) if self._image.format in _PAGED else 1

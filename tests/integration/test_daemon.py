@@ -14,15 +14,13 @@ import psutil
 import pytest
 from PIL import Image
 
-from ocrd.demo import edit_distance
-from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
+from tests.integration.conftest import PICTURES, Service, read_directly, wait_until
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/sidecar.schema.json").read_text(encoding="utf-8"))
-TEXT = DRAWN["greeting.png"]
 
 
-def right(text: str, drawn: str = TEXT) -> bool:
-    return edit_distance(text.rstrip("\n"), drawn) <= 0.1 * len(drawn)
+def right(text: str, picture: str = "greeting.png") -> bool:
+    return text.rstrip("\n") == read_directly(picture)
 
 
 def test_however_a_picture_arrives_it_ends_with_one_correct_pair(service: Service) -> None:
@@ -123,7 +121,7 @@ def test_pages_of_a_tiff_come_in_order_with_form_feeds(service: Service) -> None
     assert service.process is not None and service.process.wait(timeout=60) == 0
     assert sorted(p.name for p in (service.home / "out").iterdir()) == ["two.json", "two.md", "two.txt"]
     first, second = (service.home / "out/two.txt").read_text().split("\f")
-    assert right(first) and right(second, DRAWN["receipt.png"])
+    assert right(first) and right(second, "receipt.png")
     assert service.sidecars() == []
 
 
