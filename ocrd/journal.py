@@ -76,7 +76,7 @@ class Journal:
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
             self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._use_wal()
             self._db.execute("PRAGMA synchronous = FULL")  # a job that was promised survives a power cut
             self._db.execute("PRAGMA foreign_keys = ON")
             self._migrate()
@@ -85,15 +85,33 @@ class Journal:
                 f"{path} cannot be opened ({error}); move it away and start again: it is rebuilt from the sidecars"
             ) from error
 
+    def _use_wal(self) -> None:
+        """Switch to WAL, which needs the file alone for a moment and does not wait for it by itself."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
     def _migrate(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == SCHEMA_VERSION:
-            return
-        if version != 0:
-            raise ServiceError(
-                f"the journal is of version {version}, but this ocrd knows {SCHEMA_VERSION}; update ocrd"
-            )
-        self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        """Make the tables once, even when a daemon and a command open a new journal in the same moment."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, SCHEMA_VERSION):
+                raise ServiceError(
+                    f"the journal is of version {version}, but this ocrd knows {SCHEMA_VERSION}; update ocrd"
+                )
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        finally:
+            self._db.execute("COMMIT")
 
     def close(self) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,8 @@ from ocrd.documents.page import Limits, Page
 from ocrd.documents.pdf import PdfPages
 from ocrd.documents.picture import PicturePages
 from ocrd.errors import DamagedDocument, DocumentError, EmptyDocument, OversizedDocument, UnsupportedDocument
+
+__all__ = ["Document", "Limits", "Page", "open_document"]
 
 
 class Pages(Protocol):
@@ -29,7 +32,7 @@ class Document:
 
     def __init__(self, path: Path, kind: str, pages: Pages, limits: Limits) -> None:
         self.path, self.kind, self._pages = path, kind, pages
-        with _named(path):
+        with _Named(path):
             self.page_count = pages.count()
         if self.page_count == 0:
             raise EmptyDocument(f"{path.name}: there are no pages in it; save or export it again")
@@ -39,8 +42,13 @@ class Document:
             )
 
     def page(self, index: int) -> Page:
-        """Page ``index`` from 0, upright, RGB. Raises DocumentError when it cannot be decoded."""
-        with _named(self.path):
+        """Page ``index`` from 0, upright, RGB.
+
+        Raises DocumentError when it cannot be decoded, IndexError when there is no such page.
+        """
+        if not 0 <= index < self.page_count:  # the caller's mistake, not the file's: never "damaged"
+            raise IndexError(f"{self.path.name}: there is no page {index}, only 0 to {self.page_count - 1}")
+        with _Named(self.path):
             return self._pages.page(index)
 
     def pages(self, start: int = 0) -> Iterator[Page]:
@@ -76,7 +84,7 @@ def open_document(path: Path, limits: Limits = Limits()) -> Document:  # noqa: B
         kind = sniff(file.read(PDF_MARK_WITHIN + 16))
     if kind is None:
         raise UnsupportedDocument(f"{path.name}: it is not a picture or PDF that ocrd reads, whatever its name says")
-    with _named(path):
+    with _Named(path):
         pages: Pages = PdfPages(path, limits) if kind == "pdf" else PicturePages(path, limits)
     try:
         return Document(path, kind, pages, limits)
@@ -85,7 +93,7 @@ def open_document(path: Path, limits: Limits = Limits()) -> Document:  # noqa: B
         raise
 
 
-class _named:  # noqa: N801 - reads as a statement: with _named(path)
+class _Named:
     """Turn whatever a decoder throws into DamagedDocument with the file's name.
 
     Decoders throw almost anything at a broken file (struct.error, EOFError, ValueError, SyntaxError,
@@ -103,10 +111,12 @@ class _named:  # noqa: N801 - reads as a statement: with _named(path)
     ) -> None:
         if not isinstance(error, Exception) or isinstance(error, DocumentError):
             return
-        if isinstance(error, OSError) and error.errno is not None:
+        # EINVAL comes from seeking to a nonsense offset that the file itself gave, so the file is at fault.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             return
         known = isinstance(error, UnidentifiedImageError)  # its text says only the whole path again
-        what = "its header cannot be read" if known else f"{type(error).__name__}: {error}".strip(": ")
+        said = " ".join(f"{type(error).__name__}: {error}".split()).strip(": ")  # some span lines
+        what = "its header cannot be read" if known else said
         raise DamagedDocument(
             f"{self.path.name}: it is damaged or cut short ({what}); save or export it again"
         ) from error

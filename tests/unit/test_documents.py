@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pypdfium2 as pdfium
 import pytest
 from PIL import Image
@@ -238,3 +240,132 @@ def test_the_daemon_learns_the_suffixes_without_an_imaging_library() -> None:
     code = "import sys, ocrd.documents.kinds; print({'PIL', 'pypdfium2', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_words_that_begin_like_a_bitmap_are_unsupported(tmp_path: Path) -> None:
+    (tmp_path / "a.bmp").write_text("BMW: the driver's manual. " * 40)
+    refused(tmp_path / "a.bmp", UnsupportedDocument)
+
+
+def test_of_a_heic_the_primary_picture_is_the_page(tmp_path: Path) -> None:
+    file = pillow_heif.from_pillow(Image.new("RGB", (64, 64), (255, 0, 0)))
+    file.add_from_pillow(Image.new("RGB", (64, 64), (0, 0, 255)))
+    file.save(tmp_path / "a.heic", primary_index=1)
+    assert close(at(first_page(tmp_path / "a.heic"), 5, 5), (0, 0, 255))
+
+
+def grey_tiff(values: np.ndarray[tuple[int, int], np.dtype[np.uint16]], bits: int, photometric: int) -> bytes:
+    """An uncompressed little-endian grey TIFF; 12-bit samples are packed two in three bytes."""
+    height, width = values.shape
+    if bits == 12:
+        text = "".join(f"{int(v):012b}" for v in values.ravel())
+        data = bytes(int(text[i : i + 8], 2) for i in range(0, len(text), 8))
+    else:
+        data = values.astype("<u2").tobytes()
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 277: 1, 278: height, 279: len(data)}
+    tags[273] = 8 + 2 + 12 * (len(tags) + 1) + 4
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + data
+
+
+@pytest.mark.parametrize(
+    ("bits", "photometric", "shown"), [(12, 1, (0, 128, 255)), (16, 1, (0, 128, 255)), (16, 0, (255, 127, 0))]
+)
+def test_wide_greys_follow_the_depth_and_sense_the_tiff_gives(
+    tmp_path: Path, bits: int, photometric: int, shown: tuple[int, ...]
+) -> None:
+    top = 2**bits - 1
+    row = np.array([[0, (top + 1) // 2, top, top]], dtype=np.uint16)
+    (tmp_path / "a.tif").write_bytes(grey_tiff(np.repeat(row, 4, axis=0), bits, photometric))
+    page = first_page(tmp_path / "a.tif")
+    assert tuple(at(page, x, 1)[0] for x in range(3)) == shown
+
+
+def test_greys_of_any_width_are_scaled_and_not_cut_to_white(tmp_path: Path) -> None:
+    whole = np.array([[0, 2**29, 2**30]], dtype=np.int32)
+    for values in (whole, (whole / 2**30).astype(np.float32), np.array([[0, 500, 1000]], dtype=np.float32)):
+        Image.fromarray(values).save(tmp_path / "a.tif")
+        page = first_page(tmp_path / "a.tif")
+        assert close(tuple(at(page, x, 0)[0] for x in range(3)), (0, 128, 255), 1)
+
+
+def test_one_unmeasured_point_does_not_blacken_a_float_page(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[np.nan, np.inf, 0.5, 1.0]], dtype=np.float32)).save(tmp_path / "a.tif")
+    page = first_page(tmp_path / "a.tif")
+    assert close(at(page, 2, 0), (128, 128, 128), 1) and at(page, 3, 0) == (255, 255, 255)
+
+
+def test_a_pdf_without_pages_is_empty_even_after_a_locked_one(tmp_path: Path) -> None:
+    (tmp_path / "locked.pdf").write_bytes(locked_pdf())
+    refused(tmp_path / "locked.pdf", EncryptedDocument)  # leaves its error behind in pdfium
+    body = b"%PDF-1.4\n1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n"
+    second = len(body)
+    body += b"2 0 obj\n<</Type/Pages/Kids[]/Count 0>>\nendobj\n"
+    table = b"xref\n0 3\n0000000000 65535 f \n%010d 00000 n \n%010d 00000 n \n" % (9, second)
+    end = b"trailer\n<</Size 3/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % len(body)
+    (tmp_path / "a.pdf").write_bytes(body + table + end)
+    refused(tmp_path / "a.pdf", EmptyDocument)
+
+
+def test_a_pdf_locked_in_an_unknown_way_is_encrypted(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(locked_pdf().replace(b"/Filter /Standard", b"/Filter /Odd     "))
+    refused(tmp_path / "a.pdf", EncryptedDocument)
+
+
+@pytest.mark.parametrize("size", [(14_400, 1), (14_400, 14_400), (300, 0.01)])
+@pytest.mark.parametrize("most", [1, 1000, 1_000_000])
+def test_no_pdf_page_passes_the_pixel_limit(tmp_path: Path, size: tuple[float, float], most: int) -> None:
+    pdf = pdfium.PdfDocument.new()
+    pdf.new_page(*size).close()
+    pdf.save(tmp_path / "a.pdf")
+    page = first_page(tmp_path / "a.pdf", Limits(max_pixels=most))
+    assert page.width * page.height <= most
+
+
+def test_a_pdf_cut_short_is_damaged(tmp_path: Path) -> None:
+    two_coloured().save(tmp_path / "a.pdf")
+    data = (tmp_path / "a.pdf").read_bytes()
+    (tmp_path / "a.pdf").write_bytes(data[: len(data) // 2])
+    refused(tmp_path / "a.pdf", DamagedDocument)
+
+
+def test_a_decoder_sent_to_a_nonsense_place_means_damage_but_a_failing_disk_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_coloured().save(tmp_path / "a.png")
+    for number, expected in ((errno.EINVAL, DamagedDocument), (errno.EIO, OSError)):
+
+        def fail(*_: object, number: int = number, **__: object) -> None:
+            raise OSError(number, "from the decoder")
+
+        monkeypatch.setattr(Image, "open", fail)
+        with pytest.raises(expected):
+            open_document(tmp_path / "a.png")
+
+
+def test_asking_for_a_page_that_is_not_there_is_not_damage(tmp_path: Path) -> None:
+    two_coloured().save(tmp_path / "a.png")
+    with open_document(tmp_path / "a.png") as document:
+        for index in (-1, 1):
+            with pytest.raises(IndexError):
+                document.page(index)
+
+
+def test_a_refusal_is_one_line(tmp_path: Path) -> None:
+    two_coloured().save(tmp_path / "a.heic")
+    data = (tmp_path / "a.heic").read_bytes()
+    (tmp_path / "a.heic").write_bytes(data[:-20])
+    assert "\n" not in refused(tmp_path / "a.heic", DamagedDocument)
+
+
+def test_a_turned_pdf_page_comes_out_as_it_is_shown(tmp_path: Path) -> None:
+    two_coloured((144, 72)).save(tmp_path / "a.pdf", resolution=72)
+    pdf = pdfium.PdfDocument(tmp_path / "a.pdf")
+    page = pdf[0]
+    page.set_rotation(90)
+    page.close()
+    pdf.save(tmp_path / "b.pdf")
+    pdf.close()
+    shown = first_page(tmp_path / "b.pdf")
+    assert shown.size == (200, 400)
+    assert close(at(shown, 100, 50), (255, 0, 0)) and close(at(shown, 100, 350), (0, 0, 255))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,14 @@ def test_a_new_version_of_a_failed_file_takes_the_failures_place(journal: Journa
     journal.add(INBOX / "a.png", INBOX, Fingerprint(1, 2, 30, 40))
     assert journal.failures() == []
     assert journal.counts()["queued"] == 1
+
+
+def test_a_new_journal_can_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for trial in range(10):
+            folder = tmp_path / str(trial)
+            folder.mkdir()
+            journals = list(pool.map(lambda f: Journal(f), [folder] * 8))
+            assert [j.counts()["queued"] for j in journals] == [0] * 8
+            for journal in journals:
+                journal.close()
