@@ -125,7 +125,7 @@ def test_a_new_journal_can_be_opened_by_many_at_once(tmp_path: Path) -> None:
         for trial in range(10):
             folder = tmp_path / str(trial)
             folder.mkdir()
-            journals = list(pool.map(lambda f: Journal(f), [folder] * 8))
+            journals = list(pool.map(Journal, [folder] * 8))
             assert [j.counts()["queued"] for j in journals] == [0] * 8
             for journal in journals:
                 journal.close()
