@@ -25,6 +25,8 @@ SCHEMA_VERSION = 1
 TEMPORARY_PREFIX = ".ocrd-"
 PAGE_BREAK = "\f"
 """Between pages, as Tesseract and OCRmyPDF write it."""
+LONGEST_BASE = 240
+"""Bytes of a sidecar's name before its suffix."""
 ORDER = ("txt", "md", "json")
 
 
@@ -110,10 +112,20 @@ class Destination:
 
 def destination(source: Path, template: str, inbox: Path, output: Path | None) -> Destination:
     """The first choice: beside the source, or under ``output`` with the inbox's sub-folders kept."""
-    base = template.replace("{name}", source.name).replace("{stem}", source.stem)
+    base = _short_enough(template.replace("{name}", source.name).replace("{stem}", source.stem))
     if output is None:
         return Destination(source.parent, base)
     return Destination(output / source.parent.relative_to(inbox), base)
+
+
+def _short_enough(base: str) -> str:
+    """A name that leaves room for a number and a suffix within a file system's 255 bytes."""
+    if len(os.fsencode(base)) <= LONGEST_BASE:
+        return base
+    mark = "~" + hash_bytes(os.fsencode(base))[:8]  # two long names that begin alike stay apart
+    while len(os.fsencode(base + mark)) > LONGEST_BASE:
+        base = base[:-1]
+    return base + mark
 
 
 def choose_destination(first: Destination, formats: Sequence[str], ours: Callable[[Path], bool]) -> Destination:
@@ -157,20 +169,16 @@ def read_document(path: Path) -> dict[str, Any] | None:
     return document if ours else None
 
 
-def untouched(first: Destination, source_name: str) -> Callable[[Path], bool]:
-    """Tells whether a file at ``first`` is an earlier set of this source that nobody edited since."""
-
-    def ours(path: Path) -> bool:
-        document = read_document(path.with_suffix(".json")) if path.name.startswith(first.base) else None
-        if document is None or document["source"].get("name") != _printable(source_name):
-            return False
-        if path.suffix == ".json":
-            return True
-        outputs = document.get("outputs")
-        expected = outputs.get(path.suffix.removeprefix(".")) if isinstance(outputs, dict) else None
-        return not path.is_symlink() and path.is_file() and hash_file(path) == expected
-
-    return ours
+def untouched(path: Path, first: Destination, source_name: str) -> bool:
+    """Whether ``path`` belongs to an earlier set of this source that nobody edited since."""
+    document = read_document(path.with_suffix(".json")) if path.name.startswith(first.base) else None
+    if document is None or document["source"].get("name") != _printable(source_name):
+        return False
+    if path.suffix == ".json":
+        return True
+    outputs = document.get("outputs")
+    expected = outputs.get(path.suffix.removeprefix(".")) if isinstance(outputs, dict) else None
+    return not path.is_symlink() and path.is_file() and hash_file(path) == expected
 
 
 def write_set(where: Destination, contents: Mapping[str, bytes], ours: Callable[[Path], bool]) -> None:

@@ -18,7 +18,8 @@ def run(
 
     from ocrd import log, paths
     from ocrd.config import load_config
-    from ocrd.daemon import Daemon, sole_daemon
+    from ocrd.daemon.lock import sole_daemon
+    from ocrd.daemon.loop import Daemon
     from ocrd.errors import SomeFilesFailed
     from ocrd.journal import Journal
 
@@ -29,12 +30,14 @@ def run(
         journal = Journal(state)
         failed_before = journal.counts()["failed"]
         try:
-            daemon = Daemon(settings, state, journal)
+            daemon = Daemon(settings, journal)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, lambda *_: daemon.stop())
             daemon.run(once)
-            failed = journal.counts()["failed"] - failed_before
+            counts = journal.counts()
         finally:
             journal.close()
-    if once and failed:
-        raise SomeFilesFailed(f"{failed} file(s) could not be read; see: ocrd status")
+    failed = counts["failed"] - failed_before
+    if once and (failed or counts["queued"]):
+        waiting = f", {counts['queued']} wait for another try" if counts["queued"] else ""
+        raise SomeFilesFailed(f"{failed} file(s) could not be read{waiting}; see: ocrd status")

@@ -19,7 +19,7 @@ def recognize(
     """Read FILE and print what it says. Writes no sidecars."""
     from ocrd import log, sidecar
     from ocrd.config import load_config
-    from ocrd.daemon import provenance, read_request, worker_setup
+    from ocrd.daemon.requests import provenance, read_request, worker_setup
     from ocrd.errors import EngineError, SomeFilesFailed, UsageError
     from ocrd.journal import reading_from
     from ocrd.worker.parent import Refused, Transient, Worker, WorkerDied
@@ -35,7 +35,7 @@ def recognize(
             if message["event"] == "page":
                 pages.append(reading_from(message["reading"]))
         source = sidecar.Source(file.name, file.stat().st_size, sidecar.hash_file(file))
-        rendered = sidecar.render(source, provenance(settings, worker), task, pages, ("txt", "json"))
+        rendered = sidecar.render(source, provenance(settings, worker.start()), task, pages, ("txt", "json"))
     except WorkerDied as error:
         raise EngineError(f"{file}: {error}; try again") from error
     except Refused as error:

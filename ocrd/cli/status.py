@@ -31,7 +31,7 @@ def status(as_json: JsonOption = False) -> None:
 
 def _look() -> dict[str, Any]:
     from ocrd import paths
-    from ocrd.daemon import is_running
+    from ocrd.daemon.lock import is_running
     from ocrd.journal import FILE, Journal
 
     state = paths.state_dir()

@@ -66,6 +66,9 @@ class DecoderShape:
     shared_experts: int
     expert_width: int
     max_positions: int
+    routed_scale: float
+    rms_eps: float
+    rope_theta: float
     bos: int
     eos: int
 
@@ -146,6 +149,8 @@ def _clip(clip: Mapping[str, Any]) -> ClipShape:
 def _decoder(text: Mapping[str, Any]) -> DecoderShape:
     if text.get("use_mla"):
         raise ValueError("use_mla is set, but this architecture has plain attention")
+    if text.get("topk_method", "greedy") != "greedy" or text.get("norm_topk_prob") or text.get("rope_scaling"):
+        raise ValueError("topk_method, norm_topk_prob or rope_scaling asks for what DeepSeek-OCR does not have")
     return DecoderShape(
         vocabulary=int(text["vocab_size"]),
         width=int(text["hidden_size"]),
@@ -159,6 +164,10 @@ def _decoder(text: Mapping[str, Any]) -> DecoderShape:
         shared_experts=int(text["n_shared_experts"]),
         expert_width=int(text["moe_intermediate_size"]),
         max_positions=int(text["max_position_embeddings"]),
+        # Absent from the published file, which leaves them at its configuration class's defaults.
+        routed_scale=float(text.get("routed_scaling_factor", 1.0)),
+        rms_eps=float(text.get("rms_norm_eps", 1e-6)),
+        rope_theta=float(text.get("rope_theta", 10000.0)),
         bos=int(text["bos_token_id"]),
         eos=int(text["eos_token_id"]),
     )

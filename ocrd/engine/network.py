@@ -17,9 +17,6 @@ from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr
 from ocrd.engine.architecture import Architecture, DecoderShape
 from ocrd.engine.vision import ClipOverSam, build_sam
 
-RMS_NORM_EPS = 1e-6
-ROPE_THETA = 10000.0
-
 
 @dataclass(frozen=True)
 class ViewFeatures:
@@ -52,12 +49,13 @@ def build_decoder(shape: DecoderShape) -> DeepseekOcr2TextModel:
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.kv_heads,
         max_position_embeddings=shape.max_positions,
-        rms_norm_eps=RMS_NORM_EPS,
-        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
+        rms_norm_eps=shape.rms_eps,
+        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
         n_routed_experts=shape.experts,
         n_shared_experts=shape.shared_experts,
         num_experts_per_tok=shape.experts_per_token,
         moe_intermediate_size=shape.expert_width,
+        routed_scaling_factor=shape.routed_scale,
         topk_method="greedy",
         mlp_layer_types=["dense" if i < shape.dense_layers else "sparse" for i in range(shape.layers)],
         bos_token_id=shape.bos,

@@ -71,6 +71,11 @@ class Inbox:
         self._settling.forget(path)
         self.request_rescan()
 
+    def forget_taken(self) -> None:
+        """Hand out again, once settled, whatever the journal does not know: its last answers were lost."""
+        self._taken.clear()
+        self.request_rescan()
+
     def waiting(self) -> tuple[Waiting, ...]:
         """The files that are not complete yet, with the reason where there is one."""
         return self._settling.waiting()

@@ -60,12 +60,16 @@ class Worker:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
+    @property
+    def warm(self) -> bool:
+        return self.ready is not None and self._process is not None and self._process.poll() is None
+
     def start(self) -> Ready:
         """Start the worker and wait until its model is loaded; at once when it is warm.
 
         Raises ModelError or EngineError as the worker says, WorkerDied when it ended or took too long.
         """
-        if self.ready is not None and self._process is not None and self._process.poll() is None:
+        if self.ready is not None and self.warm:
             return self.ready
         self._end()
         with self._lock:

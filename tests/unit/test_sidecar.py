@@ -38,7 +38,11 @@ def scan(tmp_path: Path) -> Path:
 
 def write(scan: Path, ours: Callable[[Path], bool] | None = None, text: str = "one") -> Destination:
     first = sidecar.destination(scan, "{name}", scan.parent, None)
-    ours = ours or sidecar.untouched(first, scan.name)
+
+    def earlier(path: Path) -> bool:
+        return sidecar.untouched(path, first, scan.name)
+
+    ours = ours or earlier
     rendered = contents(scan, page(0, text))
     where = sidecar.choose_destination(first, tuple(rendered), ours)
     sidecar.write_set(where, rendered, ours)
@@ -89,8 +93,11 @@ def test_two_pictures_that_share_a_stem_do_not_take_each_others_sidecars(tmp_pat
         source = tmp_path / name
         source.write_bytes(name.encode())
         first = sidecar.destination(source, "{stem}", tmp_path, None)
-        ours = sidecar.untouched(first, name)
         rendered = contents(source, page(0, name))
+
+        def ours(path: Path, first: Destination = first, name: str = name) -> bool:
+            return sidecar.untouched(path, first, name)
+
         sidecar.write_set(sidecar.choose_destination(first, tuple(rendered), ours), rendered, ours)
     assert (tmp_path / "scan.txt").read_text() == "scan.png\n"
     assert (tmp_path / "scan-2.txt").read_text() == "scan.jpg\n"
@@ -130,3 +137,11 @@ def test_a_name_that_is_no_utf8_still_gives_valid_json(tmp_path: Path) -> None:
     source = Source("\udcff.png", 1, "0" * 64)
     rendered = sidecar.render(source, PROVENANCE, "text", [page(0, "x")], ("json",))
     assert json.loads(rendered["json"].decode("utf-8"))["source"]["name"] == "\ufffd.png"
+
+
+def test_the_longest_names_still_get_sidecars_and_stay_apart(tmp_path: Path) -> None:
+    names = ["\u00e9" * 120 + end + ".png" for end in ("one", "two")]
+    bases = {sidecar.destination(tmp_path / name, "{name}", tmp_path, None).base for name in names}
+    assert len(bases) == 2
+    for base in bases:
+        Destination(tmp_path, f"{base}-99").path("json").touch()

@@ -1,0 +1,38 @@
+"""One daemon for each state folder: a lock that the system takes back when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ocrd import paths
+from ocrd.errors import ServiceError
+
+FILE = "daemon.lock"
+
+
+@contextmanager
+def sole_daemon(state: Path) -> Iterator[None]:
+    """Hold the state folder's lock. Raises ServiceError when another daemon has it."""
+    with (paths.private_folder(state) / FILE).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ServiceError(f"another ocrd is running on {state}; stop it first") from error
+        yield
+
+
+def is_running(state: Path) -> bool:
+    """Whether a daemon holds the lock of this state folder."""
+    lock = state / FILE
+    if not lock.exists():
+        return False
+    with lock.open("a") as file:
+        try:
+            # Shared, so that two commands that ask at once do not take each other for a daemon.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

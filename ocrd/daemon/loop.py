@@ -1,0 +1,181 @@
+"""The loop that wires inboxes, journal and reader.
+
+Two threads: one looks at the inboxes and fills the journal, the other takes jobs from it and has them
+read. Either can be interrupted anywhere; what was running is queued again at the next start.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from ocrd.config import Config, InboxConfig
+from ocrd.daemon.reader import Reader
+from ocrd.daemon.requests import worker_setup
+from ocrd.documents.kinds import SUFFIXES
+from ocrd.errors import EngineError, OcrdError
+from ocrd.inbox.inbox import Inbox
+from ocrd.journal import Journal
+from ocrd.types import Settled
+from ocrd.worker.parent import Worker, WorkerDied
+
+HEARTBEAT = 60.0
+LATER = 10.0
+"""With ``--once``, a job that waits longer than this for another try is left for the next run."""
+AFTER_TROUBLE = 5.0
+"""Seconds to wait when the journal itself cannot be written (disk full), before going on."""
+LOADS_ALLOWED = 3
+"""Workers in a row that may die while loading, before the model is given up."""
+
+
+class Daemon:
+    """Run with `run`; end it from a signal handler or another thread with `stop`."""
+
+    def __init__(self, config: Config, journal: Journal, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self._clock = clock
+        self._journal = journal
+        self._log = structlog.get_logger(component="daemon")
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        """Something may have changed in an inbox."""
+        self._work = threading.Event()
+        """Something may be queued."""
+        self._busy = threading.Event()
+        """The model is loading or a job is in hand."""
+        self._fatal: OcrdError | None = None
+        self._worker = Worker(worker_setup(config), config.engine.load_deadline, self._on_loading)
+        self._inboxes = [
+            (Inbox(inbox.path, SUFFIXES, inbox.settle, inbox.recursive, journal.knows, self._wake), inbox)
+            for inbox in config.inbox
+        ]
+        self._reader = Reader(config, journal, self._worker, self._stop.is_set, self._rescan)
+
+    def stop(self) -> None:
+        """Ask the daemon to end: the job in hand goes back to the journal."""
+        self._stop.set()
+        self._wake.set()
+        self._work.set()
+
+    def run(self, once: bool = False) -> None:
+        """Watch and read until `stop`; with ``once`` until all that lies in the inboxes now is read.
+
+        Raises ModelError when there is no model to load, EngineError when it cannot be loaded.
+        """
+        if back := self._journal.requeue_interrupted():
+            self._log.info("interrupted jobs are queued again", jobs=back)
+        self._journal.set_fact("daemon", {"pid": os.getpid(), "since": time.time()})
+        self._journal.set_fact("engine", {"state": "loading", "done": 0.0})
+        for inbox, settings in self._inboxes:
+            settings.path.mkdir(parents=True, exist_ok=True)
+            inbox.start()
+        self._busy.set()
+        reading = threading.Thread(target=self._read_jobs, name="reader")
+        reading.start()
+        try:
+            self._look_at_inboxes(once)
+        finally:
+            self.stop()
+            self._worker.stop()
+            reading.join(timeout=10)
+            for inbox, _ in self._inboxes:
+                inbox.stop()
+            self._journal.set_fact("engine", {"state": "stopped"})
+            self._journal.set_fact("daemon", None)
+        if self._fatal is not None:
+            raise self._fatal
+
+    def _look_at_inboxes(self, once: bool) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            for inbox, settings in self._inboxes:
+                self._look_at(inbox, settings)
+            if once and self._all_done():
+                return
+            pause = min([HEARTBEAT, *(inbox.next_poll_in(self._clock()) for inbox, _ in self._inboxes)])
+            self._wake.wait(min(pause, 0.2) if once else pause)
+
+    def _look_at(self, inbox: Inbox, settings: InboxConfig) -> None:
+        try:
+            for settled in inbox.poll(self._clock()):
+                self._queue(settled, settings)
+        except (OSError, sqlite3.Error):
+            # The journal's disk is full, say. What was not queued is found again by the walk.
+            self._log.exception("an inbox could not be looked at; trying again", inbox=str(settings.path))
+            inbox.forget_taken()
+            self._stop.wait(AFTER_TROUBLE)
+
+    def _queue(self, settled: Settled, inbox: InboxConfig) -> None:
+        job = self._journal.add(settled.path, inbox.path, settled.fingerprint)
+        if job is not None:
+            self._log.info("queued", job=job, file=str(settled.path), bytes=settled.fingerprint.size)
+            self._work.set()
+
+    def _all_done(self) -> bool:
+        """Nothing settles, is being read, or waits for a try that is near."""
+        # What is still in iCloud may come tomorrow: one run does not wait for that.
+        settling = any(w.patience < math.inf for inbox, _ in self._inboxes for w in inbox.waiting())
+        if settling or self._busy.is_set():
+            return False
+        due = self._journal.next_due_in()
+        return due is None or due > LATER
+
+    def _rescan(self) -> None:
+        for inbox, _ in self._inboxes:
+            inbox.request_rescan()
+
+    def _on_loading(self, done: float) -> None:
+        self._journal.set_fact("engine", {"state": "loading", "done": done})
+
+    def _read_jobs(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._warm_up()
+                self._work.clear()
+                if not self._stop.is_set():  # asked again behind the clear, which may have swallowed stop's signal
+                    self._take_one()
+            except OcrdError as error:
+                self._fatal = error
+                self._log.error("reading stops", error=str(error))
+                self.stop()
+            except Exception:
+                # The journal cannot be written, say. A thread that dies here would read nothing ever after.
+                self._log.exception("reading is interrupted; going on")
+                self._stop.wait(AFTER_TROUBLE)
+
+    def _take_one(self) -> None:
+        # Set before taking: `--once` must never see an empty queue and an idle reader in between.
+        self._busy.set()
+        job = self._journal.take()
+        if job is not None:
+            with structlog.contextvars.bound_contextvars(job=job.id):
+                self._reader.handle(job)
+            return
+        self._busy.clear()
+        self._wake.set()
+        due = self._journal.next_due_in()
+        self._work.wait(HEARTBEAT if due is None else min(due, HEARTBEAT))
+
+    def _warm_up(self) -> None:
+        """See that a worker with its model stands ready; at once when one does."""
+        if self._worker.warm:
+            return
+        for left in reversed(range(LOADS_ALLOWED)):
+            try:
+                ready = self._worker.start()
+            except WorkerDied as error:
+                if self._stop.is_set():
+                    return
+                if left == 0:
+                    raise EngineError(f"the model could not be loaded: {error}; see the log") from error
+                self._log.warning("loading the model failed; trying again", error=str(error))
+            else:
+                warm = {"state": "ready", "since": time.time(), "pid": self._worker.pid, **vars(ready)}
+                self._journal.set_fact("engine", warm)
+                return

@@ -1,0 +1,155 @@
+"""What becomes of one job: read by the worker, written as sidecars; or tried again, or failed with its reason."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from ocrd import sidecar
+from ocrd.config import Config, InboxConfig
+from ocrd.daemon.requests import provenance, read_request
+from ocrd.inbox.look import look
+from ocrd.journal import Job, Journal, reading_from
+from ocrd.worker.parent import Refused, Transient, Worker, WorkerDied
+
+CRASHES_ALLOWED = 2
+"""A file that ends this many workers is failed, and the rest go on."""
+MAYBE_UNFINISHED = frozenset({"damaged", "empty", "unsupported"})
+STILL_WRITING = 6.0
+"""Seconds since the last write within which a broken file may be an unfinished one (scanners pause up to 4 s)."""
+BACK_OFF = (5.0, 30.0, 120.0, 600.0)
+"""Seconds before a job that failed for a passing reason is tried again."""
+
+
+class Reader:
+    """Takes each job to its end, or hands it back; every way out is written in the journal."""
+
+    def __init__(
+        self,
+        config: Config,
+        journal: Journal,
+        worker: Worker,
+        stopping: Callable[[], bool],
+        look_again: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._journal = journal
+        self._worker = worker
+        self._stopping = stopping
+        self._look_again = look_again
+        self._log = structlog.get_logger(component="reader")
+
+    def handle(self, job: Job) -> None:
+        """Never raises for anything that has to do with this one file."""
+        try:
+            self._read_and_write(job)
+        except WorkerDied as error:
+            self._after_death(job, error)
+        except Refused as error:
+            self._after_refusal(job, error)
+        except (Transient, OSError) as error:
+            self._after_trouble(job, error)
+        except Exception as error:
+            # A fault of ours: kept whole in the log, counted like a crash, and the rest go on.
+            self._log.exception("reading failed", file=str(job.path))
+            self._count_crash(job, f"{job.path.name}: ocrd failed ({type(error).__name__}: {error})")
+
+    def _read_and_write(self, job: Job) -> None:
+        inbox = self._inbox_of(job)
+        if not self._unchanged(job):
+            return
+        first = sidecar.destination(job.path, inbox.name, inbox.path, inbox.output)
+        source = sidecar.Source(job.path.name, job.fingerprint.size, sidecar.hash_file(job.path))
+        if sidecar.complete_set(first, source.sha256, inbox.formats):
+            self._log.info("its sidecars are there already", file=str(job.path))
+            self._journal.finish(job.id)
+            return
+        started = time.monotonic()
+        ready = self._worker.start()
+        done = len(self._journal.pages(job.id))
+        for message in self._worker.read(read_request(self._config, job.id, job.path, inbox.task, done)):
+            if message["event"] == "page":
+                self._journal.keep_page(job.id, reading_from(message["reading"]))
+        if not self._unchanged(job):
+            return
+        pages = self._journal.pages(job.id)
+        contents = sidecar.render(source, provenance(self._config, ready), inbox.task, pages, inbox.formats)
+        self._write(job, first, contents)
+        self._journal.finish(job.id)
+        seconds = round(time.monotonic() - started, 2)
+        self._log.info("done", file=str(job.path), pages=len(pages), seconds=seconds)
+
+    def _write(self, job: Job, first: sidecar.Destination, contents: dict[str, bytes]) -> None:
+        new = {f".{format_}": sidecar.hash_bytes(data) for format_, data in contents.items()}
+
+        def ours(path: Path) -> bool:
+            if path.is_symlink() or not path.is_file():
+                return False
+            # What a killed run wrote, what already says just what we would write, or an earlier set of ours.
+            expected = (job.outputs.get(_hex(path)), new.get(path.suffix))
+            return sidecar.hash_file(path) in expected or sidecar.untouched(path, first, job.path.name)
+
+        where = sidecar.choose_destination(first, tuple(contents), ours)
+        planned = {_hex(where.path(format_)): new[f".{format_}"] for format_ in contents}
+        self._journal.plan_outputs(job.id, planned)
+        sidecar.write_set(where, contents, ours)
+
+    def _inbox_of(self, job: Job) -> InboxConfig:
+        for inbox in self._config.inbox:
+            if inbox.path == job.inbox:
+                return inbox
+        raise Refused("no-inbox", f"{job.path}: its inbox {job.inbox} is no longer configured", "ConfigError")
+
+    def _unchanged(self, job: Job) -> bool:
+        """Whether the file is still the one that settled; else its job is dropped, for the new one gets its own."""
+        if look(job.path).fingerprint == job.fingerprint:
+            return True
+        gone = not os.path.lexists(job.path)
+        self._log.info("the file is gone" if gone else "the file changed; it is read anew", file=str(job.path))
+        self._journal.drop(job.id)
+        self._look_again()
+        return False
+
+    def _after_refusal(self, job: Job, error: Refused) -> None:
+        if not self._unchanged(job):
+            return
+        age = time.time() - job.fingerprint.mtime_ns / 1e9
+        if error.reason in MAYBE_UNFINISHED and job.attempts == 1 and 0 <= age < STILL_WRITING:
+            self._log.info("it looks unfinished; looking again", file=str(job.path), reason=error.reason)
+            self._journal.hand_back(job.id, STILL_WRITING, str(error))
+        else:
+            self._fail(job, error.reason, str(error))
+
+    def _after_trouble(self, job: Job, error: Exception) -> None:
+        if not os.path.lexists(job.path):
+            self._unchanged(job)
+            return
+        wait = BACK_OFF[min(job.attempts - 1, len(BACK_OFF) - 1)]
+        self._log.warning("trying again later", file=str(job.path), seconds=wait, error=str(error))
+        self._journal.hand_back(job.id, wait, str(error))
+
+    def _after_death(self, job: Job, error: WorkerDied) -> None:
+        if self._stopping():
+            self._journal.hand_back(job.id)
+        else:
+            self._log.warning("the worker died", file=str(job.path), error=str(error))
+            self._count_crash(job, f"{job.path.name}: {error}")
+
+    def _count_crash(self, job: Job, message: str) -> None:
+        if job.crashes + 1 >= CRASHES_ALLOWED:
+            self._fail(job, "crash", f"{message}, {CRASHES_ALLOWED} times; it is left unread")
+        else:
+            self._journal.hand_back(job.id, message=message, crashed=True)
+
+    def _fail(self, job: Job, reason: str, message: str) -> None:
+        self._log.error("failed", file=str(job.path), reason=reason, error=message)
+        self._journal.fail(job.id, reason, message)
+
+
+def _hex(path: Path) -> str:
+    """A path as a JSON key that survives names which are no UTF-8."""
+    return os.fsencode(path).hex()
