@@ -58,9 +58,10 @@ class Service:
         self.process: subprocess.Popen[bytes] | None = None
         self.configure()
 
-    def configure(self, **inbox: Any) -> None:
-        table = {"path": str(self.inbox), "settle": 0.3} | inbox
-        settings = {"model": {"path": "pocket"}, "engine": {"device": "cpu"}, "inbox": [table]}
+    def configure(self, *more: dict[str, Any], **first: Any) -> None:
+        """Settings of the first inbox, and ``more`` inboxes."""
+        tables = [{"path": str(self.inbox), "settle": 0.3} | first, *more]
+        settings = {"model": {"path": "pocket"}, "engine": {"device": "cpu"}, "inbox": tables}
         self.config.write_text(tomli_w.dumps(settings), encoding="utf-8")
 
     def start(self, *options: str) -> None:
@@ -68,6 +69,14 @@ class Service:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ocrd", "run", *options], env=self.environment, stderr=log
             )
+
+    def run_once(self) -> int:
+        """Read what lies in the inboxes, to the end: the exit code."""
+        self.start("--once")
+        assert self.process is not None
+        code = self.process.wait(timeout=PATIENCE)
+        self.process = None
+        return code
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None

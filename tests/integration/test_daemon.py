@@ -56,9 +56,7 @@ def test_bad_files_fail_with_their_reason_and_the_rest_go_on(service: Service) -
         (service.inbox / name).write_bytes(data)
         os.utime(service.inbox / name, (old, old))
     good = service.drop("good.png")
-    service.start("--once")
-    assert service.process is not None
-    assert service.process.wait(timeout=60) == 3
+    assert service.run_once() == 3
     assert right(service.wait_for_sidecar(good)["pages"][0]["text"])
     failures = {Path(f["file"]).name: (f["reason"], f["message"]) for f in service.status()["failures"]}
     assert {name: reason for name, (reason, _) in failures.items()} == {
@@ -85,20 +83,17 @@ def test_kill_9_in_the_middle_loses_nothing(service: Service) -> None:
     service.start()
     service.wait_for_sidecar(paths[0])
     assert service.stop(signal.SIGKILL) == -signal.SIGKILL
-    service.start("--once")
-    assert service.process is not None and service.process.wait(timeout=60) == 0
+    assert service.run_once() == 0
     names = [f"{n}.png.{s}" for n in range(6) for s in ("json", "txt")]
     assert service.sidecars() == sorted(names)
 
 
 def test_a_restart_reads_nothing_twice_even_without_its_journal(service: Service) -> None:
     path = service.drop("a.png")
-    service.start("--once")
-    assert service.process is not None and service.process.wait(timeout=60) == 0
+    assert service.run_once() == 0
     written = path.with_name("a.png.json").stat().st_mtime_ns
     shutil.rmtree(service.home / "state")
-    service.start("--once")
-    assert service.process.wait(timeout=60) == 0
+    assert service.run_once() == 0
     assert path.with_name("a.png.json").stat().st_mtime_ns == written
     assert service.sidecars() == ["a.png.json", "a.png.txt"]
 
@@ -107,8 +102,7 @@ def test_a_users_own_text_is_not_overwritten(service: Service) -> None:
     service.drop("a.png")
     users = service.inbox / "a.png.txt"
     users.write_text("my notes")
-    service.start("--once")
-    assert service.process is not None and service.process.wait(timeout=60) == 0
+    assert service.run_once() == 0
     assert users.read_text() == "my notes"
     assert right((service.inbox / "a.png-2.txt").read_text())
 
@@ -117,12 +111,24 @@ def test_pages_of_a_tiff_come_in_order_with_form_feeds(service: Service) -> None
     pages = [Image.open(PICTURES / name).convert("RGB") for name in ("greeting.png", "receipt.png")]
     pages[0].save(service.inbox / "two.tif", save_all=True, append_images=pages[1:])
     service.configure(formats=["txt", "md", "json"], name="{stem}", output=str(service.home / "out"))
-    service.start("--once")
-    assert service.process is not None and service.process.wait(timeout=60) == 0
+    assert service.run_once() == 0
     assert sorted(p.name for p in (service.home / "out").iterdir()) == ["two.json", "two.md", "two.txt"]
     first, second = (service.home / "out/two.txt").read_text().split("\f")
     assert right(first) and right(second, "receipt.png")
     assert service.sidecars() == []
+
+
+def test_each_inbox_has_its_own_formats_names_and_folder(service: Service) -> None:
+    other = service.home / "other"
+    (other / "deep").mkdir(parents=True)
+    out = str(service.home / "out")
+    service.configure({"path": str(other), "settle": 0.3, "formats": ["md"], "name": "{stem}", "output": out})
+    service.drop("a.png")
+    shutil.copyfile(PICTURES / "note.png", other / "deep/b.png")
+    assert service.run_once() == 0
+    assert service.sidecars() == ["a.png.json", "a.png.txt"]
+    assert [str(p.relative_to(out)) for p in Path(out).rglob("*") if p.is_file()] == ["deep/b.md"]
+    assert right((service.home / "out/deep/b.md").read_text(), "note.png")
 
 
 def test_the_idle_parent_is_small_and_has_no_torch(service: Service) -> None:
@@ -146,8 +152,7 @@ def test_a_second_daemon_on_the_same_state_is_refused(service: Service) -> None:
 
 def test_each_job_carries_its_id_through_the_log(service: Service) -> None:
     service.drop("a.png")
-    service.start("--once")
-    assert service.process is not None and service.process.wait(timeout=60) == 0
+    assert service.run_once() == 0
     events = [json.loads(line) for line in (service.home / "state/logs/ocrd.log").read_text().splitlines()]
     jobs = {e["event"]: e.get("job") for e in events if e["event"] in ("queued", "done")}
     assert jobs["queued"] is not None and jobs["queued"] == jobs["done"]

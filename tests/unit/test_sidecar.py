@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ocrd import sidecar
 from ocrd.sidecar import Destination, Provenance, Source
@@ -145,3 +148,21 @@ def test_the_longest_names_still_get_sidecars_and_stay_apart(tmp_path: Path) -> 
     assert len(bases) == 2
     for base in bases:
         Destination(tmp_path, f"{base}-99").path("json").touch()
+
+
+NAMES = st.sampled_from(["scan.png", "scan.png-2", "scan.png-3"])
+THEIRS = st.dictionaries(st.tuples(NAMES, st.sampled_from(["txt", "json", "md"])), st.binary(max_size=20), max_size=9)
+
+
+@given(THEIRS)
+def test_whatever_lies_there_already_stays_as_it_is(theirs: dict[tuple[str, str], bytes]) -> None:
+    with TemporaryDirectory() as folder:
+        scan = Path(folder) / "scan.png"
+        scan.write_bytes(b"picture")
+        for (name, suffix), data in theirs.items():
+            scan.with_name(f"{name}.{suffix}").write_bytes(data)
+        where = write(scan)
+        for (name, suffix), data in theirs.items():
+            assert scan.with_name(f"{name}.{suffix}").read_bytes() == data
+        assert {where.path(f).name for f in ("txt", "md", "json")} <= {p.name for p in Path(folder).iterdir()}
+        assert where.path("txt").read_bytes() == b"one\n"

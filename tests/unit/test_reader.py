@@ -1,0 +1,224 @@
+"""What becomes of a job, whatever the worker does: only the worker's answers are made up here."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocrd.config import parse_config
+from ocrd.daemon.reader import CRASHES_ALLOWED, STILL_WRITING, Reader
+from ocrd.errors import OcrdError
+from ocrd.inbox.look import look
+from ocrd.journal import Job, Journal
+from ocrd.types import Block, PageReading
+from ocrd.worker.parent import Ready, Refused, Transient, WorkerDied
+from ocrd.worker.protocol import Request
+
+Answer = Callable[[Request], Iterator[dict[str, Any]]]
+
+
+class ScriptedWorker:
+    """Answers as it is told; counts from which page it was asked."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.asked: list[int] = []
+
+    def start(self) -> Ready:
+        return Ready("cpu", "float32", "native", "2", "5")
+
+    def read(self, request: Request) -> Iterator[dict[str, Any]]:
+        self.asked.append(request.start)
+        return self.answer(request)
+
+
+def page(index: int, text: str = "hello") -> dict[str, Any]:
+    reading = PageReading(index, 10, 10, text, (Block(text, page=index),), 1, "eos", 0.1, "native")
+    return {"event": "page", "reading": asdict(reading)}
+
+
+class Bench:
+    def __init__(self, folder: Path) -> None:
+        self.inbox = folder / "in"
+        self.inbox.mkdir()
+        self.now = 1000.0
+        self.journal = Journal(folder, clock=lambda: self.now)
+        self.stopping = False
+        self.rescans = 0
+        table = {"model": {"path": "pocket"}, "inbox": [{"path": str(self.inbox)}]}
+        self.config = parse_config(table, "test")
+
+    def drop(self, age: float = 3600.0) -> Path:
+        path = self.inbox / "scan.png"
+        path.write_bytes(b"picture")
+        os.utime(path, (time.time() - age, time.time() - age))
+        seen = look(path).fingerprint
+        assert seen is not None
+        assert self.journal.add(path, self.inbox, seen)
+        return path
+
+    def handle(self, answer: Answer) -> ScriptedWorker:
+        worker = ScriptedWorker(answer)
+        reader = Reader(self.config, self.journal, worker, lambda: self.stopping, self._rescan)  # type: ignore[arg-type]
+        reader.handle(self.take())
+        return worker
+
+    def take(self) -> Job:
+        job = self.journal.take()
+        assert job is not None
+        return job
+
+    def _rescan(self) -> None:
+        self.rescans += 1
+
+    def counts(self) -> dict[str, int]:
+        return {state: n for state, n in self.journal.counts().items() if n}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.journal.close()
+
+
+def reads(*pages: dict[str, Any], then: OcrdError | Exception | None = None) -> Answer:
+    def answer(_request: Request) -> Iterator[dict[str, Any]]:
+        yield from pages
+        if then is not None:
+            raise then
+
+    return answer
+
+
+def test_a_reading_ends_as_a_set_of_sidecars(bench: Bench) -> None:
+    path = bench.drop()
+    bench.handle(reads(page(0), page(1)))
+    assert path.with_name("scan.png.txt").read_text() == "hello\n\fhello\n"
+    assert bench.counts() == {"done": 1}
+
+
+def test_a_lasting_refusal_fails_with_its_reason(bench: Bench) -> None:
+    bench.drop()
+    bench.handle(reads(then=Refused("encrypted", "scan.png: it asks for a password", "EncryptedDocument")))
+    (failure,) = bench.journal.failures()
+    assert (failure.reason, failure.message) == ("encrypted", "scan.png: it asks for a password")
+
+
+def test_what_looks_broken_just_after_it_was_written_is_looked_at_once_more(bench: Bench) -> None:
+    bench.drop(age=0.5)
+    damaged = reads(then=Refused("damaged", "scan.png: it is damaged", "DamagedDocument"))
+    bench.handle(damaged)
+    assert bench.counts() == {"queued": 1}
+    assert bench.journal.next_due_in() == STILL_WRITING
+    bench.now += STILL_WRITING
+    bench.handle(damaged)
+    assert bench.counts() == {"failed": 1}
+
+
+def test_a_file_that_changed_while_it_was_read_gets_no_sidecars_of_its_old_self(bench: Bench) -> None:
+    path = bench.drop()
+
+    def answer(_request: Request) -> Iterator[dict[str, Any]]:
+        yield page(0)
+        path.write_bytes(b"another picture")
+
+    bench.handle(answer)
+    assert sorted(p.name for p in bench.inbox.iterdir()) == ["scan.png"]
+    assert bench.counts() == {} and bench.rescans == 1
+
+
+def test_a_file_that_is_gone_leaves_nothing_behind(bench: Bench) -> None:
+    bench.drop().unlink()
+    worker = bench.handle(reads(page(0)))
+    assert worker.asked == [] and bench.counts() == {}
+
+
+def test_passing_trouble_waits_longer_each_time(bench: Bench) -> None:
+    bench.drop()
+    waits = []
+    for _ in range(5):
+        bench.handle(reads(then=Transient("scan.png: Permission denied")))
+        due = bench.journal.next_due_in()
+        assert due is not None
+        waits.append(due)
+        bench.now += due
+    assert waits == [5, 30, 120, 600, 600]
+
+
+def test_sidecars_that_cannot_be_written_are_tried_again_without_reading_again(bench: Bench) -> None:
+    path = bench.drop()
+    blocked = bench.inbox.parent / "out"
+    blocked.write_text("a file where the folder should be")
+    table = {"model": {"path": "pocket"}, "inbox": [{"path": str(bench.inbox), "output": str(blocked)}]}
+    bench.config = parse_config(table, "test")
+    bench.handle(reads(page(0)))
+    assert bench.counts() == {"queued": 1}
+    blocked.unlink()
+    bench.now += 10
+    worker = bench.handle(reads())
+    assert worker.asked == [1]  # from the second page on: the first is kept
+    assert (blocked / "scan.png.txt").read_text() == "hello\n"
+    assert path.read_bytes() == b"picture"
+
+
+def test_a_dead_worker_leaves_the_pages_that_it_read(bench: Bench) -> None:
+    bench.drop()
+    bench.handle(reads(page(0), then=WorkerDied("signal 9")))
+    assert bench.counts() == {"queued": 1}
+    worker = bench.handle(reads(page(1)))
+    assert worker.asked == [1]
+    assert bench.counts() == {"done": 1}
+
+
+@pytest.mark.parametrize("fault", [WorkerDied("signal 11"), ValueError("a fault of ours")])
+def test_a_file_that_keeps_ending_workers_is_failed(bench: Bench, fault: Exception) -> None:
+    bench.drop()
+    for _ in range(CRASHES_ALLOWED):
+        bench.handle(reads(then=fault))
+    (failure,) = bench.journal.failures()
+    assert failure.reason == "crash"
+    assert "scan.png" in str(failure.message) and str(fault) in str(failure.message)
+
+
+def test_a_stop_hands_the_job_back_and_counts_no_crash(bench: Bench) -> None:
+    bench.drop()
+    bench.stopping = True
+    for _ in range(CRASHES_ALLOWED + 1):
+        bench.handle(reads(then=WorkerDied("it was being stopped")))
+    assert bench.take().crashes == 0
+
+
+def test_what_a_killed_run_wrote_is_ours_to_finish(bench: Bench) -> None:
+    path = bench.drop()
+
+    def killed(_request: Request) -> Iterator[dict[str, Any]]:
+        yield page(0)
+
+    bench.handle(killed)
+    path.with_name("scan.png.json").unlink()  # as if the kill had come before the last file
+    seen = look(path).fingerprint
+    assert seen is not None
+    bench.journal.drop(bench_job(bench))
+    assert bench.journal.add(path, bench.inbox, seen)
+    bench.handle(reads(page(0)))
+    assert sorted(p.name for p in bench.inbox.iterdir()) == ["scan.png", "scan.png.json", "scan.png.txt"]
+
+
+def bench_job(bench: Bench) -> str:
+    return str(bench.journal._run("SELECT id FROM jobs")[0]["id"])
+
+
+def test_a_job_whose_inbox_left_the_configuration_says_so(bench: Bench) -> None:
+    bench.drop()
+    table = {"model": {"path": "pocket"}, "inbox": [{"path": "/elsewhere"}]}
+    bench.config = parse_config(table, "test")
+    bench.handle(reads(page(0)))
+    (failure,) = bench.journal.failures()
+    assert failure.reason == "no-inbox"
