@@ -1,4 +1,9 @@
-"""What the pocket model is taught by: batches of drawings, two losses for the eye and one for the text."""
+"""What the pocket model is taught by: batches of drawings, and four losses.
+
+Two are for the eye and one is for finding the way: throw-away heads are told which character's centre lies
+where (for SAM's patches and for the projected cells) and where the next character to be written stands.
+The fourth is the text itself, which alone teaches nothing (`docs/pocket.md`).
+"""
 
 from __future__ import annotations
 
@@ -19,77 +24,107 @@ from tools.render_text import VIEW, Drawing, draw, into_view
 
 EMPTY_WEIGHT = 0.05
 """Of patches without a character, which are nearly all."""
+PATCHES_IN_CELL = (PATCHES // CELLS) ** 2
+NOTHING = -100
+"""What cross-entropy ignores."""
 LONGEST = 48
 """Tokens of the longest text: three lines of twelve characters, their ends, and some room to be wrong in."""
 
 
 class Probes(nn.Module):
-    """Throw-away heads: the character in each patch of SAM's neck, the characters in each projected cell."""
+    """Throw-away heads on what the network computes on its way to the text."""
 
     def __init__(self, vocabulary: int, neck: int, width: int) -> None:
         super().__init__()
         self.patch = nn.Linear(neck, vocabulary)
-        self.cell = nn.Linear(width, vocabulary)
+        """SAM's neck -> the character centred in this patch."""
+        self.cell = nn.Linear(width, PATCHES_IN_CELL * vocabulary)
+        """A projected token -> the character centred in each of its patches."""
+        self.place = nn.Linear(width, 2 * PATCHES)
+        """The decoder's hidden state before its last layer -> row and column of the next character's patch."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    views: Tensor
-    """[B, 3, 256, 256], normalised."""
+    pixels: Tensor
+    """[B, 256, 256, 3] bytes."""
     patches: Tensor
     """[B, 16, 16], token id of the character centred there, 0 for none."""
-    cells: Tensor
-    """[B, 16, V], which tokens lie in each 64 x 64 cell."""
     ids: Tensor
-    """[B, T] text then end, padded with -100."""
+    """[B, T] text then end, padded with `NOTHING`."""
+    places: Tensor
+    """[B, T, 2] row and column of each token's patch; `NOTHING` for what is not drawn."""
+
+    def views(self) -> Tensor:
+        """[B, 3, 256, 256], normalised as the engine does it."""
+        return self.pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
 def make_batch(drawings: list[Drawing], tokenizer: Tokenizer) -> Batch:
-    ids = [[*tokenizer.encode(d.text, add_special_tokens=False).ids, EOS_ID] for d in drawings]
+    ids, places = [], []
     patches = torch.zeros(len(drawings), PATCHES, PATCHES, dtype=torch.long)
-    cells = torch.zeros(len(drawings), CELLS * CELLS, tokenizer.get_vocab_size())
     for row, drawing in enumerate(drawings):
-        for glyph in drawing.glyphs:
-            token = tokenizer.token_to_id(glyph.character)
-            x, y = (min(VIEW - 1, max(0, int(v))) for v in (glyph.x, glyph.y))
-            patches[row, y // 16, x // 16] = token or 0
-            cells[row, y // 64 * CELLS + x // 64, token] = 1
+        tokens = [*tokenizer.encode(drawing.text, add_special_tokens=False).ids, EOS_ID]
+        glyphs = iter(drawing.glyphs)
+        where = torch.full((len(tokens), 2), NOTHING)
+        for index, character in enumerate(drawing.text):
+            if character in " \n":
+                continue
+            glyph = next(glyphs)
+            x, y = (min(VIEW - 1, max(0, int(v))) // 16 for v in (glyph.x, glyph.y))
+            patches[row, y, x] = tokens[index]
+            where[index] = torch.tensor((y, x))
+        ids.append(torch.tensor(tokens))
+        places.append(where)
     pixels = np.stack([np.asarray(into_view(d.picture)) for d in drawings])
     return Batch(
-        views=torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0).contiguous(),
+        pixels=torch.from_numpy(pixels),
         patches=patches,
-        cells=cells,
-        ids=nn.utils.rnn.pad_sequence([torch.tensor(i) for i in ids], batch_first=True, padding_value=-100),
+        ids=nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=NOTHING),
+        places=nn.utils.rnn.pad_sequence(places, batch_first=True, padding_value=NOTHING),
     )
 
 
 class Losses:
-    """The forward pass in training, and the three losses."""
+    """The forward pass in training, and its losses."""
 
     def __init__(self, network: Network, probes: Probes, tokenizer: Tokenizer) -> None:
         self.network, self.probes = network, probes
         self.prompt = torch.tensor(encode_prompt(prompt_text("text"), tokenizer, BOS_ID).after)
         self.neck: Tensor = torch.empty(0)
+        self.underway: Tensor = torch.empty(0)
         network.sam_model.neck.register_forward_hook(self._keep_neck)
+        network.language_model.layers[-2].register_forward_hook(self._keep_underway)
 
     def _keep_neck(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
         self.neck = output
 
+    def _keep_underway(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        self.underway = output
+
     def vision(self, batch: Batch) -> tuple[Tensor, Tensor, float]:
         """(projected tokens [B, 16, D], patch + cell loss, share of characters right)."""
-        projected = self.network.see(batch.views).projected
-        scores = self.probes.patch(self.neck.permute(0, 2, 3, 1))
-        weights = torch.ones(scores.shape[-1])
+        projected = self.network.see(batch.views()).projected
+        by_patch = self.probes.patch(self.neck.permute(0, 2, 3, 1)).float()
+        inside = PATCHES // CELLS
+        by_cell = self.probes.cell(projected).float()
+        by_cell = by_cell.view(-1, CELLS, CELLS, inside, inside, by_patch.shape[-1]).transpose(2, 3)
+        weights = torch.ones(by_patch.shape[-1])
         weights[0] = EMPTY_WEIGHT
-        patch = F.cross_entropy(scores.flatten(0, 2), batch.patches.flatten(), weight=weights)
-        cell = F.binary_cross_entropy_with_logits(self.probes.cell(projected), batch.cells) * 10
+        wanted = batch.patches.flatten()
+        patch = F.cross_entropy(by_patch.flatten(0, 2), wanted, weight=weights)
+        cell = F.cross_entropy(by_cell.flatten(0, 4), wanted, weight=weights)
         filled = batch.patches > 0
-        right = (scores.argmax(-1) == batch.patches)[filled].float().mean().item()
+        right = (by_patch.argmax(-1) == batch.patches)[filled].float().mean().item()
         return projected, patch + cell, right
 
-    def text(self, projected: Tensor, ids: Tensor) -> Tensor:
-        """Cross-entropy of the text and its end, given the picture and the prompt."""
-        return F.cross_entropy(self.logits(projected, ids).flatten(0, 1), ids.flatten(), ignore_index=-100)
+    def text(self, projected: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(cross-entropy of the text and its end given picture and prompt, and of the places on the way there)."""
+        logits = self.logits(projected, batch.ids).float()
+        text = F.cross_entropy(logits.flatten(0, 1), batch.ids.flatten(), ignore_index=NOTHING)
+        places = self.probes.place(self.underway[:, -batch.ids.shape[1] :]).float().unflatten(-1, (2, PATCHES))
+        place = F.cross_entropy(places.flatten(0, 2), batch.places.flatten(), ignore_index=NOTHING)
+        return text, place
 
     def logits(self, projected: Tensor, ids: Tensor) -> Tensor:
         """[B, T, V] scores of each of ``ids`` [B, T], from what stands before it."""
@@ -134,7 +169,7 @@ def error_rate(losses: Losses, tokenizer: Tokenizer, seed: int, fonts: tuple[str
     for _ in range(0, count, 50):
         drawings = [draw(rng, fonts) for _ in range(min(50, count))]
         batch = make_batch(drawings, tokenizer)
-        for drawing, ids in zip(drawings, read(losses, batch.views).tolist(), strict=True):
+        for drawing, ids in zip(drawings, read(losses, batch.views()).tolist(), strict=True):
             got = tokenizer.decode(ids[: ids.index(EOS_ID)] if EOS_ID in ids else ids)
             wrong += edit_distance(got, drawing.text)
             total += len(drawing.text)

@@ -83,12 +83,12 @@ def _words() -> tuple[str, ...]:
 
 def _random_piece(rng: random.Random) -> str:
     kind = rng.random()
-    if kind < 0.45:
+    if kind < 0.35:
         word = rng.choice(_words())
         return rng.choice((word.lower(), word.lower(), word.capitalize(), word.upper()))
-    if kind < 0.6:
+    if kind < 0.47:
         return "".join(rng.choice(string.digits) for _ in range(rng.randint(1, 6)))
-    if kind < 0.7:
+    if kind < 0.55:
         return f"{rng.randint(0, 999)}{rng.choice('.,:/-')}{rng.randint(0, 99):02d}"
     letters = string.ascii_letters + string.digits
     return "".join(rng.choice(letters if rng.random() < 0.8 else PUNCTUATION) for _ in range(rng.randint(1, 8)))

@@ -1,10 +1,10 @@
 """Train the pocket model: DeepSeek-OCR's architecture at a few million parameters, on text it draws itself.
 
 Two stages, because from scratch on the text loss alone nothing is learnt (the loss stays at the
-entropy of characters): first the eye alone, told which character's centre lies in each patch and
-which characters lie in each cell; then everything together, those two losses kept at low weight.
+entropy of characters): first the eye alone, told which character's centre lies in each patch; then
+everything together, with the eye's losses and that of the places kept at a weight that fades.
 
-    python -m tools.train_pocket --minutes 180
+    python -m tools.train_pocket --minutes 110
 
 Interrupted, it goes on from its last checkpoint with ``--resume``; from shipped weights with ``--start-from``.
 """
@@ -13,18 +13,21 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ocrd.engine.architecture import parse_architecture
 from ocrd.engine.checkpoint import load_network
 from ocrd.engine.network import Network
+from ocrd.engine.architecture import parse_architecture
 from tools.muon import Muon
-from tools.pocket_losses import Losses, Probes, error_rate, make_batch
+from tools.pocket_losses import Batch, Losses, Probes, error_rate, make_batch
 from tools.pocket_model import build_tokenizer, pocket_config, save
 from tools.render_text import TRAINED_FONTS, UNSEEN_FONTS, draw
 
@@ -44,7 +47,32 @@ def initialise(network: Network) -> None:
             nn.init.normal_(parameter, std=0.02 if "embed" in name else parameter.shape[-1] ** -0.5)
 
 
-def build_optimizers(network: Network, probes: Probes, rate: float) -> list[torch.optim.Optimizer]:
+def faster_precision() -> torch.dtype:
+    """bfloat16 where this machine has units for it, else float32: measured, as it differs a hundredfold."""
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        matrix = torch.ones(768, 768, dtype=dtype)
+        torch.mm(matrix, matrix)
+        started = time.perf_counter()
+        torch.mm(matrix, matrix)
+        seconds[dtype] = time.perf_counter() - started
+    return min(seconds, key=lambda dtype: seconds[dtype])
+
+
+class Lessons(Dataset[Batch]):
+    """The batch of each step, from a stream of its own: a resumed run draws the same pictures."""
+
+    def __init__(self, seed: int, size: int, first_with_text: int) -> None:
+        self.seed, self.size, self.first_with_text = seed, size, first_with_text
+        self.tokenizer = build_tokenizer()
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = random.Random(f"{self.seed}-{step}")
+        lines = (3, 6) if step < self.first_with_text and rng.random() < 0.9 else (1, 3)
+        return make_batch([draw(rng, lines=lines) for _ in range(self.size)], self.tokenizer)
+
+
+def build_optimizers(network: Network, probes: Probes, rate: float, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices (it learns about twice as much from a picture), AdamW for the rest."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = list(probes.parameters())
@@ -54,7 +82,7 @@ def build_optimizers(network: Network, probes: Probes, rate: float) -> list[torc
         )
         (matrices if hidden else others).append(parameter)
     return [
-        Muon(matrices, lr=rate),
+        Muon(matrices, lr=rate, dtype=dtype),
         torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.01),
     ]
 
@@ -68,8 +96,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, default=Path("ocrd/pocket"))
     options.add_argument("--minutes", type=float, default=90.0, help="the learning rate reaches its end then")
-    options.add_argument("--vision-share", type=float, default=0.2, help="share of the time for the eye alone")
-    options.add_argument("--batch", type=int, default=32)
+    options.add_argument("--eye-steps", type=int, default=600, help="steps that teach the eye alone")
+    options.add_argument("--batch", type=int, default=48)
     options.add_argument("--rate", type=float, default=2e-3)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--state", type=Path, default=Path("build/pocket-training.pt"), help="checkpoint of the run")
@@ -81,6 +109,16 @@ def main() -> None:
     if given.resume:
         run.restore(given.state)
     run.train()
+
+
+class _Onward(Sampler[int]):
+    """Step after step without end."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count(self.first)
 
 
 class Run:
@@ -98,9 +136,10 @@ class Run:
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.losses = Losses(self.network, self.probes, self.tokenizer)
         self.averaged = Losses(self.average, self.probes, self.tokenizer)
-        self.optimizers = build_optimizers(self.network, self.probes, options.rate)
+        self.precision = faster_precision()
+        self.optimizers = build_optimizers(self.network, self.probes, options.rate, self.precision)
         self.step, self.spent = 0, 0.0
-        self.shown = [0.0, 0.0, 0.0]
+        self.shown = [0.0, 0.0, 0.0, 0.0]
 
     def restore(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)
@@ -127,31 +166,40 @@ class Run:
 
     def train(self) -> None:
         started, budget = time.monotonic() - self.spent, self.options.minutes * 60
-        print(f"{sum(p.numel() for p in self.network.parameters()) / 1e6:.2f} M parameters", flush=True)
-        while self.spent < budget:
-            self.one_step(self.spent / budget)
+        size = sum(p.numel() for p in self.network.parameters()) / 1e6
+        print(f"{size:.2f} M parameters, matrices multiplied in {self.precision}", flush=True)
+        lessons = Lessons(self.options.seed, self.options.batch, self.options.eye_steps)
+        # Drawn in another process: drawing is serial Python, and would leave a core idle for a third of the time.
+        steps = DataLoader(lessons, sampler=_Onward(self.step), batch_size=None, num_workers=1, prefetch_factor=4)
+        for batch in steps:
+            self.one_step(batch, self.spent / budget)
             self.spent = time.monotonic() - started
             if self.step % 50 == 0:
                 self.report()
             if self.step % 500 == 0:
                 self.keep()
+            if self.spent >= budget:
+                break
         self.keep()
         for name, fonts in (("fonts trained on", TRAINED_FONTS), ("fonts never seen", UNSEEN_FONTS)):
             rate = error_rate(self.averaged, self.tokenizer, HELD_OUT_SEED, fonts, 200)
             print(f"character error rate, 200 fresh pictures, {name}: {rate:.2%}", flush=True)
 
-    def one_step(self, done: float) -> None:
+    def losses_of(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, float]:
+        """Of the eye, of the text, of the places; and the share of characters that the eye has right."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision is torch.bfloat16):
+            projected, vision, right = self.losses.vision(batch)
+            if self.step < self.options.eye_steps:
+                return vision, torch.zeros(()), torch.zeros(()), right
+            text, place = self.losses.text(projected, batch)
+            return vision, text, place, right
+
+    def one_step(self, batch: Batch, done: float) -> None:
         """Learn from one batch; ``done`` is the share of the run that lies behind."""
         options = self.options
-        eye_only = done < options.vision_share
-        # A stream of its own for each step, so that a resumed run draws fresh pictures.
-        rng = random.Random(f"{options.seed}-{self.step}")
-        dense = eye_only and rng.random() < 0.9
-        drawings = [draw(rng, lines=(3, 6) if dense else (1, 3)) for _ in range(options.batch)]
-        batch = make_batch(drawings, self.tokenizer)
-        projected, vision, right = self.losses.vision(batch)
-        text = torch.zeros(()) if eye_only else self.losses.text(projected, batch.ids)
-        loss = vision if eye_only else text + 0.2 * vision
+        vision, text, place, right = self.losses_of(batch)
+        aside = 1.0 if self.step < options.eye_steps else 0.3 * (1 - done) + 0.02
+        loss = text + aside * (vision + place)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = options.rate * rate_at(done)
@@ -166,13 +214,13 @@ class Run:
             follow = min(AVERAGING, self.step / (self.step + 10))
             for kept, fresh in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 kept.lerp_(fresh, 1 - follow)
-        values = (vision.item(), text.item(), right)
+        values = (vision.item(), text.item(), place.item(), right)
         self.shown = [0.95 * old + 0.05 * new for old, new in zip(self.shown, values, strict=True)]
 
     def report(self) -> None:
-        vision, text, right = self.shown
+        vision, text, place, right = self.shown
         line = f"step {self.step}  {self.spent / 60:.1f} min  vision {vision:.3f}"
-        line += f"  patches right {right:.1%}  text {text:.3f}"
+        line += f"  patches right {right:.1%}  text {text:.3f}  place {place:.3f}"
         if self.step % 500 == 0:
             fresh = HELD_OUT_SEED + self.step
             line += f"  held-out error {error_rate(self.averaged, self.tokenizer, fresh, TRAINED_FONTS, 100):.2%}"
