@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ocrd.engine.checkpoint import load_network
 from ocrd.engine.network import Network
-from ocrd.engine.architecture import parse_architecture
+from ocrd.layout.architecture import parse_architecture
 from tools.muon import Muon
 from tools.pocket_losses import Batch, Losses, Probes, error_rate, make_batch
 from tools.pocket_model import build_tokenizer, pocket_config, save

@@ -7,7 +7,6 @@ Only safetensors are read, never a pickle.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,11 +18,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ocrd.engine.architecture import Architecture, published_tensors, read_architecture
 from ocrd.engine.network import Network
 from ocrd.errors import ModelError
-
-INDEX = "model.safetensors.index.json"
+from ocrd.layout.architecture import UNUSED, Architecture, published_tensors, read_architecture
+from ocrd.layout.weights import refuse_wrong_tensors, weight_files
 
 _RENAMED = [  # ours -> published, applied in order to the whole name
     (r"^sam_model\.layers\.(\d+)\.layer_norm", r"model.sam_model.blocks.\1.norm"),
@@ -40,11 +38,6 @@ _RENAMED = [  # ours -> published, applied in order to the whole name
 ]
 _CLIP_QKV = re.compile(r"(.*vision_model.*\.self_attn)\.([qkv])_proj\.(weight|bias)$")
 _EXPERTS = re.compile(r"(.*\.mlp\.experts)\.(gate_up|down)_proj$")
-
-UNUSED = "model.vision_model.embeddings.patch_embedding.weight"
-"""CLIP's own patches: part of the layout, read by nothing."""
-OPTIONAL = "model.vision_model.embeddings.position_ids"
-"""A buffer that some savers write out; it says 0, 1, 2, ..."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +94,7 @@ def load_network(
     _restore_buffers(network)
     with ExitStack() as stack:
         tensors = _open_tensors(weights or weight_files(model_dir), stack)
-        _refuse_wrong_tensors({name: tuple(t.get_shape()) for name, t in tensors.items()}, arch, model_dir)
+        refuse_wrong_tensors({name: tuple(t.get_shape()) for name, t in tensors.items()}, arch, model_dir)
         parameters = dict(network.named_parameters())
         for done, (ours, parameter) in enumerate(parameters.items(), start=1):
             _fill(parameter, recipe(ours, arch), tensors)
@@ -139,44 +132,6 @@ def _open_tensors(paths: Sequence[Path], stack: ExitStack) -> dict[str, Any]:
                 raise ModelError(f"{path}: the tensor {name} stands in more than one file; run: ocrd model heal")
             tensors[name] = handle.get_slice(name)
     return tensors
-
-
-def weight_files(model_dir: Path) -> list[Path]:
-    """The checkpoint's safetensors: those that the index names, else all that lie there.
-
-    Raises ModelError when there are none, one is missing, or the index names a path outside the folder.
-    """
-    index = model_dir / INDEX
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"{index} is not a safetensors index ({error!r}); run: ocrd model heal") from error
-        if any(Path(name).name != name for name in names):
-            raise ModelError(f"{index} names a file outside its folder; run: ocrd model heal")
-        paths = [model_dir / name for name in names]
-    else:
-        paths = sorted(model_dir.glob("*.safetensors"))
-    if not paths:
-        raise ModelError(f"{model_dir} holds no *.safetensors, so there are no weights to load")
-    for path in paths:
-        if not path.is_file():
-            raise ModelError(f"{path} is missing; run: ocrd model heal")
-    return paths
-
-
-def _refuse_wrong_tensors(found: Mapping[str, tuple[int, ...]], arch: Architecture, model_dir: Path) -> None:
-    wanted = published_tensors(arch)
-    missing = sorted(wanted.keys() - found.keys() - {UNUSED})
-    unexpected = sorted(found.keys() - wanted.keys() - {OPTIONAL})
-    misshapen = [
-        f"{n} {list(found[n])} instead of {list(wanted[n])}" for n in sorted(wanted.keys() & found.keys())
-        if found[n] != wanted[n]
-    ]  # fmt: skip
-    for what, names in (("lacks", missing), ("has unexpected", unexpected), ("has misshapen", misshapen)):
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise ModelError(f"the checkpoint in {model_dir} {what} tensors: {', '.join(names[:3])}{more}")
 
 
 def to_published(network: Network, dtype: torch.dtype) -> dict[str, Tensor]:

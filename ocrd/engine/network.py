@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import DeepseekOcr2TextConfig
 from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2TextModel
 
-from ocrd.engine.architecture import Architecture, DecoderShape
 from ocrd.engine.vision import ClipOverSam, build_sam
+from ocrd.layout.architecture import Architecture, DecoderShape
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import DeepseekOcr2SamVisionConfig
 from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2SamVisionEncoder
 
-from ocrd.engine.architecture import MLP_RATIO, SAM_PATCH, ClipShape, SamShape
+from ocrd.layout.architecture import MLP_RATIO, SAM_PATCH, ClipShape, SamShape
 
 
 def build_sam(shape: SamShape) -> DeepseekOcr2SamVisionEncoder:

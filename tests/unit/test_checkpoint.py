@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ocrd.engine.architecture import published_tensors, read_architecture
-from ocrd.engine.checkpoint import INDEX, UNUSED, load_network, to_published
+from ocrd.engine.checkpoint import load_network, to_published
 from ocrd.errors import ModelError
+from ocrd.layout.architecture import UNUSED, published_tensors, read_architecture
+from ocrd.layout.weights import INDEX
 from tests.golden.check import check
 
 GOLDEN = Path(__file__).parents[1] / "data/golden"

@@ -8,8 +8,8 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from ocrd import paths
-from ocrd.engine.architecture import read_architecture
 from ocrd.engine.prompt import encode_prompt, prompt_text
+from ocrd.layout.architecture import read_architecture
 from ocrd.sidecar import hash_file
 
 POCKET = paths.POCKET_MODEL

@@ -26,6 +26,11 @@ SAM_DOWNSAMPLE = 4
 MLP_RATIO = 4
 """Both vision parts use 4; ``vision_config.mlp_ratio`` (3.7362) is read by nothing."""
 
+UNUSED = "model.vision_model.embeddings.patch_embedding.weight"
+"""CLIP's own patches: part of the layout, read by nothing."""
+OPTIONAL = "model.vision_model.embeddings.position_ids"
+"""A buffer that some savers write out; it says 0, 1, 2, ..."""
+
 Shape = tuple[int, ...]
 
 
@@ -216,7 +221,7 @@ def _clip_tensors(clip: ClipShape) -> Iterator[tuple[str, Shape]]:
     root, width = "model.vision_model", clip.width
     yield f"{root}.embeddings.class_embedding", (width,)
     # Shipped but read by nothing: SAM's features take the place of CLIP's own patches.
-    yield f"{root}.embeddings.patch_embedding.weight", (width, 3, clip.patch, clip.patch)
+    yield UNUSED, (width, 3, clip.patch, clip.patch)
     yield f"{root}.embeddings.position_embedding.weight", (clip.grid**2 + 1, width)
     yield from _norm(f"{root}.pre_layrnorm", width)
     for index in range(clip.layers):
