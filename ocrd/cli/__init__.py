@@ -10,10 +10,11 @@ from ocrd.errors import OcrdError
 
 def run_cli() -> int:
     """Run one command: its exit code. Whatever went wrong on purpose is one sentence on standard error."""
-    from ocrd.cli import daemon, demo, init, recognize, status
+    from ocrd.cli import daemon, demo, init, model, recognize, status
 
     for command in (init.init, daemon.run, recognize.recognize, status.status, demo.demo):
         app.command()(command)
+    app.add_typer(model.app, name="model")
     try:
         app()
     except OcrdError as error:

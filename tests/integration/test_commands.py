@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from ocrd.paths import POCKET_MODEL
 from tests.integration.conftest import PICTURES, Service, read_directly
 
 
@@ -74,3 +76,18 @@ def test_help_imports_no_torch() -> None:
     code = "import sys, ocrd.cli as c; sys.argv = ['ocrd', '--help']; c.run_cli(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip().endswith("False") and "recognize" in done.stdout
+
+
+def test_model_verify_says_what_is_broken_and_ends_with_5(service: Service) -> None:
+    good = service.call("model", "verify", "--json")
+    assert good.returncode == 0 and json.loads(good.stdout)["ok"] is True
+    copy = service.home / "model"
+    shutil.copytree(POCKET_MODEL, copy)
+    weights = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    service.config.write_text(service.config.read_text().replace('"pocket"', json.dumps(str(copy))))
+    bad = service.call("model", "verify", "--full", "--json")
+    assert bad.returncode == 5
+    assert [c["name"] for c in json.loads(bad.stdout)["checks"] if c["state"] == "fail"] == ["model.safetensors"]
+    shown = service.call("model", "verify")
+    assert shown.returncode == 5 and "model.safetensors" in shown.stdout and "Traceback" not in shown.stderr

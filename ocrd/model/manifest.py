@@ -1,0 +1,92 @@
+"""What a model folder must hold: each file's size and hash, kept beside the model so that it works offline.
+
+The hub's own metadata decides: sha256 for large files, git's blob id for small ones (huggingface_hub's
+`verify_repo_checksums` compares the same two).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ocrd.errors import ModelError
+
+FILE = "manifest.json"
+WANTED = (".json", ".safetensors", ".py")
+"""What is fetched from a repository. Never a pickle (``.bin``, ``.pt``), nor pictures and read-mes."""
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_SHA256, _BLOB_ID = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file as the hub knows it; one of the two hashes is there."""
+
+    size: int
+    sha256: str | None = None
+    blob_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    repo: str
+    revision: str | None
+    """The commit, not a branch's name; None for a model that has no repository."""
+    files: Mapping[str, Entry]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(entry.size for entry in self.files.values())
+
+
+def is_wanted(name: str) -> bool:
+    """Whether a repository's file is part of the model: in its top folder, by a plain name, of a kind that we read."""
+    return _PLAIN_NAME.fullmatch(name) is not None and name.endswith(WANTED) and name != FILE
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest in ``folder``, None when there is none.
+
+    Raises ModelError when it is broken or names a file outside the folder.
+    """
+    path = folder / FILE
+    try:
+        data = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error})") from error
+    try:
+        return _manifest(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path} is not a manifest ({type(error).__name__}: {error})") from error
+
+
+def _manifest(data: Any) -> Manifest:
+    files = {}
+    for name, fields in data["files"].items():
+        entry = Entry(int(fields["size"]), fields.get("sha256"), fields.get("blob_id"))
+        if not is_wanted(name):
+            raise ValueError(f"{name!r} is no file of a model")
+        if not (_SHA256.fullmatch(entry.sha256 or "") or _BLOB_ID.fullmatch(entry.blob_id or "")):
+            raise ValueError(f"{name} has no hash")
+        files[name] = entry
+    if not isinstance(data["repo"], str) or not isinstance(data["revision"], str | None):
+        raise TypeError("repo or revision is not a text")
+    return Manifest(data["repo"], data["revision"], files)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``manifest.json``; hashes that are not known are left out."""
+    files = {
+        name: {key: value for key, value in asdict(entry).items() if value is not None}
+        for name, entry in sorted(manifest.files.items())
+    }
+    data = {"repo": manifest.repo, "revision": manifest.revision, "files": files}
+    (folder / FILE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
