@@ -4,7 +4,7 @@ Two stages, because from scratch on the text loss alone nothing is learnt (the l
 entropy of characters): first the eye alone, told which character's centre lies in each patch; then
 everything together, with the eye's losses and that of the places kept at a weight that fades.
 
-    python -m tools.train_pocket --minutes 110
+    python -m tools.train_pocket --minutes 115
 
 Interrupted, it goes on from its last checkpoint with ``--resume``; from shipped weights with ``--start-from``.
 """
@@ -95,7 +95,7 @@ def rate_at(done: float) -> float:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, default=Path("ocrd/pocket"))
-    options.add_argument("--minutes", type=float, default=90.0, help="the learning rate reaches its end then")
+    options.add_argument("--minutes", type=float, default=115.0, help="the learning rate reaches its end then")
     options.add_argument("--eye-steps", type=int, default=600, help="steps that teach the eye alone")
     options.add_argument("--batch", type=int, default=48)
     options.add_argument("--rate", type=float, default=2e-3)

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from tokenizers import Tokenizer
 
 from ocrd.engine.checkpoint import load_network
 from ocrd.engine.decode import Limits, decode
 from ocrd.engine.devices import choose_device, choose_dtype
 from ocrd.engine.preprocess import choose_mode, prepare
 from ocrd.engine.prompt import encode_prompt, prompt_text
-from ocrd.errors import ModelError
+from ocrd.layout.tokenizer import load_tokenizer
 from ocrd.types import Block, PageReading
 
 
@@ -85,14 +84,3 @@ class DeepSeekOCR:
             seconds=time.monotonic() - started,
             mode=self.mode.name,
         )
-
-
-def load_tokenizer(model_dir: Path) -> Tokenizer:
-    """Read ``tokenizer.json``. Raises ModelError when it is missing or broken."""
-    path = model_dir / "tokenizer.json"
-    if not path.is_file():
-        raise ModelError(f"{path} is missing; see: ocrd model verify")
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises bare Exception from Rust
-        raise ModelError(f"{path} is not a tokenizer ({error}); see: ocrd model verify") from error

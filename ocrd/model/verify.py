@@ -190,15 +190,9 @@ def _weight_checks(folder: Path, arch: Architecture | None) -> Iterator[Check]:
 
 
 def _tokenizer(folder: Path, arch: Architecture | None) -> str:
-    path = folder / "tokenizer.json"
-    from tokenizers import Tokenizer  # a quarter of a second that `ocrd --help` does not need
+    from ocrd.layout.tokenizer import load_tokenizer  # a quarter of a second that few commands need
 
-    if not path.is_file():
-        raise ModelError("missing")
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises bare Exception from Rust
-        raise ModelError(f"does not load ({error})") from error
+    tokenizer = load_tokenizer(folder)
     if tokenizer.token_to_id("<image>") is None:
         raise ModelError("has no <image> token")
     size = tokenizer.get_vocab_size()

@@ -136,7 +136,7 @@ def wider(folder: Path) -> None:
         (other_type, "configuration", "model_type"),
         (other_architecture, "configuration", "DeepseekOCR"),
         (wider, "tensors", "misshapen"),
-        (lambda m: (m / "tokenizer.json").write_text("{}"), "tokenizer", "does not load"),
+        (lambda m: (m / "tokenizer.json").write_text("{}"), "tokenizer", "is not a tokenizer"),
         (lambda m: (m / "tokenizer.json").unlink(), "tokenizer", "missing"),
         (lambda m: (m / "manifest.json").write_text('{"files": 3}'), "manifest", "not a manifest"),
         (shutil.rmtree, "folder", "not there"),
