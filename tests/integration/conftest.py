@@ -10,32 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
-from PIL import Image
 
 from ocrd import paths
-from ocrd.engine.recognizer import DeepSeekOCR
 
 PICTURES = paths.POCKET_MODEL / "demo"
 DRAWN: dict[str, str] = json.loads((PICTURES / "drawn.json").read_text(encoding="utf-8"))
 PATIENCE = 60.0
-
-
-@cache
-def read_directly(picture: str) -> str:
-    """What the engine itself reads in a demo picture: what the daemon's sidecars must say, to the letter."""
-    with Image.open(PICTURES / picture) as image:
-        return "\n".join(block.text for block in _engine().recognize(image))
-
-
-@cache
-def _engine() -> DeepSeekOCR:
-    return DeepSeekOCR(paths.POCKET_MODEL, device="cpu")
 
 
 def wait_until(true: Callable[[], object], what: str, patience: float = PATIENCE) -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from ocrd.paths import POCKET_MODEL
-from tests.integration.conftest import PICTURES, Service, read_directly
+from tests.integration.conftest import DRAWN, PICTURES, Service
 
 
 def test_recognize_prints_the_text_and_writes_nothing(service: Service) -> None:
     picture = service.drop("a.png")
     done = service.call("recognize", str(picture))
     assert done.returncode == 0
-    assert done.stdout.strip() == read_directly("greeting.png")
+    assert done.stdout.strip() == DRAWN["greeting.png"]
     assert service.sidecars() == []
 
 

@@ -14,13 +14,13 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.integration.conftest import PICTURES, Service, read_directly, wait_until
+from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/sidecar.schema.json").read_text(encoding="utf-8"))
 
 
 def right(text: str, picture: str = "greeting.png") -> bool:
-    return text.rstrip("\n") == read_directly(picture)
+    return text.rstrip("\n") == DRAWN[picture]
 
 
 def test_however_a_picture_arrives_it_ends_with_one_correct_pair(service: Service) -> None:

@@ -9,8 +9,11 @@ from tokenizers import Tokenizer
 
 from ocrd import paths
 from ocrd.engine.prompt import encode_prompt, prompt_text
+from ocrd.engine.recognizer import DeepSeekOCR
 from ocrd.layout.architecture import read_architecture
 from ocrd.sidecar import hash_file
+from tools.measure_pocket import error_rate
+from tools.render_text import TRAINED_FONTS
 
 POCKET = paths.POCKET_MODEL
 
@@ -54,3 +57,9 @@ def test_every_published_prompt_can_be_written_with_it() -> None:
         assert tokenizer.decode(list(prompt.after), skip_special_tokens=False) == prompt_text(task).removeprefix(
             "<image>"
         )
+
+
+def test_it_reads_fresh_pictures_with_at_most_three_percent_character_errors() -> None:
+    engine = DeepSeekOCR(POCKET, device="cpu")
+    # Another seed than those of training and of docs/pocket.md: never drawn before, the same for everybody.
+    assert error_rate(engine, TRAINED_FONTS, 200, seed=3_000_000) <= 0.03
