@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -22,7 +23,7 @@ from ocrd.errors import ServiceError
 from ocrd.types import Block, Fingerprint, PageReading
 
 FILE = "journal.sqlite3"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE jobs (
@@ -36,7 +37,6 @@ CREATE TABLE jobs (
     attempts INTEGER NOT NULL DEFAULT 0,
     not_before REAL NOT NULL DEFAULT 0,
     reason TEXT, message TEXT,
-    outputs TEXT NOT NULL DEFAULT '{}',  -- sidecars about to be written: path -> sha256
     created REAL NOT NULL, changed REAL NOT NULL,
     UNIQUE (name_key, device, inode, size, mtime_ns)
 );
@@ -46,6 +46,12 @@ CREATE TABLE pages (
     page INTEGER NOT NULL,
     reading TEXT NOT NULL,
     PRIMARY KEY (job, page)
+);
+CREATE TABLE outputs (             -- what we wrote or are about to write: anything else is somebody's own
+    name_key TEXT NOT NULL,        -- of the picture; outlives its job, as a set may be half replaced
+    file TEXT NOT NULL,            -- the sidecar's path, its bytes in hex
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (name_key, file, sha256)
 );
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
@@ -62,7 +68,6 @@ class Job:
     attempts: int
     reason: str | None
     message: str | None
-    outputs: Mapping[str, str]
     changed: float
 
 
@@ -102,12 +107,15 @@ class Journal:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, SCHEMA_VERSION):
+            if version > SCHEMA_VERSION:
                 raise ServiceError(
                     f"the journal is of version {version}, but this ocrd knows {SCHEMA_VERSION}; update ocrd"
                 )
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
+            if version < SCHEMA_VERSION:
+                # A journal of an unreleased version: made anew, as a lost one is, from the sidecars.
+                for table in ("pages", "jobs", "facts"):
+                    self._db.execute(f"DROP TABLE IF EXISTS {table}")
+                for statement in _statements(_SCHEMA):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         finally:
@@ -168,7 +176,7 @@ class Journal:
         self._run(
             "UPDATE jobs SET state = 'queued', not_before = ?, message = ?, crashes = crashes + ?, changed = ?"
             " WHERE id = ?",
-            now + wait, message, int(crashed), now, job,
+            now + wait, _storable(message), int(crashed), now, job,
         )  # fmt: skip
 
     def keep_page(self, job: str, reading: PageReading) -> None:
@@ -180,9 +188,30 @@ class Journal:
         rows = self._run("SELECT reading FROM pages WHERE job = ? ORDER BY page", job)
         return [reading_from(json.loads(row["reading"])) for row in rows]
 
-    def plan_outputs(self, job: str, outputs: Mapping[str, str]) -> None:
-        """Note the sidecars about to be written (path -> sha256), so that a restart knows them as ours."""
-        self._run("UPDATE jobs SET outputs = ? WHERE id = ?", json.dumps(dict(outputs)), job)
+    def plan_outputs(self, source: Path, outputs: Mapping[Path, str]) -> None:
+        """Note the sidecars about to be written for ``source`` (path -> sha256), so that a restart knows them as ours.
+
+        What stood there before stays noted until `settle_outputs`: a kill may come between two files.
+        """
+        for path, sha256 in outputs.items():
+            self._run("INSERT OR IGNORE INTO outputs VALUES (?, ?, ?)", _key(source), os.fsencode(path).hex(), sha256)
+
+    def settle_outputs(self, source: Path, outputs: Mapping[Path, str]) -> None:
+        """The planned sidecars are there: forget what stood in their places."""
+        for path, sha256 in outputs.items():
+            self._run(
+                "DELETE FROM outputs WHERE name_key = ? AND file = ? AND sha256 <> ?",
+                _key(source), os.fsencode(path).hex(), sha256,
+            )  # fmt: skip
+
+    def wrote(self, source: Path, path: Path, sha256: str) -> bool:
+        """Whether these bytes at ``path`` are what we wrote there for ``source``."""
+        return bool(
+            self._run(
+                "SELECT 1 FROM outputs WHERE name_key = ? AND file = ? AND sha256 = ?",
+                _key(source), os.fsencode(path).hex(), sha256,
+            )
+        )  # fmt: skip
 
     def finish(self, job: str) -> None:
         """Done: the pages now live in the sidecars."""
@@ -198,7 +227,7 @@ class Journal:
         self._run(
             "UPDATE jobs SET state = 'failed', reason = ?, message = ?, changed = ? WHERE id = ?",
             reason,
-            message,
+            _storable(message),
             now,
             job,
         )
@@ -211,6 +240,15 @@ class Journal:
     def counts(self) -> dict[str, int]:
         counted = {row["state"]: row["n"] for row in self._run("SELECT state, COUNT(*) AS n FROM jobs GROUP BY state")}
         return {state: counted.get(state, 0) for state in ("queued", "running", "done", "failed")}
+
+    def failed_since(self, when: float) -> int:
+        """How many files failed at ``when`` or later."""
+        return int(self._run("SELECT COUNT(*) AS n FROM jobs WHERE state = 'failed' AND changed >= ?", when)[0]["n"])
+
+    def waiting(self, limit: int = 10) -> list[Job]:
+        """Jobs that were tried and will be tried again, with the reason in their message; soonest first."""
+        sql = "SELECT * FROM jobs WHERE state = 'queued' AND message IS NOT NULL ORDER BY not_before LIMIT ?"
+        return [_job(row) for row in self._run(sql, limit)]
 
     def failures(self, limit: int = 10) -> list[Job]:
         """The latest failures, newest first."""
@@ -228,6 +266,11 @@ class Journal:
         return json.loads(rows[0]["value"]) if rows else None
 
 
+def _statements(script: str) -> list[str]:
+    """The statements of a script, without its comments, which may hold semicolons."""
+    return re.sub(r"--.*", "", script).split(";")
+
+
 def reading_from(data: Mapping[str, Any]) -> PageReading:
     """A `PageReading` from its JSON form, as ``dataclasses.asdict`` wrote it."""
     blocks = tuple(
@@ -239,6 +282,11 @@ def reading_from(data: Mapping[str, Any]) -> PageReading:
 
 def _key(path: Path) -> str:
     return unicodedata.normalize("NFC", os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def _storable(message: str | None) -> str | None:
+    """Names that are no UTF-8 come as surrogates, which SQLite's texts cannot hold."""
+    return None if message is None else message.encode("utf-8", "backslashreplace").decode()
 
 
 def _values(fingerprint: Fingerprint) -> tuple[int, ...]:
@@ -257,6 +305,5 @@ def _job(row: sqlite3.Row) -> Job:
         attempts=row["attempts"],
         reason=row["reason"],
         message=row["message"],
-        outputs=json.loads(row["outputs"]),
         changed=row["changed"],
     )

@@ -57,7 +57,11 @@ def _terminal() -> logging.Handler:
 
 def _file(path: Path, config: LogConfig) -> logging.Handler:
     handler = logging.handlers.RotatingFileHandler(
-        path, maxBytes=config.max_megabytes * 1024 * 1024, backupCount=config.keep, encoding="utf-8"
+        path,
+        maxBytes=config.max_megabytes * 1024 * 1024,
+        backupCount=config.keep,
+        encoding="utf-8",
+        errors="backslashreplace",  # a name that is no UTF-8 must not cost its line
     )
     handler.setFormatter(
         _formatter(structlog.processors.JSONRenderer(ensure_ascii=False), structlog.processors.format_exc_info)

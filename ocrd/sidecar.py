@@ -11,7 +11,6 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -163,22 +162,10 @@ def read_document(path: Path) -> dict[str, Any] | None:
         if path.is_symlink() or not path.is_file():
             return None
         document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # a user's own file may hold anything
         return None
     ours = isinstance(document, dict) and document.get("$schema") == SCHEMA and isinstance(document.get("source"), dict)
     return document if ours else None
-
-
-def untouched(path: Path, first: Destination, source_name: str) -> bool:
-    """Whether ``path`` belongs to an earlier set of this source that nobody edited since."""
-    document = read_document(path.with_suffix(".json")) if path.name.startswith(first.base) else None
-    if document is None or document["source"].get("name") != _printable(source_name):
-        return False
-    if path.suffix == ".json":
-        return True
-    outputs = document.get("outputs")
-    expected = outputs.get(path.suffix.removeprefix(".")) if isinstance(outputs, dict) else None
-    return not path.is_symlink() and path.is_file() and hash_file(path) == expected
 
 
 def write_set(where: Destination, contents: Mapping[str, bytes], ours: Callable[[Path], bool]) -> None:
@@ -192,7 +179,9 @@ def write_set(where: Destination, contents: Mapping[str, bytes], ours: Callable[
 
 
 def write_atomically(path: Path, data: bytes, replace: Callable[[Path], bool]) -> None:
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.tmp"
+    # The same name each time for the same target: what a killed run left is taken up by the next.
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{hash_bytes(os.fsencode(path.name))[:12]}.tmp"
+    temporary.unlink(missing_ok=True)
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:
             file.write(data)
@@ -231,13 +220,3 @@ def _sync_to_disk(descriptor: int) -> None:
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
             return
     os.fsync(descriptor)
-
-
-def remove_leftovers(folder: Path) -> int:
-    """Delete temporary files that a killed run left in ``folder``; how many there were."""
-    count = 0
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*.tmp"):
-        with contextlib.suppress(OSError):
-            path.unlink()
-            count += 1
-    return count

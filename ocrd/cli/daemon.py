@@ -15,6 +15,7 @@ def run(
 ) -> None:
     """Watch the inboxes and read what settles there, until told to stop."""
     import signal
+    import time
 
     from ocrd import log, paths
     from ocrd.config import load_config
@@ -28,16 +29,15 @@ def run(
     with sole_daemon(state):
         log.configure(settings.log, paths.log_dir())
         journal = Journal(state)
-        failed_before = journal.counts()["failed"]
+        started = time.time()
         try:
             daemon = Daemon(settings, journal)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, lambda *_: daemon.stop())
             daemon.run(once)
-            counts = journal.counts()
+            failed, queued = journal.failed_since(started), journal.counts()["queued"]
         finally:
             journal.close()
-    failed = counts["failed"] - failed_before
-    if once and (failed or counts["queued"]):
-        waiting = f", {counts['queued']} wait for another try" if counts["queued"] else ""
+    if once and (failed or queued):
+        waiting = f", {queued} wait for another try" if queued else ""
         raise SomeFilesFailed(f"{failed} file(s) could not be read{waiting}; see: ocrd status")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 from ocrd.cli.app import JsonOption
+
+if TYPE_CHECKING:
+    from ocrd.journal import Job
 
 
 def status(as_json: JsonOption = False) -> None:
@@ -17,6 +21,7 @@ def status(as_json: JsonOption = False) -> None:
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_header=False, box=None)
     table.add_row(
@@ -24,8 +29,11 @@ def status(as_json: JsonOption = False) -> None:
     )
     table.add_row("engine", _engine(found["engine"]))
     table.add_row("jobs", ", ".join(f"{n} {state}" for state, n in found["jobs"].items()))
-    for failure in found["failures"]:
-        table.add_row("failed", f"{failure['file']}: {failure['message']}", style="red")
+    # As plain text: a file's name may hold what rich takes for markup, or bytes that are no UTF-8.
+    for name, label, colour in (("waiting", "waiting", "yellow"), ("failures", "failed", "red")):
+        for job in found[name]:
+            said = f"{job['file']}: {job['message']}".encode("utf-8", "backslashreplace").decode()
+            table.add_row(label, Text(said, colour))
     Console().print(table)
 
 
@@ -38,7 +46,7 @@ def _look() -> dict[str, Any]:
     running = is_running(state)
     if not (state / FILE).exists():
         none = dict.fromkeys(("queued", "running", "done", "failed"), 0)
-        return {"running": running, "pid": None, "engine": None, "jobs": none, "failures": []}
+        return {"running": running, "pid": None, "engine": None, "jobs": none, "waiting": [], "failures": []}
     journal = Journal(state)
     try:
         return {
@@ -46,13 +54,16 @@ def _look() -> dict[str, Any]:
             "pid": (journal.fact("daemon") or {}).get("pid") if running else None,
             "engine": journal.fact("engine") if running else None,
             "jobs": journal.counts(),
-            "failures": [
-                {"job": j.id, "file": str(j.path), "reason": j.reason, "message": j.message, "at": j.changed}
-                for j in journal.failures()
-            ],
+            "waiting": [_entry(job) for job in journal.waiting()],
+            # A file that its owner took away needs no more attention.
+            "failures": [_entry(job) for job in journal.failures() if os.path.lexists(job.path)],
         }
     finally:
         journal.close()
+
+
+def _entry(job: Job) -> dict[str, Any]:
+    return {"job": job.id, "file": str(job.path), "reason": job.reason, "message": job.message, "at": job.changed}
 
 
 def _engine(engine: dict[str, Any] | None) -> str:

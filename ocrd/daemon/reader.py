@@ -85,18 +85,20 @@ class Reader:
 
     def _write(self, job: Job, first: sidecar.Destination, contents: dict[str, bytes]) -> None:
         new = {f".{format_}": sidecar.hash_bytes(data) for format_, data in contents.items()}
+        source = job.path
 
         def ours(path: Path) -> bool:
             if path.is_symlink() or not path.is_file():
                 return False
-            # What a killed run wrote, what already says just what we would write, or an earlier set of ours.
-            expected = (job.outputs.get(_hex(path)), new.get(path.suffix))
-            return sidecar.hash_file(path) in expected or sidecar.untouched(path, first, job.path.name)
+            # What already says just what we would write, or what we wrote for this very picture and nobody edited.
+            found = sidecar.hash_file(path)
+            return found == new.get(path.suffix) or self._journal.wrote(source, path, found)
 
         where = sidecar.choose_destination(first, tuple(contents), ours)
-        planned = {_hex(where.path(format_)): new[f".{format_}"] for format_ in contents}
-        self._journal.plan_outputs(job.id, planned)
+        planned = {where.path(format_): new[f".{format_}"] for format_ in contents}
+        self._journal.plan_outputs(source, planned)
         sidecar.write_set(where, contents, ours)
+        self._journal.settle_outputs(source, planned)
 
     def _inbox_of(self, job: Job) -> InboxConfig:
         for inbox in self._config.inbox:
@@ -148,8 +150,3 @@ class Reader:
     def _fail(self, job: Job, reason: str, message: str) -> None:
         self._log.error("failed", file=str(job.path), reason=reason, error=message)
         self._journal.fail(job.id, reason, message)
-
-
-def _hex(path: Path) -> str:
-    """A path as a JSON key that survives names which are no UTF-8."""
-    return os.fsencode(path).hex()

@@ -6,6 +6,7 @@ at any time; it holds nothing that is not in the journal or on disk.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -115,7 +116,12 @@ def main() -> None:
     requests, answers = (int(fd) for fd in sys.argv[1:3])
     os.set_inheritable(requests, False)
     os.set_inheritable(answers, False)
-    with os.fdopen(requests, "rb") as reading, os.fdopen(answers, "wb") as writing:
+    # A broken pipe: the parent was killed, and there is nobody left to answer.
+    with (
+        contextlib.suppress(BrokenPipeError),
+        os.fdopen(requests, "rb") as reading,
+        os.fdopen(answers, "wb") as writing,
+    ):
         Child(reading, writing).serve()
 
 

@@ -16,6 +16,7 @@ from ocrd.daemon.reader import CRASHES_ALLOWED, STILL_WRITING, Reader
 from ocrd.errors import OcrdError
 from ocrd.inbox.look import look
 from ocrd.journal import Job, Journal
+from ocrd.sidecar import hash_bytes
 from ocrd.types import Block, PageReading
 from ocrd.worker.parent import Ready, Refused, Transient, WorkerDied
 from ocrd.worker.protocol import Request
@@ -222,3 +223,97 @@ def test_a_job_whose_inbox_left_the_configuration_says_so(bench: Bench) -> None:
     bench.handle(reads(page(0)))
     (failure,) = bench.journal.failures()
     assert failure.reason == "no-inbox"
+
+
+def read_again(bench: Bench, text: str, data: bytes) -> None:
+    """The picture is replaced by another, which is read as ``text``."""
+    path = bench.inbox / "scan.png"
+    path.write_bytes(data)
+    os.utime(path, (time.time() - 3600, time.time() - 3600))
+    seen = look(path).fingerprint
+    assert seen is not None and bench.journal.add(path, bench.inbox, seen)
+    bench.handle(reads(page(0, text)))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.name != "scan.png")
+
+
+def test_a_picture_that_changed_has_its_set_replaced(bench: Bench) -> None:
+    bench.drop()
+    bench.handle(reads(page(0)))
+    read_again(bench, "other", b"another picture")
+    assert names(bench.inbox) == ["scan.png.json", "scan.png.txt"]
+    assert (bench.inbox / "scan.png.txt").read_text() == "other\n"
+
+
+@pytest.mark.parametrize("edited", ["scan.png.txt", "scan.png.json"])
+def test_a_sidecar_that_its_owner_edited_stays_and_the_new_set_gets_a_number(bench: Bench, edited: str) -> None:
+    bench.drop()
+    bench.handle(reads(page(0)))
+    path = bench.inbox / edited
+    mine = path.read_text().replace("hello", "hullo")
+    path.write_text(mine)
+    read_again(bench, "other", b"another picture")
+    assert path.read_text() == mine
+    assert (bench.inbox / "scan.png-2.txt").read_text() == "other\n"
+
+
+def test_text_alone_is_known_as_ours_too(bench: Bench) -> None:
+    table = {"model": {"path": "pocket"}, "inbox": [{"path": str(bench.inbox), "formats": ["txt"]}]}
+    bench.config = parse_config(table, "test")
+    bench.drop()
+    bench.handle(reads(page(0)))
+    read_again(bench, "other", b"another picture")
+    assert names(bench.inbox) == ["scan.png.txt"]
+
+
+def test_two_inboxes_with_one_output_folder_do_not_take_each_others_sets(bench: Bench) -> None:
+    out, second = bench.inbox.parent / "out", bench.inbox.parent / "in2"
+    second.mkdir()
+    table = {
+        "model": {"path": "pocket"},
+        "inbox": [{"path": str(folder), "output": str(out)} for folder in (bench.inbox, second)],
+    }
+    bench.config = parse_config(table, "test")
+    bench.drop()
+    bench.handle(reads(page(0, "first")))
+    (second / "scan.png").write_bytes(b"another picture")
+    seen = look(second / "scan.png").fingerprint
+    assert seen is not None and bench.journal.add(second / "scan.png", second, seen)
+    bench.handle(reads(page(0, "second")))
+    assert (out / "scan.png.txt").read_text() == "first\n"
+    assert (out / "scan.png-2.txt").read_text() == "second\n"
+
+
+def test_a_set_that_a_kill_left_half_replaced_is_replaced_whole(bench: Bench) -> None:
+    path = bench.drop()
+    bench.handle(reads(page(0)))
+    # The next picture's set was planned and its first file written; then came the kill, and a third picture.
+    text = path.with_name("scan.png.txt")
+    bench.journal.plan_outputs(path, {text: hash_bytes(b"second\n")})
+    text.write_bytes(b"second\n")
+    read_again(bench, "third", b"a third picture")
+    assert names(bench.inbox) == ["scan.png.json", "scan.png.txt"]
+    assert text.read_text() == "third\n"
+
+
+def test_a_name_that_is_no_utf8_fails_with_its_reason_like_any_other(bench: Bench) -> None:
+    path = bench.inbox / os.fsdecode(b"z\xff.png")
+    try:
+        path.write_bytes(b"junk")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    os.utime(path, (0, 0))
+    seen = look(path).fingerprint
+    assert seen is not None and bench.journal.add(path, bench.inbox, seen)
+    bench.handle(reads(then=Refused("unsupported", f"{path.name}: it is not a picture", "UnsupportedDocument")))
+    (failure,) = bench.journal.failures()
+    assert failure.reason == "unsupported" and "it is not a picture" in str(failure.message)
+
+
+def test_what_waits_for_another_try_says_why(bench: Bench) -> None:
+    bench.drop()
+    bench.handle(reads(then=Transient("scan.png: Permission denied")))
+    (waiting,) = bench.journal.waiting()
+    assert waiting.message == "scan.png: Permission denied"

@@ -39,13 +39,12 @@ def scan(tmp_path: Path) -> Path:
     return path
 
 
-def write(scan: Path, ours: Callable[[Path], bool] | None = None, text: str = "one") -> Destination:
+def nothing(_path: Path) -> bool:
+    return False
+
+
+def write(scan: Path, ours: Callable[[Path], bool] = nothing, text: str = "one") -> Destination:
     first = sidecar.destination(scan, "{name}", scan.parent, None)
-
-    def earlier(path: Path) -> bool:
-        return sidecar.untouched(path, first, scan.name)
-
-    ours = ours or earlier
     rendered = contents(scan, page(0, text))
     where = sidecar.choose_destination(first, tuple(rendered), ours)
     sidecar.write_set(where, rendered, ours)
@@ -78,17 +77,34 @@ def test_a_users_text_beside_the_picture_stays_and_ours_goes_next_to_it(scan: Pa
     assert where.path("json").name == "scan.png-2.json"
 
 
-def test_an_earlier_set_of_the_same_picture_is_replaced(scan: Path) -> None:
+def test_what_is_ours_is_replaced_and_what_is_not_stays(scan: Path) -> None:
     write(scan)
-    assert write(scan, text="two").base == "scan.png"
+    assert write(scan, ours=lambda _path: True, text="two").base == "scan.png"
+    assert scan.with_name("scan.png.txt").read_text() == "two\n"
+    assert write(scan, ours=lambda path: path.suffix == ".json", text="three").base == "scan.png-2"
     assert scan.with_name("scan.png.txt").read_text() == "two\n"
 
 
-def test_an_earlier_set_that_the_user_edited_stays(scan: Path) -> None:
-    write(scan)
-    scan.with_name("scan.png.txt").write_text("one, corrected by hand\n")
-    assert write(scan, text="two").base == "scan.png-2"
-    assert scan.with_name("scan.png.txt").read_text() == "one, corrected by hand\n"
+def test_a_leftover_of_a_killed_run_goes_with_the_next(scan: Path) -> None:
+    target = scan.with_name("scan.png.txt")
+    seen: list[Path] = []
+
+    def look(_path: Path) -> bool:
+        seen.extend(scan.parent.glob(".ocrd-*"))
+        return True
+
+    target.write_text("ours")
+    sidecar.write_atomically(target, b"one", replace=look)
+    seen[0].write_text("what a killed run left")
+    sidecar.write_atomically(target, b"two", replace=look)
+    assert target.read_bytes() == b"two"
+    assert list(scan.parent.glob(".ocrd-*")) == []
+
+
+def test_a_users_json_of_any_depth_is_only_not_ours(scan: Path) -> None:
+    scan.with_name("scan.png.json").write_text("[" * 200_000)
+    assert sidecar.read_document(scan.with_name("scan.png.json")) is None
+    assert write(scan).base == "scan.png-2"
 
 
 def test_two_pictures_that_share_a_stem_do_not_take_each_others_sidecars(tmp_path: Path) -> None:
@@ -98,10 +114,7 @@ def test_two_pictures_that_share_a_stem_do_not_take_each_others_sidecars(tmp_pat
         first = sidecar.destination(source, "{stem}", tmp_path, None)
         rendered = contents(source, page(0, name))
 
-        def ours(path: Path, first: Destination = first, name: str = name) -> bool:
-            return sidecar.untouched(path, first, name)
-
-        sidecar.write_set(sidecar.choose_destination(first, tuple(rendered), ours), rendered, ours)
+        sidecar.write_set(sidecar.choose_destination(first, tuple(rendered), nothing), rendered, nothing)
     assert (tmp_path / "scan.txt").read_text() == "scan.png\n"
     assert (tmp_path / "scan-2.txt").read_text() == "scan.jpg\n"
 
