@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,10 +25,26 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _expanded(value: Path) -> Path:
+    """``value`` with its ``~`` put in. Raises ValueError for what can be no path."""
+    if "\0" in str(value):
+        raise ValueError("must not hold a null character")
+    try:
+        return value.expanduser()
+    except RuntimeError as error:  # ~somebody, who is not there
+        raise ValueError("begins with the home of a user who is not there") from error
+
+
 class ModelConfig(_Table):
     path: str | None = None
-    repo: str = PINNED_REPO
-    revision: str = PINNED_REVISION
+    # Both become names of folders: nothing that could lead out of them.
+    repo: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")] = PINNED_REPO
+    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")] = PINNED_REVISION
+
+    @field_validator("path")
+    @classmethod
+    def _plain(cls, value: str | None) -> str | None:
+        return value if value in (None, POCKET) else str(_expanded(Path(str(value))))
 
 
 class EngineConfig(_Table):
@@ -65,7 +82,7 @@ class InboxConfig(_Table):
     def _absolute(cls, value: Path | None) -> Path | None:
         if value is None:
             return None
-        expanded = value.expanduser()
+        expanded = _expanded(value)
         if not expanded.is_absolute():
             raise ValueError("must be an absolute path or begin with ~")
         return expanded
@@ -110,7 +127,7 @@ class Config(_Table):
 
     @model_validator(mode="after")
     def _inboxes_apart(self) -> Config:
-        folders = [inbox.path for inbox in self.inbox]
+        folders = [Path(os.path.realpath(inbox.path)) for inbox in self.inbox]
         for index, folder in enumerate(folders):
             for other in folders[:index]:
                 if folder == other or folder in other.parents or other in folder.parents:
@@ -142,7 +159,7 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{where}: " + "; ".join(_sentence(dict(e)) for e in error.errors())) from None
+        raise ConfigError(f"{where}: " + "; ".join(_sentences(error))) from None
 
 
 _TABLES: dict[str, type[BaseModel]] = {
@@ -154,6 +171,25 @@ _TABLES: dict[str, type[BaseModel]] = {
 }
 
 
+def _sentences(error: ValidationError) -> list[str]:
+    """One sentence for each thing that is wrong; what only follows from another is left out."""
+    found: list[dict[str, Any]] = [dict(e) for e in error.errors()]
+    # A list without its wrong entries is too short; that is not what the user has to mend.
+    kept = [
+        e for e in found
+        if e["type"] != "too_short" or not any(o["loc"][: len(e["loc"])] == e["loc"] and o is not e for o in found)
+    ]  # fmt: skip
+    return [_sentence(e) for e in kept]
+
+
+_IN_TOML = {
+    "tuple_type": "must be a list, in brackets",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+}
+"""pydantic speaks of Python's types here, and our reader writes TOML."""
+
+
 def _sentence(error: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "the file"
     given = error.get("input")
@@ -161,7 +197,9 @@ def _sentence(error: dict[str, Any]) -> str:
         table = _TABLES.get(str(error["loc"][0]), Config) if len(error["loc"]) > 1 else Config
         allowed = f" (allowed: {', '.join(table.model_fields)})"
         return f"unknown key {key}{allowed}"
-    message = error["msg"].removeprefix("Value error, ")
+    if key == "inbox" and isinstance(given, dict):
+        return "inbox is one table, but there may be several: write [[inbox]] in place of [inbox]"
+    message = _IN_TOML.get(error["type"], error["msg"].removeprefix("Value error, "))
     message = message[:1].lower() + message[1:]
     return f"{key} is {given!r}, but {message}" if error["loc"] else message
 
@@ -171,5 +209,5 @@ def model_dir(config: ModelConfig) -> Path:
     if config.path == POCKET:
         return paths.POCKET_MODEL
     if config.path is not None:
-        return Path(config.path).expanduser()
+        return Path(config.path)
     return paths.state_dir() / "models" / config.repo.replace("/", "--") / config.revision

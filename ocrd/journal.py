@@ -113,7 +113,7 @@ class Journal:
                 )
             if version < SCHEMA_VERSION:
                 # A journal of an unreleased version: made anew, as a lost one is, from the sidecars.
-                for table in ("pages", "jobs", "facts"):
+                for table in ("pages", "jobs", "outputs", "facts"):
                     self._db.execute(f"DROP TABLE IF EXISTS {table}")
                 for statement in _statements(_SCHEMA):
                     self._db.execute(statement)

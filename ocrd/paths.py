@@ -8,6 +8,8 @@ from pathlib import Path
 
 import platformdirs
 
+from ocrd.errors import ConfigError
+
 PACKAGE = Path(__file__).parent
 POCKET_MODEL = PACKAGE / "pocket"
 
@@ -15,22 +17,22 @@ POCKET_MODEL = PACKAGE / "pocket"
 def config_file(environment: Mapping[str, str] = os.environ) -> Path:
     """``OCRD_CONFIG``, else ``~/.config/ocrd/config.toml``: on a Mac too, where people keep dot-files."""
     if given := environment.get("OCRD_CONFIG"):
-        return Path(given).expanduser()
+        return _expanded(given)
     base = environment.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "ocrd" / "config.toml"
+    return _expanded(base) / "ocrd" / "config.toml"
 
 
 def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
     """``OCRD_STATE_DIR``, else ``~/Library/Application Support/ocrd`` (XDG's state folder on Linux)."""
     if given := environment.get("OCRD_STATE_DIR"):
-        return Path(given).expanduser()
+        return _expanded(given)
     return Path(platformdirs.user_state_dir("ocrd", appauthor=False))
 
 
 def log_dir(environment: Mapping[str, str] = os.environ) -> Path:
     """``~/Library/Logs/ocrd`` (XDG on Linux); inside ``OCRD_STATE_DIR`` when that is set."""
     if given := environment.get("OCRD_STATE_DIR"):
-        return Path(given).expanduser() / "logs"
+        return _expanded(given) / "logs"
     return Path(platformdirs.user_log_dir("ocrd", appauthor=False))
 
 
@@ -41,6 +43,16 @@ def example_config() -> Path:
 
 
 def private_folder(path: Path) -> Path:
-    """Make ``path`` with access for its owner alone, and give it back."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make ``path`` with access for its owner alone, and give it back. Raises ConfigError when that cannot be."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: the folder cannot be made ({error.strerror}); see OCRD_STATE_DIR") from error
     return path
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{path}: there is no such user; give the whole path") from error

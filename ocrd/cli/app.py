@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="The configuration file.", envvar="OCRD_CONFIG", show_envvar=True)
+    Path | None, typer.Option("--config", help="The configuration file.", envvar="OCRD_CONFIG", readable=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 

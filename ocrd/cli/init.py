@@ -27,7 +27,11 @@ def init(
             file.write(_filled_in(paths.example_config().read_text(encoding="utf-8"), inbox, pocket))
         print(f"wrote {where}")
     except FileExistsError:
-        print(f"kept {where} as it is")
+        unused = ", so --inbox and --pocket say nothing" if pocket or inbox else ""
+        print(f"kept {where} as it is{unused}")
+    except UnicodeEncodeError as error:
+        where.unlink()
+        raise ConfigError(f"{inbox!a}: TOML holds UTF-8 alone; choose an inbox with such a name") from error
     except OSError as error:
         raise ConfigError(f"{where}: cannot be written ({error.strerror})") from error
     for entry in load_config(where).inbox:

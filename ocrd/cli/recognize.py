@@ -25,7 +25,7 @@ def recognize(
     from ocrd.worker.parent import Refused, Transient, Worker, WorkerDied
 
     if not file.is_file():
-        raise UsageError(f"{file}: there is no such file")
+        raise UsageError(f"{file}: {'is not a plain file' if file.exists() else 'there is no such file'}")
     settings = load_config(config)
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
     worker = Worker(worker_setup(settings), settings.engine.load_deadline)

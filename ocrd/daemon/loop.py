@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
@@ -19,7 +20,7 @@ from ocrd.config import Config, InboxConfig
 from ocrd.daemon.reader import Reader
 from ocrd.daemon.requests import worker_setup
 from ocrd.documents.kinds import SUFFIXES
-from ocrd.errors import EngineError, OcrdError
+from ocrd.errors import ConfigError, EngineError, OcrdError
 from ocrd.inbox.inbox import Inbox
 from ocrd.journal import Journal
 from ocrd.types import Settled
@@ -66,14 +67,15 @@ class Daemon:
     def run(self, once: bool = False) -> None:
         """Watch and read until `stop`; with ``once`` until all that lies in the inboxes now is read.
 
-        Raises ModelError when there is no model to load, EngineError when it cannot be loaded.
+        Raises ModelError when there is no model to load, EngineError when it cannot be loaded, ConfigError when an
+        inbox cannot be made.
         """
         if back := self._journal.requeue_interrupted():
             self._log.info("interrupted jobs are queued again", jobs=back)
         self._journal.set_fact("daemon", {"pid": os.getpid(), "since": time.time()})
         self._journal.set_fact("engine", {"state": "loading", "done": 0.0})
         for inbox, settings in self._inboxes:
-            settings.path.mkdir(parents=True, exist_ok=True)
+            _make_inbox(settings.path)
             inbox.start()
         self._busy.set()
         reading = threading.Thread(target=self._read_jobs, name="reader")
@@ -179,3 +181,10 @@ class Daemon:
                 warm = {"state": "ready", "since": time.time(), "pid": self._worker.pid, **vars(ready)}
                 self._journal.set_fact("engine", warm)
                 return
+
+
+def _make_inbox(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: the inbox cannot be made ({error.strerror}); mend inbox.path") from error

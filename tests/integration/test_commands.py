@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,32 @@ def test_help_imports_no_torch() -> None:
     code = "import sys, ocrd.cli as c; sys.argv = ['ocrd', '--help']; c.run_cli(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip().endswith("False") and "recognize" in done.stdout
+
+
+def test_status_shows_a_failure_whose_name_looks_like_markup(service: Service) -> None:
+    (service.inbox / "a[").mkdir()
+    path = service.inbox / "a[" / "q].png"
+    path.write_bytes(b"words")
+    os.utime(path, (0, 0))
+    assert service.run_once() == 3
+    path.write_bytes(b"other words")
+    os.utime(path, (0, 0))
+    assert service.run_once() == 3  # it failed again, though there are no more failures than before
+    shown = service.call("status")
+    assert shown.returncode == 0 and "q].png" in shown.stdout.replace("\n", ""), shown.stderr
+    path.unlink()
+    assert service.status()["failures"] == []
+
+
+def test_folders_that_cannot_be_made_are_one_sentence(service: Service) -> None:
+    service.configure(path=str(service.config))
+    done = service.call("run", "--once")
+    assert done.returncode == 4 and "the inbox cannot be made" in done.stderr and "Traceback" not in done.stderr
+    service.environment["OCRD_STATE_DIR"] = str(service.config / "below")
+    done = service.call("run", "--once")
+    assert done.returncode == 4 and "Traceback" not in done.stderr
+    service.environment["OCRD_STATE_DIR"] = "~nobody-of-that-name/x"
+    assert service.call("status").returncode == 4
 
 
 def test_model_verify_says_what_is_broken_and_ends_with_5(service: Service) -> None:

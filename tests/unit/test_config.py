@@ -44,7 +44,14 @@ def test_several_inboxes_each_with_its_own_settings() -> None:
         ("[[inbox]]\npath = '/a'\ntask = 'dance'", ["inbox.0.task", "'dance'", "locate"]),
         ("[[inbox]]\npath = '/a'\n[[inbox]]\npath = '/a/b'", ["/a/b", "lie in each other"]),
         ("[surprise]\n", ["unknown key surprise", "inbox"]),
-        ("inbox = 3", ["inbox", "3"]),
+        ("inbox = 3", ["inbox", "3", "list"]),
+        ("engine = 3", ["engine", "3", "table"]),
+        ("[inbox]\npath = '/a'", ["[[inbox]]"]),
+        ("[[inbox]]\npath = '~nobody-of-that-name/x'", ["inbox.0.path", "user"]),
+        ('[[inbox]]\npath = "/a\\u0000"', ["inbox.0.path", "null"]),
+        ("[model]\npath = '~nobody-of-that-name/x'", ["model.path", "user"]),
+        ("[model]\nrevision = '../..'", ["model.revision"]),
+        ("[model]\nrepo = '../../etc'", ["model.repo"]),
     ],
 )
 def test_a_mistake_is_named_with_what_was_given_and_what_is_allowed(text: str, words: list[str]) -> None:
@@ -62,6 +69,12 @@ def test_a_named_file_that_is_missing_is_an_error_and_a_default_one_is_not(
     monkeypatch.delenv("OCRD_CONFIG", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert load_config() == parse("")
+
+
+def test_only_what_has_to_be_mended_is_said() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse("[[inbox]]\npath = '/a'\nsettle = -1")
+    assert "at least 1" not in str(caught.value) and ";" not in str(caught.value)
 
 
 def test_broken_toml_is_named_with_its_place(tmp_path: Path) -> None:
