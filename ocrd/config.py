@@ -43,7 +43,7 @@ class ModelConfig(_Table):
 
     @field_validator("path")
     @classmethod
-    def _plain(cls, value: str | None) -> str | None:
+    def _home_put_in(cls, value: str | None) -> str | None:
         return value if value in (None, POCKET) else str(_expanded(Path(str(value))))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sqlite3
 import threading
 import time
@@ -48,7 +47,7 @@ CREATE TABLE pages (
     PRIMARY KEY (job, page)
 );
 CREATE TABLE outputs (             -- what we wrote or are about to write: anything else is somebody's own
-    name_key TEXT NOT NULL,        -- of the picture; outlives its job, as a set may be half replaced
+    name_key TEXT NOT NULL,        -- of the picture: it outlives its job, as a set may be half replaced
     file TEXT NOT NULL,            -- the sidecar's path, its bytes in hex
     sha256 TEXT NOT NULL,
     PRIMARY KEY (name_key, file, sha256)
@@ -115,11 +114,13 @@ class Journal:
                 # A journal of an unreleased version: made anew, as a lost one is, from the sidecars.
                 for table in ("pages", "jobs", "outputs", "facts"):
                     self._db.execute(f"DROP TABLE IF EXISTS {table}")
-                for statement in _statements(_SCHEMA):
+                for statement in _SCHEMA.split(";"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        finally:
-            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
 
     def close(self) -> None:
         with self._lock:
@@ -264,11 +265,6 @@ class Journal:
     def fact(self, name: str) -> Any:
         rows = self._run("SELECT value FROM facts WHERE name = ?", name)
         return json.loads(rows[0]["value"]) if rows else None
-
-
-def _statements(script: str) -> list[str]:
-    """The statements of a script, without its comments, which may hold semicolons."""
-    return re.sub(r"--.*", "", script).split(";")
 
 
 def reading_from(data: Mapping[str, Any]) -> PageReading:

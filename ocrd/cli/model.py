@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -57,7 +58,8 @@ def _verified(model: ModelConfig, full: bool, quiet: bool) -> Report:
     with Progress(*columns, transient=True, disable=quiet) as progress:
         task = progress.add_task("hashing", total=bytes_to_hash(folder, memory, full))
         report = verify(folder, memory, wanted_by(model), full, lambda count: progress.advance(task, count))
-    memory.save()
+    with contextlib.suppress(OSError):  # not to remember costs one hashing next time, and is no fault of the model
+        memory.save()
     return report
 
 

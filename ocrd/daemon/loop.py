@@ -70,12 +70,13 @@ class Daemon:
         Raises ModelError when there is no model to load, EngineError when it cannot be loaded, ConfigError when an
         inbox cannot be made.
         """
+        for _, settings in self._inboxes:
+            _make_inbox(settings.path)
         if back := self._journal.requeue_interrupted():
             self._log.info("interrupted jobs are queued again", jobs=back)
         self._journal.set_fact("daemon", {"pid": os.getpid(), "since": time.time()})
         self._journal.set_fact("engine", {"state": "loading", "done": 0.0})
-        for inbox, settings in self._inboxes:
-            _make_inbox(settings.path)
+        for inbox, _ in self._inboxes:
             inbox.start()
         self._busy.set()
         reading = threading.Thread(target=self._read_jobs, name="reader")

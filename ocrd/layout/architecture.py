@@ -97,7 +97,7 @@ def read_architecture(model_dir: Path) -> Architecture:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing, so this folder holds no model") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read as JSON ({error})") from error
     if not isinstance(config, dict):
         raise ModelError(f"{path} holds no JSON object")
@@ -123,7 +123,7 @@ def parse_architecture(config: Mapping[str, Any], where: str = "config.json") ->
         )
     except KeyError as error:
         raise ModelError(f"{where}: the key {error} is missing") from error
-    except (TypeError, ValueError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ModelError(f"{where}: a value has the wrong type or size ({error})") from error
 
 

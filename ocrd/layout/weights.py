@@ -37,7 +37,7 @@ def weight_files(model_dir: Path) -> list[Path]:
     if index.is_file():
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{index} is not a safetensors index ({error!r}); see: ocrd model verify") from error
         if any(Path(name).name != name for name in names):
             raise ModelError(f"{index} names a file outside its folder; see: ocrd model verify")
@@ -71,7 +71,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
         found = {n: Tensor(path, v["dtype"], tuple(v["shape"])) for n, v in tensors.items()}
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}); see: ocrd model verify") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path}: its header is damaged ({type(error).__name__}); see: ocrd model verify") from error
     if 8 + length + end != size:
         raise ModelError(f"{path} has {size} bytes where its header needs {8 + length + end}; see: ocrd model verify")

@@ -116,5 +116,6 @@ def test_model_verify_says_what_is_broken_and_ends_with_5(service: Service) -> N
     bad = service.call("model", "verify", "--full", "--json")
     assert bad.returncode == 5
     assert [c["name"] for c in json.loads(bad.stdout)["checks"] if c["state"] == "fail"] == ["model.safetensors"]
+    service.environment["OCRD_STATE_DIR"] = str(service.config / "below")  # where nothing can be remembered
     shown = service.call("model", "verify")
     assert shown.returncode == 5 and "model.safetensors" in shown.stdout and "Traceback" not in shown.stderr

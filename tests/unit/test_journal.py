@@ -110,6 +110,15 @@ def test_a_journal_from_a_newer_ocrd_is_not_touched(tmp_path: Path) -> None:
         Journal(tmp_path)
 
 
+def test_a_journal_from_before_is_made_anew(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / FILE)
+    db.executescript("CREATE TABLE jobs (id TEXT, outputs TEXT); PRAGMA user_version = 1")
+    db.close()
+    journal = Journal(tmp_path)
+    assert journal.add(INBOX / "a.png", INBOX, PRINT) and journal.counts()["queued"] == 1
+    journal.close()
+
+
 def test_a_new_version_of_a_failed_file_takes_the_failures_place(journal: Journal) -> None:
     journal.add(INBOX / "a.png", INBOX, PRINT)
     job = journal.take()

@@ -14,6 +14,7 @@ import pytest
 from ocrd import paths
 from ocrd.config import PINNED_REPO, PINNED_REVISION, ModelConfig
 from ocrd.errors import ModelError
+from ocrd.layout.weights import INDEX
 from ocrd.model import manifest as manifests
 from ocrd.model.hashes import HashMemory
 from ocrd.model.manifest import Entry, Manifest, is_wanted, read_manifest, write_manifest
@@ -136,6 +137,9 @@ def wider(folder: Path) -> None:
         (other_type, "configuration", "model_type"),
         (other_architecture, "configuration", "DeepseekOCR"),
         (wider, "tensors", "misshapen"),
+        (lambda m: (m / "config.json").write_text("[" * 200_000), "configuration", "cannot be read"),
+        (lambda m: (m / "manifest.json").write_text("[" * 200_000), "manifest", "cannot be read"),
+        (lambda m: (m / INDEX).write_text("[" * 200_000), "weights", "index"),
         (lambda m: (m / "tokenizer.json").write_text("{}"), "tokenizer", "is not a tokenizer"),
         (lambda m: (m / "tokenizer.json").unlink(), "tokenizer", "missing"),
         (lambda m: (m / "manifest.json").write_text('{"files": 3}'), "manifest", "not a manifest"),
