@@ -32,6 +32,7 @@ def test_recognize_as_json_is_a_sidecar(service: Service) -> None:
     ("arguments", "code", "words"),
     [
         (["recognize", "/nowhere.png"], 2, "no such file"),
+        (["recognize", str(PICTURES)], 2, "not a plain file"),
         (["recognize", __file__], 3, "test_commands.py"),
         (["recognize", str(PICTURES / "note.png"), "--task", "dance"], 2, "dance"),
         (["run", "--config", "/nowhere.toml"], 4, "/nowhere.toml"),
@@ -64,8 +65,8 @@ def test_init_writes_a_working_configuration_once(service: Service, tmp_path: Pa
     assert first.returncode == 0, first.stderr
     assert inbox.is_dir() and f"wrote {config}" in first.stdout
     config.write_text(config.read_text() + "# mine\n")
-    again = service.call("init", "--config", str(config))
-    assert f"kept {config}" in again.stdout and config.read_text().endswith("# mine\n")
+    again = service.call("init", "--config", str(config), "--inbox", "/elsewhere")
+    assert f"kept {config}" in again.stdout and "--inbox" in again.stdout and config.read_text().endswith("# mine\n")
 
 
 def test_status_without_a_daemon_says_so(service: Service) -> None:

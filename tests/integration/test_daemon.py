@@ -158,6 +158,17 @@ def test_each_job_carries_its_id_through_the_log(service: Service) -> None:
     assert jobs["queued"] is not None and jobs["queued"] == jobs["done"]
 
 
+def test_a_name_that_is_no_utf8_is_read_and_logged_like_any_other(service: Service) -> None:
+    try:
+        service.drop(os.fsdecode(b"z\xff.png"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert service.run_once() == 0
+    assert len(service.sidecars()) == 2
+    assert "Logging error" not in service.log.read_text(errors="replace")
+    assert "udcff.png" in (service.home / "state/logs/ocrd.log").read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_within_five_seconds_while_still_loading(service: Service, number: int) -> None:
     service.start()

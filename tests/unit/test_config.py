@@ -51,7 +51,9 @@ def test_several_inboxes_each_with_its_own_settings() -> None:
         ('[[inbox]]\npath = "/a\\u0000"', ["inbox.0.path", "null"]),
         ("[model]\npath = '~nobody-of-that-name/x'", ["model.path", "user"]),
         ("[model]\nrevision = '../..'", ["model.revision"]),
+        ("[model]\nrevision = 'a/..'", ["model.revision"]),
         ("[model]\nrepo = '../../etc'", ["model.repo"]),
+        ("[model]\nrepo = 'a/../../b'", ["model.repo"]),
     ],
 )
 def test_a_mistake_is_named_with_what_was_given_and_what_is_allowed(text: str, words: list[str]) -> None:
