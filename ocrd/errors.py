@@ -38,6 +38,10 @@ class ModelError(OcrdError):
     exit_code = 5
 
 
+class ModelUnavailable(ModelError):
+    """The model cannot be had just now: no network, a busy hub, a full disk. Trying again later may help."""
+
+
 class EngineError(OcrdError):
     """The engine failed while reading: no usable device, a worker that died, a deadline passed."""
 

@@ -6,17 +6,16 @@ source's sha256 and those of the other files, so that a later run knows its own 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ocrd.durable import sync_descriptor, sync_folder
 from ocrd.types import PageReading
 
 SCHEMA = "https://ocrd.invalid/sidecar.schema.json"
@@ -186,18 +185,14 @@ def write_atomically(path: Path, data: bytes, replace: Callable[[Path], bool]) -
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:
             file.write(data)
             file.flush()
-            _sync_to_disk(file.fileno())
+            sync_descriptor(file.fileno())
         if os.path.lexists(path) and replace(path):
             temporary.replace(path)
         else:
             _publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _publish(temporary: Path, path: Path) -> None:
@@ -210,13 +205,3 @@ def _publish(temporary: Path, path: Path) -> None:
         # No hard links on exFAT and many network shares: take the name with an empty file first.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
         temporary.replace(path)
-
-
-def _sync_to_disk(descriptor: int) -> None:
-    if sys.platform == "darwin":  # there fsync stops at the drive's cache
-        import fcntl
-
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-            return
-    os.fsync(descriptor)

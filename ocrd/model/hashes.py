@@ -49,9 +49,12 @@ def digest(path: Path, state: hashlib._Hash, on_bytes: OnBytes = ignore_bytes) -
 class HashMemory:
     """Which files were found right, by path, in one small JSON file. A lost or broken memory costs one hashing."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None = None) -> None:
+        """Without a file it lasts as long as the process."""
         self._file = file
         self._known: dict[str, list[object]] = {}
+        if file is None:
+            return
         try:
             known = json.loads(file.read_bytes())
         except (OSError, ValueError):
@@ -61,17 +64,19 @@ class HashMemory:
 
     def agrees(self, path: Path, entry: Entry) -> bool:
         """Whether this file, unchanged since, was found to be ``entry``."""
-        return self._known.get(_key(path)) == [*signature(path), _hash_of(entry)]
+        return self._known.get(_key(path)) == [*signature(path), entry.hash]
 
     def remember(self, path: Path, entry: Entry, seen: Signature) -> None:
         """Keep that ``path``, as it was when ``seen`` was taken before hashing, is ``entry``."""
-        self._known[_key(path)] = [*seen, _hash_of(entry)]
+        self._known[_key(path)] = [*seen, entry.hash]
 
     def forget(self, path: Path) -> None:
         self._known.pop(_key(path), None)
 
     def save(self) -> None:
         """Write the memory, whole or not at all."""
+        if self._file is None:
+            return
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         known = {path: value for path, value in self._known.items() if os.path.lexists(path)}
         temporary = self._file.with_name(f".{self._file.name}-{secrets.token_hex(4)}.tmp")
@@ -86,10 +91,6 @@ def signature(path: Path) -> Signature:
     """Take it before hashing, so that a change meanwhile is not remembered as right. Raises OSError."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ino]
-
-
-def _hash_of(entry: Entry) -> str | None:
-    return entry.sha256 or entry.blob_id
 
 
 def _key(path: Path) -> str:

@@ -20,6 +20,7 @@ WANTED = (".json", ".safetensors", ".py")
 """What is fetched from a repository. Never a pickle (``.bin``, ``.pt``), nor pictures and read-mes."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256, _BLOB_ID = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 
 
@@ -30,6 +31,11 @@ class Entry:
     size: int
     sha256: str | None = None
     blob_id: str | None = None
+
+    @property
+    def hash(self) -> str:
+        """Whichever of the two it has."""
+        return self.sha256 or self.blob_id or ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,11 @@ class Manifest:
     def size(self) -> int:
         """Bytes of all files together."""
         return sum(entry.size for entry in self.files.values())
+
+
+def is_commit(revision: str) -> bool:
+    """Whether it names one commit for ever, and not a branch or tag that may move."""
+    return _COMMIT.fullmatch(revision) is not None
 
 
 def is_wanted(name: str) -> bool:

@@ -7,7 +7,6 @@ anywhere is found even when size and time say nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from ocrd.layout.architecture import ARCHITECTURE_PREFIX, MODEL_TYPE, Architectu
 from ocrd.layout.weights import read_headers, refuse_wrong_tensors, weight_files
 from ocrd.model import published_code
 from ocrd.model.hashes import HashMemory, OnBytes, hash_as, ignore_bytes, signature
-from ocrd.model.manifest import Entry, Manifest, read_manifest
+from ocrd.model.manifest import Entry, Manifest, is_commit, read_manifest
 
 State = Literal["ok", "warn", "fail"]
 
@@ -78,7 +77,7 @@ def wanted_by(model: ModelConfig) -> Wanted:
         return Wanted(repo="ocrd/pocket")
     if model.path is not None:
         return Wanted()
-    commit = model.revision if re.fullmatch(r"[0-9a-f]{40}", model.revision) else None  # a branch moves on
+    commit = model.revision if is_commit(model.revision) else None  # a branch moves on
     return Wanted(model.repo, commit, pinned=(model.repo, model.revision) == (PINNED_REPO, PINNED_REVISION))
 
 

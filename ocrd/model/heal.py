@@ -1,0 +1,222 @@
+"""Make the model whole: fetch only what is broken; if that does not verify, remove every copy and fetch all anew.
+
+Whatever happens on the way (no network, a full disk, `kill -9`), the folder that is loaded from holds either the old
+files, untouched, or new ones of which every byte was hashed. What was fetched waits in the staging folder for the
+next try.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from ocrd.errors import ModelError, ModelUnavailable
+from ocrd.model import hub
+from ocrd.model.hashes import HashMemory, signature
+from ocrd.model.manifest import Entry, Manifest, read_manifest, write_manifest
+from ocrd.model.plan import Order, Plan, Source, make_plan, part_file, part_size, refuse_without_space
+from ocrd.model.progress import Meter
+from ocrd.model.staging import clear_strays, link_or_copy, recover, sole_healer, swap
+from ocrd.model.verify import Report, Wanted, bytes_to_hash, verify
+
+FETCHES = 2
+"""Times that a file is fetched before its bytes are called wrong: one fault on the way is nobody's."""
+
+
+class WrongBytes(ModelError):
+    """The file was had again and again, and never was what the hub says it is."""
+
+
+def free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+@dataclass(frozen=True)
+class Healer:
+    order: Order
+    wanted: Wanted
+    memory: HashMemory
+    meter: Meter
+    free: Callable[[Path], int] = free_bytes
+    patience: float = 3600.0
+    """Seconds to wait while another process heals this model."""
+
+    def heal(self) -> Report:
+        """The report of the model that stands in its folder afterwards, whole.
+
+        Raises ModelUnavailable for what may pass, ModelError for what will not: the old folder is untouched then.
+        """
+        places = self.order.places
+        try:
+            with sole_healer(places, self.patience):
+                return self._heal_alone()
+        except OSError as error:
+            raise ModelUnavailable(
+                f"healing the model in {places.final.path} was interrupted ({error}); what was fetched is kept"
+            ) from error
+
+    def preview(self) -> Plan | None:
+        """What `heal` would do; None when the model is whole. Hashes what is there, and changes nothing."""
+        fresh = HashMemory()
+        report = None if self.order.reset else self._verified(self.order.places.final.path, fresh, self.wanted)
+        if report and report.ok:
+            return None
+        plan = make_plan(self.order, _refuted(report))
+        self._refuse_without_space(plan)
+        return plan
+
+    def _heal_alone(self) -> Report:
+        places, log = self.order.places, structlog.get_logger(component="model")
+        recover(places)
+        fresh = HashMemory()  # every byte is hashed in this process: older memories may be what is wrong
+        report = None if self.order.reset else self._verified(places.final.path, fresh, self.wanted)
+        if report and report.ok:
+            return self._remembered(report)
+        if report:
+            log.warning("the model is broken", broken=[f"{c.name}: {c.found}" for c in report.failures])
+        plan = make_plan(self.order, _refuted(report))
+        self._refuse_without_space(plan)
+        try:
+            self._build(plan, fresh)
+        except WrongBytes as error:
+            if self.order.reset or self.order.source or plan.unreachable:
+                raise
+            log.warning("healing did not help; removing every copy and fetching all anew", error=str(error))
+            self._reset_all(fresh)
+        seen = {name: signature(places.staging.path / name) for name in plan.manifest.files}
+        swap(places)
+        log.info("the model is whole", folder=str(places.final.path), revision=plan.manifest.revision)
+        moved = HashMemory()  # hashed under another path; size, time and inode tell that it is the same file
+        for name, entry in plan.manifest.files.items():
+            moved.remember(places.final.path / name, entry, seen[name])
+        return self._remembered(self._verified(places.final.path, moved, self.wanted))
+
+    def _reset_all(self, fresh: HashMemory) -> None:
+        order = replace(self.order, reset=True)
+        plan = make_plan(order, {})
+        self._refuse_without_space(plan)
+        self._build(plan, fresh)
+
+    def _refuse_without_space(self, plan: Plan) -> None:
+        folder = self.order.places.store
+        while not folder.exists():
+            folder = folder.parent
+        refuse_without_space(plan, self.order, self.free(folder))
+
+    def _build(self, plan: Plan, fresh: HashMemory) -> None:
+        """Fill the staging folder until every byte in it is right."""
+        for place in plan.removals:
+            place.remove()
+        staging = self.order.places.staging.path
+        staging.mkdir(mode=0o700, exist_ok=True)
+        files = plan.manifest.files
+        clear_strays(staging, set(files) | {part_file(staging, name, entry).name for name, entry in files.items()})
+        left = {name: list(sources) for name, sources in plan.sources.items()}
+        fetches = dict.fromkeys(files, 0)
+        missing = sorted(files)
+        while missing:
+            self._bring(plan, missing, left, fetches, fresh)
+            write_manifest(staging, plan.manifest)
+            report = self._verified(staging, fresh, replace(self.wanted, manifest=plan.manifest))
+            missing = sorted({check.name for check in report.failures} & set(files))
+            for name in missing:
+                (staging / name).unlink(missing_ok=True)
+            if not missing and not report.ok:
+                self._refuse_contents(plan, report)
+
+    def _bring(
+        self,
+        plan: Plan,
+        missing: list[str],
+        left: dict[str, list[Source]],
+        fetches: dict[str, int],
+        fresh: HashMemory,
+    ) -> None:
+        """Put each missing file into the staging folder: from the next source that is left, else from the hub."""
+        staging, files = self.order.places.staging.path, plan.manifest.files
+        here = [name for name in missing if left[name]]
+        self.meter.begin("copying", sum(files[name].size for name in here))
+        for name in here:
+            if not self._take(left[name].pop(0), staging / name, fresh, plan.manifest):
+                self.meter.skip(files[name].size)
+        there = [name for name in missing if not (staging / name).is_file() and not left[name]]
+        self.meter.begin("fetching", sum(files[name].size for name in there))
+        for name in there:
+            if plan.unreachable or self.order.source:
+                raise plan.unreachable or WrongBytes(
+                    f"{self.order.source}: {name} is not what its own record says; nothing was changed"
+                )
+            if fetches[name] == FETCHES:
+                raise WrongBytes(
+                    f"{name} of {plan.manifest.repo} came {FETCHES} times with other bytes than the hub lists; "
+                    "something on the way changes them. Nothing was changed; try another network"
+                )
+            fetches[name] += 1
+            self._fetch(plan.manifest, name)
+
+    def _take(self, source: Source, target: Path, fresh: HashMemory, manifest: Manifest) -> bool:
+        entry = manifest.files[target.name]
+        try:
+            if source.how != "staged":
+                link_or_copy(source.path, target, source.how == "link", self.meter.advance)
+            if fresh.agrees(source.path, entry):  # hashed a moment ago, and a second name keeps the bytes
+                with contextlib.suppress(OSError):
+                    if target.samefile(source.path):
+                        fresh.remember(target, entry, signature(target))
+        except OSError as error:
+            structlog.get_logger(component="model").warning(
+                "a copy cannot be used", file=str(source.path), error=str(error)
+            )
+            return False
+        return True
+
+    def _fetch(self, manifest: Manifest, name: str) -> None:
+        staging, entry = self.order.places.staging.path, manifest.files[name]
+        part = part_file(staging, name, entry)
+        if part_size(staging, name, entry) > entry.size:
+            part.unlink()
+        self.meter.skip(part_size(staging, name, entry))
+        hub.fetch(manifest, name, part, self.meter.advance)
+        part.replace(staging / name)
+
+    def _refuse_contents(self, plan: Plan, report: Report) -> None:
+        """Every byte is as listed, and still it is no model: fetching it again would change nothing."""
+        said = "; ".join(f"{c.name}: {c.found}" for c in report.failures[:3])
+        if plan.unreachable:
+            raise plan.unreachable  # the records on this machine are not complete, the hub's would be
+        if self.order.source:
+            raise ModelError(f"{self.order.source} holds no whole model ({said}); nothing was changed")
+        raise ModelError(
+            f"{plan.manifest.repo} at {plan.manifest.revision} is no model that ocrd can run ({said}); mend model.repo "
+            "and model.revision"
+        )
+
+    def _verified(self, folder: Path, memory: HashMemory, wanted: Wanted) -> Report:
+        """Every byte hashed once: what ``memory`` already saw in this healing is not hashed again."""
+        self.meter.begin("checking", bytes_to_hash(folder, memory, False, wanted.manifest))
+        return verify(folder, memory, wanted, False, self.meter.advance)
+
+    def _remembered(self, report: Report) -> Report:
+        """Keep for later quick looks what was hashed now."""
+        report.raise_if_broken()
+        manifest = read_manifest(report.folder)
+        for name, entry in manifest.files.items() if manifest else ():
+            self.memory.remember(report.folder / name, entry, signature(report.folder / name))
+        with contextlib.suppress(OSError):  # not to remember costs one hashing next time
+            self.memory.save()
+        return replace(report, full=True)
+
+
+def _refuted(report: Report | None) -> dict[str, str]:
+    """The hashes that files of the final folder were expected to have and do not."""
+    files: Mapping[str, Entry] = {}
+    with contextlib.suppress(ModelError):
+        if report and (manifest := read_manifest(report.folder)):
+            files = manifest.files
+    broken = {check.name for check in report.failures} if report else set()
+    return {name: entry.hash for name, entry in files.items() if name in broken}

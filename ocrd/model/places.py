@@ -1,0 +1,179 @@
+"""Every path that belongs to one managed model, and the only code in ocrd that removes folders.
+
+Threat model: names come from a configuration file and the environment, which may hold anything, and the folders may
+hold links that somebody put there. So a place is a root that the user chose and plain names below it; removal walks
+from the root name by name without following a link, never touches the root itself, the home folder or what lies
+above it, another file system, or the far side of a link. Accepted: the root may be reached through links (a cache
+moved to another disk is common), and who can write below the root can have removed what he could remove himself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocrd.errors import ModelError
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~-]*")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file or folder of ours: ``parts`` below ``root``."""
+
+    root: Path
+    parts: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.root.is_absolute():
+            raise ModelError(f"{self.root}: a model's place must be an absolute path")
+        if not self.parts or not all(_PLAIN_NAME.fullmatch(part) for part in self.parts):
+            raise ModelError(f"{'/'.join(self.parts) or 'no name'}: cannot be the name of a model's folder")
+
+    @property
+    def path(self) -> Path:
+        return self.root.joinpath(*self.parts)
+
+    def exists(self) -> bool:
+        return os.path.lexists(self.path)
+
+    def size(self) -> int:
+        """Bytes on disk that removing it would free; what other names keep alive is not counted."""
+        if self.path.is_symlink() or not self.path.is_dir():
+            return 0
+        total = 0
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    status = Path(folder, name).lstat()
+                    total += status.st_blocks * 512 if status.st_nlink == 1 else 0
+        return total
+
+    def remove(self) -> None:
+        """Remove it whole; nothing happens where nothing is. A link is removed, what it points to is not.
+
+        Raises ModelError when it is not surely ours, or cannot be removed.
+        """
+        try:
+            with self._parent() as parent:
+                self._remove_from(parent)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ModelError(f"{self.path} cannot be removed ({error.strerror}); remove it by hand") from error
+
+    def _remove_from(self, parent: int) -> None:
+        name = self.parts[-1]
+        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if not stat.S_ISDIR(status.st_mode):
+            os.unlink(name, dir_fd=parent)
+            return
+        if status.st_dev != os.fstat(parent).st_dev:
+            raise ModelError(f"{self.path} is another disk's; it is not removed. Move it away by hand")
+        if any(os.path.samestat(status, kept) for kept in _never_removed()):
+            raise ModelError(f"{self.path} is your home folder or holds it; it is not removed")
+        shutil.rmtree(name, dir_fd=parent)
+
+    @contextlib.contextmanager
+    def _parent(self) -> Iterator[int]:
+        """The folder that holds it, reached from the root without following a link below the root."""
+        folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for part in self.parts[:-1]:
+                try:
+                    below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+                except NotADirectoryError:
+                    raise ModelError(f"{self.path} lies behind a link or a file; it is not removed") from None
+                except OSError as error:
+                    if error.errno == errno.ELOOP:
+                        raise ModelError(f"{self.path} lies behind a link; it is not removed") from None
+                    raise
+                os.close(folder)
+                folder = below
+            yield folder
+        finally:
+            os.close(folder)
+
+
+def _never_removed() -> list[os.stat_result]:
+    home = Path.home()
+    found = []
+    for folder in (home, *home.parents):
+        with contextlib.suppress(OSError):
+            found.append(folder.stat())
+    return found
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where one model lives, is put together, and may have left copies."""
+
+    store: Path
+    """The folder of all managed models (``model.folder``)."""
+    repo: str
+    revision: str
+    hub_cache: Path
+    """huggingface_hub's cache of all repositories."""
+    modules_cache: Path
+    """Where transformers puts code that it ran from repositories."""
+
+    @property
+    def _repo_folder(self) -> str:
+        return self.repo.replace("/", "--")
+
+    def _in_store(self, name: str) -> Place:
+        return Place(self.store, (self._repo_folder, name))
+
+    @property
+    def final(self) -> Place:
+        """The model that is loaded."""
+        return self._in_store(self.revision)
+
+    # A revision's name cannot hold "~", so these can never be another revision's folder.
+    @property
+    def staging(self) -> Place:
+        """Where a new copy is put together, until it is verified."""
+        return self._in_store(f"{self.revision}~new")
+
+    @property
+    def old(self) -> Place:
+        """What was replaced, between the two renames and its removal."""
+        return self._in_store(f"{self.revision}~old")
+
+    @property
+    def kept(self) -> Place:
+        """Files that somebody else put into the model's folder: never removed."""
+        return self._in_store(f"{self.revision}~kept")
+
+    @property
+    def lock(self) -> Path:
+        return self._in_store(f"{self.revision}~lock").path
+
+    @property
+    def siblings(self) -> Path:
+        """The folder of this repository's revisions."""
+        return self.store / self._repo_folder
+
+    @property
+    def cached(self) -> Place:
+        """The repository in the hub's cache."""
+        return Place(self.hub_cache, (f"models--{self._repo_folder}",))
+
+    @property
+    def modules(self) -> tuple[Place, ...]:
+        """The repository's code as transformers copied it; since version 5 under names that Python can import."""
+        plain = tuple(self.repo.split("/"))
+        importable = tuple(name.replace(".", "_dot_").replace("-", "_hyphen_") for name in plain)
+        return tuple(Place(self.modules_cache, ("transformers_modules", *parts)) for parts in {plain: 0, importable: 0})
+
+    @property
+    def reset(self) -> tuple[Place, ...]:
+        """What the nuclear reset removes before it fetches; the final folder goes when the new one stands."""
+        return (self.staging, self.cached, *self.modules)

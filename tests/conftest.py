@@ -1,0 +1,24 @@
+"""No test ever speaks to the real hub or touches the real cache: both are set before huggingface_hub is imported."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import tempfile
+
+_home = tempfile.TemporaryDirectory(prefix="ocrd-hf-")
+atexit.register(_home.cleanup)
+
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    HUB_PORT: int = probe.getsockname()[1]
+
+for _name in [name for name in os.environ if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))]:
+    del os.environ[_name]
+os.environ.update(
+    HF_ENDPOINT=f"http://127.0.0.1:{HUB_PORT}",
+    HF_HOME=_home.name,
+    HF_HUB_DOWNLOAD_TIMEOUT="1",
+    HF_HUB_ETAG_TIMEOUT="2",
+)
