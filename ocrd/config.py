@@ -35,11 +35,24 @@ def _expanded(value: Path) -> Path:
         raise ValueError("begins with the home of a user who is not there") from error
 
 
+def _absolute(value: Path) -> Path:
+    expanded = _expanded(value)
+    if not expanded.is_absolute():
+        raise ValueError("must be an absolute path or begin with ~")
+    return expanded
+
+
 class ModelConfig(_Table):
     path: str | None = None
+    folder: Path | None = None
     # Both become names of folders: nothing that could lead out of them.
     repo: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")] = PINNED_REPO
     revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")] = PINNED_REVISION
+
+    @field_validator("folder")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else _absolute(value)
 
     @field_validator("path")
     @classmethod
@@ -80,12 +93,7 @@ class InboxConfig(_Table):
     @field_validator("path", "output")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
-        if value is None:
-            return None
-        expanded = _expanded(value)
-        if not expanded.is_absolute():
-            raise ValueError("must be an absolute path or begin with ~")
-        return expanded
+        return None if value is None else _absolute(value)
 
     @field_validator("name")
     @classmethod
@@ -204,10 +212,20 @@ def _sentence(error: dict[str, Any]) -> str:
     return f"{key} is {given!r}, but {message}" if error["loc"] else message
 
 
+def is_managed(config: ModelConfig) -> bool:
+    """Whether ocrd fetches and heals the model; a folder that the user named is only ever read."""
+    return config.path is None
+
+
+def models_folder(config: ModelConfig) -> Path:
+    """Where managed models live."""
+    return config.folder or paths.state_dir() / "models"
+
+
 def model_dir(config: ModelConfig) -> Path:
     """The folder to load the model from."""
     if config.path == POCKET:
         return paths.POCKET_MODEL
     if config.path is not None:
         return Path(config.path)
-    return paths.state_dir() / "models" / config.repo.replace("/", "--") / config.revision
+    return models_folder(config) / config.repo.replace("/", "--") / config.revision

@@ -41,6 +41,11 @@ class ModelError(OcrdError):
 class ModelUnavailable(ModelError):
     """The model cannot be had just now: no network, a busy hub, a full disk. Trying again later may help."""
 
+    def __init__(self, message: str, soon: bool = True) -> None:
+        """``soon``: it may pass by itself; else somebody has to do something, so a command does not wait for it."""
+        super().__init__(message)
+        self.soon = soon
+
 
 class EngineError(OcrdError):
     """The engine failed while reading: no usable device, a worker that died, a deadline passed."""

@@ -36,6 +36,11 @@ def log_dir(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(platformdirs.user_log_dir("ocrd", appauthor=False))
 
 
+def hash_memory() -> Path:
+    """Where it is kept which of the model's files were hashed, and as what."""
+    return state_dir() / "hashes.json"
+
+
 def example_config() -> Path:
     """``config.example.toml``: beside the package in a source tree, inside it in a wheel."""
     inside = PACKAGE / "config.example.toml"

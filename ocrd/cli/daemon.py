@@ -31,10 +31,10 @@ def run(
         journal = Journal(state)
         started = time.time()
         try:
-            daemon = Daemon(settings, journal)
+            daemon = Daemon(settings, journal, once)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, lambda *_: daemon.stop())
-            daemon.run(once)
+            daemon.run()
             failed, queued = journal.failed_since(started), journal.counts()["queued"]
         finally:
             journal.close()

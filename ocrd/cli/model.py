@@ -1,8 +1,9 @@
-"""``ocrd model verify``: is the model whole, and the right one?"""
+"""``ocrd model verify`` and ``ocrd model heal``: is the model whole, and how it becomes so."""
 
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,10 +16,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The model's files.", no_args_is_help=True, rich_markup_mode=None)
 
-
-@app.callback()
-def _group() -> None:
-    pass  # keeps `verify` a word of its own, though it is the only command
+TRIES = 4
+"""Tries in a row without a new byte before `heal` gives up; the daemon never does."""
 
 
 @app.command()
@@ -28,51 +27,79 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Examine the model's files and say of each check what was found and what was expected."""
-    import json
-
+    from ocrd.cli.model_view import print_report
     from ocrd.config import load_config
     from ocrd.errors import ModelError
 
-    report = _verified(load_config(config).model, full, quiet=as_json)
-    if as_json:
-        checks = [vars(check) for check in report.checks]
-        print(json.dumps({"folder": str(report.folder), "full": full, "ok": report.ok, "checks": checks}, indent=2))
-    else:
-        _show(report)
+    model = load_config(config).model
+    report = _verified(model, full, quiet=as_json)
+    print_report(report, as_json)
     if not report.ok:
         names = ", ".join(check.name for check in report.failures)
-        raise ModelError(f"{report.folder}: the model is broken ({names})")
+        raise ModelError(f"{report.folder}: the model is broken ({names}){_way_out(model)}")
+
+
+@app.command()
+def heal(
+    config: ConfigOption = None,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Remove every copy, the hub's cache of it too, and fetch all anew.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed and fetched.")] = False,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Heal from this folder or hub cache, without a network.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the model whole: fetch what is missing or broken, hash every byte, and put it in its place."""
+    from ocrd import log, paths
+    from ocrd.cli.model_view import PhaseBars, print_plan, print_report, say_waiting
+    from ocrd.config import load_config
+    from ocrd.model.hashes import HashMemory
+    from ocrd.model.managed import healer_of
+    from ocrd.model.patience import heal_patiently
+    from ocrd.model.progress import Meter
+
+    settings = load_config(config)
+    log.configure(settings.log.model_copy(update={"level": "warning"}), None)
+    with PhaseBars(quiet=as_json) as bars:
+        memory = HashMemory(paths.hash_memory())
+        healer = healer_of(settings.model, memory, Meter(bars.show), reset, source and source.expanduser().absolute())
+        if dry_run:
+            plan = healer.preview()
+        else:
+            report = heal_patiently(healer, TRIES, say_waiting)
+    if dry_run:
+        print_plan(plan, healer.order.places, as_json)
+    else:
+        print_report(report, as_json)
 
 
 def _verified(model: ModelConfig, full: bool, quiet: bool) -> Report:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+    from dataclasses import replace
 
     from ocrd import paths
+    from ocrd.cli.model_view import PhaseBars
     from ocrd.config import model_dir
     from ocrd.model.hashes import HashMemory
+    from ocrd.model.progress import Meter
+    from ocrd.model.surroundings import surroundings
     from ocrd.model.verify import bytes_to_hash, verify, wanted_by
 
     folder = model_dir(model)
-    memory = HashMemory(paths.state_dir() / "hashes.json")
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=quiet) as progress:
-        task = progress.add_task("hashing", total=bytes_to_hash(folder, memory, full))
-        report = verify(folder, memory, wanted_by(model), full, lambda count: progress.advance(task, count))
+    memory = HashMemory(paths.hash_memory())
+    with PhaseBars(quiet) as bars:
+        meter = Meter(bars.show)
+        meter.begin("checking", bytes_to_hash(folder, memory, full))
+        report = verify(folder, memory, wanted_by(model), full, meter.advance)
     with contextlib.suppress(OSError):  # not to remember costs one hashing next time, and is no fault of the model
         memory.save()
-    return report
+    return replace(report, checks=(*report.checks, *surroundings(full)))
 
 
-def _show(report: Report) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _way_out(model: ModelConfig) -> str:
+    from ocrd.config import POCKET, is_managed
 
-    colours = {"ok": "green", "warn": "yellow", "fail": "red"}
-    table = Table("check", "", "found", "expected", title=f"{report.folder}, {'full' if report.full else 'quick'}")
-    for check in report.checks:
-        # As plain text: a file's name or an error may hold what rich takes for markup.
-        table.add_row(
-            Text(check.name), Text(check.state, colours[check.state]), Text(check.found), Text(check.expected)
-        )
-    Console().print(table)
+    if is_managed(model):
+        return "; run: ocrd model heal"
+    return "; install ocrd anew" if model.path == POCKET else "; ocrd changes nothing in a folder of yours"

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ocrd.cli.app import ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    from ocrd.worker.protocol import Message
+
+
+TRIES = 3
+"""Tries to reach the hub when the model has to be healed first."""
 
 
 def recognize(
@@ -28,14 +35,14 @@ def recognize(
         raise UsageError(f"{file}: {'is not a plain file' if file.exists() else 'there is no such file'}")
     settings = load_config(config)
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
-    worker = Worker(worker_setup(settings), settings.engine.load_deadline)
+    worker = Worker(worker_setup(settings, tries=TRIES), settings.engine.load_deadline, _Waiting().show)
     pages = []
     try:
         for message in worker.read(read_request(settings, "recognize", file.absolute(), task)):
             if message["event"] == "page":
                 pages.append(reading_from(message["reading"]))
         source = sidecar.Source(file.name, file.stat().st_size, sidecar.hash_file(file))
-        rendered = sidecar.render(source, provenance(settings, worker.start()), task, pages, ("txt", "json"))
+        rendered = sidecar.render(source, provenance(worker.start()), task, pages, ("txt", "json"))
     except WorkerDied as error:
         raise EngineError(f"{file}: {error}; try again") from error
     except Refused as error:
@@ -49,3 +56,25 @@ def recognize(
     finally:
         worker.stop()
     typer.echo(rendered["json" if as_json else "txt"], nl=False)
+
+
+class _Waiting:
+    """One line on a terminal's standard error about what has to be done before the file can be read."""
+
+    def __init__(self) -> None:
+        import sys
+
+        self._out = sys.stderr
+
+    def show(self, message: Message) -> None:
+        from ocrd.cli.wording import engine_words
+
+        if message.get("state") == "waiting" and not self._out.isatty():
+            print(f"ocrd: {engine_words(message)}", file=self._out)
+        if not self._out.isatty():
+            return
+        words = engine_words({"state": message["event"], **message})
+        ended = message["event"] == "loading" and message["done"] == 1.0
+        # Back to the line's begin and clear it, so that nothing stays when the text comes.
+        self._out.write("\r\033[K" if ended else f"\r\033[K{words[:200]}")
+        self._out.flush()

@@ -23,11 +23,13 @@ def status(as_json: JsonOption = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from ocrd.cli.wording import engine_words
+
     table = Table(show_header=False, box=None)
     table.add_row(
         "daemon", f"running (pid {found['pid']})" if found["running"] else "not running; start it with: ocrd run"
     )
-    table.add_row("engine", _engine(found["engine"]))
+    table.add_row("engine", Text(engine_words(found["engine"])))
     table.add_row("jobs", ", ".join(f"{n} {state}" for state, n in found["jobs"].items()))
     # As plain text: a file's name may hold what rich takes for markup, or bytes that are no UTF-8.
     for name, label, colour in (("waiting", "waiting", "yellow"), ("failures", "failed", "red")):
@@ -64,13 +66,3 @@ def _look() -> dict[str, Any]:
 
 def _entry(job: Job) -> dict[str, Any]:
     return {"job": job.id, "file": str(job.path), "reason": job.reason, "message": job.message, "at": job.changed}
-
-
-def _engine(engine: dict[str, Any] | None) -> str:
-    if engine is None:
-        return "-"
-    if engine["state"] == "loading":
-        return f"loading the model, {engine['done']:.0%}"
-    if engine["state"] == "ready":
-        return f"ready on {engine['device']} in {engine['dtype']}, mode {engine['mode']}"
-    return str(engine["state"])

@@ -25,12 +25,15 @@ from ocrd.inbox.inbox import Inbox
 from ocrd.journal import Journal
 from ocrd.types import Settled
 from ocrd.worker.parent import Worker, WorkerDied
+from ocrd.worker.protocol import Message
 
 HEARTBEAT = 60.0
 LATER = 10.0
 """With ``--once``, a job that waits longer than this for another try is left for the next run."""
 AFTER_TROUBLE = 5.0
 """Seconds to wait when the journal itself cannot be written (disk full), before going on."""
+TRIES_ONCE = 2
+"""With ``--once``, tries to reach the hub when the model has to be healed."""
 LOADS_ALLOWED = 3
 """Workers in a row that may die while loading, before the model is given up."""
 
@@ -38,8 +41,12 @@ LOADS_ALLOWED = 3
 class Daemon:
     """Run with `run`; end it from a signal handler or another thread with `stop`."""
 
-    def __init__(self, config: Config, journal: Journal, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, config: Config, journal: Journal, once: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """With ``once`` it ends when all that lies in the inboxes is read, and does not wait for a model for ever."""
         self._config = config
+        self._once = once
         self._clock = clock
         self._journal = journal
         self._log = structlog.get_logger(component="daemon")
@@ -51,7 +58,8 @@ class Daemon:
         self._busy = threading.Event()
         """The model is loading or a job is in hand."""
         self._fatal: OcrdError | None = None
-        self._worker = Worker(worker_setup(config), config.engine.load_deadline, self._on_loading)
+        setup = worker_setup(config, tries=TRIES_ONCE if once else None)
+        self._worker = Worker(setup, config.engine.load_deadline, self._on_preparing)
         self._inboxes = [
             (Inbox(inbox.path, SUFFIXES, inbox.settle, inbox.recursive, journal.knows, self._wake), inbox)
             for inbox in config.inbox
@@ -64,25 +72,25 @@ class Daemon:
         self._wake.set()
         self._work.set()
 
-    def run(self, once: bool = False) -> None:
-        """Watch and read until `stop`; with ``once`` until all that lies in the inboxes now is read.
+    def run(self) -> None:
+        """Watch and read until `stop`.
 
-        Raises ModelError when there is no model to load, EngineError when it cannot be loaded, ConfigError when an
-        inbox cannot be made.
+        Raises ModelError when the model is broken and cannot be healed, EngineError when it cannot be loaded,
+        ConfigError when an inbox cannot be made.
         """
         for _, settings in self._inboxes:
             _make_inbox(settings.path)
         if back := self._journal.requeue_interrupted():
             self._log.info("interrupted jobs are queued again", jobs=back)
         self._journal.set_fact("daemon", {"pid": os.getpid(), "since": time.time()})
-        self._journal.set_fact("engine", {"state": "loading", "done": 0.0})
+        self._journal.set_fact("engine", {"state": "starting"})
         for inbox, _ in self._inboxes:
             inbox.start()
         self._busy.set()
         reading = threading.Thread(target=self._read_jobs, name="reader")
         reading.start()
         try:
-            self._look_at_inboxes(once)
+            self._look_at_inboxes()
         finally:
             self.stop()
             self._worker.stop()
@@ -94,15 +102,15 @@ class Daemon:
         if self._fatal is not None:
             raise self._fatal
 
-    def _look_at_inboxes(self, once: bool) -> None:
+    def _look_at_inboxes(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
             for inbox, settings in self._inboxes:
                 self._look_at(inbox, settings)
-            if once and self._all_done():
+            if self._once and self._all_done():
                 return
             pause = min([HEARTBEAT, *(inbox.next_poll_in(self._clock()) for inbox, _ in self._inboxes)])
-            self._wake.wait(min(pause, 0.2) if once else pause)
+            self._wake.wait(min(pause, 0.2) if self._once else pause)
 
     def _look_at(self, inbox: Inbox, settings: InboxConfig) -> None:
         try:
@@ -133,8 +141,10 @@ class Daemon:
         for inbox, _ in self._inboxes:
             inbox.request_rescan()
 
-    def _on_loading(self, done: float) -> None:
-        self._journal.set_fact("engine", {"state": "loading", "done": done})
+    def _on_preparing(self, message: Message) -> None:
+        """What the worker does until it is ready, for ``ocrd status``."""
+        said = {key: value for key, value in message.items() if key != "event"}
+        self._journal.set_fact("engine", {"state": message["event"], "since": time.time(), **said})
 
     def _read_jobs(self) -> None:
         while not self._stop.is_set():
@@ -171,7 +181,8 @@ class Daemon:
             return
         for left in reversed(range(LOADS_ALLOWED)):
             try:
-                ready = self._worker.start()
+                # One that died over it may have met a damaged file: then every byte is looked at.
+                ready = self._worker.start(distrust=left + 1 < LOADS_ALLOWED)
             except WorkerDied as error:
                 if self._stop.is_set():
                     return

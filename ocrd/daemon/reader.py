@@ -77,7 +77,7 @@ class Reader:
         if not self._unchanged(job):
             return
         pages = self._journal.pages(job.id)
-        contents = sidecar.render(source, provenance(self._config, ready), inbox.task, pages, inbox.formats)
+        contents = sidecar.render(source, provenance(ready), inbox.task, pages, inbox.formats)
         self._write(job, first, contents)
         self._journal.finish(job.id)
         seconds = round(time.monotonic() - started, 2)

@@ -6,21 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ocrd import sidecar
-from ocrd.config import POCKET, Config, model_dir
-from ocrd.errors import ModelError
+from ocrd.config import Config
 from ocrd.worker.parent import Ready
 from ocrd.worker.protocol import Request, Setup
 
 
-def worker_setup(config: Config) -> Setup:
-    """What the worker loads. Raises ModelError when the model's folder is not there."""
-    folder = model_dir(config.model)
-    if not folder.is_dir():
-        raise ModelError(
-            f'{folder}: there is no model; set model.path to a folder that holds one, or to "pocket" for a try'
-        )
+def worker_setup(config: Config, tries: int | None = None) -> Setup:
+    """What the worker loads; a model that is out of reach is given up after ``tries``, never with None."""
     engine = config.engine
-    return Setup(str(folder), engine.device, engine.dtype, engine.mode, config.log.level)
+    return Setup(config.model.model_dump(mode="json"), engine.device, engine.dtype, engine.mode, tries)
 
 
 def read_request(config: Config, job: str, path: Path, task: str, start: int = 0) -> Request:
@@ -38,14 +32,7 @@ def read_request(config: Config, job: str, path: Path, task: str, start: int = 0
     )
 
 
-def provenance(config: Config, ready: Ready) -> sidecar.Provenance:
+def provenance(ready: Ready) -> sidecar.Provenance:
     """The model and the engine that read a document."""
-    model = config.model
-    if model.path is None:
-        name, revision = model.repo, model.revision
-    else:
-        name, revision = ("ocrd/pocket" if model.path == POCKET else Path(model.path).name), None
-    return sidecar.Provenance(
-        model={"repo": name, "revision": revision},
-        engine={"backend": "torch", **asdict(ready)},
-    )
+    engine = asdict(ready)
+    return sidecar.Provenance(model=engine.pop("model"), engine={"backend": "torch", **engine})

@@ -140,7 +140,8 @@ def _clear_errors(what: str) -> Iterator[None]:
         yield
     except errors.OfflineModeIsEnabled as error:
         raise ModelUnavailable(
-            f"{what} cannot be fetched while HF_HUB_OFFLINE is set; unset it, or run: ocrd model heal --from PATH"
+            f"{what} cannot be fetched while HF_HUB_OFFLINE is set; unset it, or run: ocrd model heal --from PATH",
+            soon=False,
         ) from error
     except errors.GatedRepoError as error:
         raise ModelError(

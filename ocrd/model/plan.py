@@ -179,7 +179,8 @@ def refuse_without_space(plan: Plan, order: Order, free: int) -> None:
         raise ModelUnavailable(
             f"the model needs {needed / 1e9:.2f} GB on the disk of {order.places.store}, where {free / 1e9:.2f} GB are "
             f"free: {(needed - free - freed) / 1e9:.2f} GB are missing. Free some space, or set model.folder to a "
-            "folder on another disk"
+            "folder on another disk",
+            soon=False,
         )
 
 

@@ -44,6 +44,8 @@ class Meter:
         self._tell, self._pause, self._clock = tell, pause, clock
         self._phase: Phase = "checking"
         self._done = self._total = 0
+        self.fetched = 0
+        """Bytes that came from the hub in all phases together."""
         self._told = float("-inf")
         self._marks: deque[tuple[float, int]] = deque()
 
@@ -62,6 +64,8 @@ class Meter:
     def advance(self, count: int) -> None:
         """``count`` more bytes; negative when some have to be done again."""
         self._done += count
+        if self._phase == "fetching":
+            self.fetched += count
         now = self._clock()
         if now - self._told < self._pause and self._done != self._total:
             return

@@ -12,13 +12,17 @@ import os
 import sys
 import threading
 import traceback
+from collections.abc import MutableMapping
 from dataclasses import asdict
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
+
+import structlog
 
 from ocrd.documents.document import open_document
 from ocrd.documents.page import Limits
-from ocrd.errors import DocumentError, OcrdError
+from ocrd.errors import DocumentError, ModelError, OcrdError
 from ocrd.worker.protocol import Message, Request, Setup, send
+from ocrd.worker.warm_up import WarmUp
 
 if TYPE_CHECKING:
     from ocrd.engine.recognizer import DeepSeekOCR
@@ -36,6 +40,7 @@ class Child:
             send(self._answers, message)
 
     def serve(self) -> None:
+        structlog.configure(processors=[self._forward_log])
         setup = Setup(**json.loads(self._requests.readline()))
         engine = self._load(setup)
         if engine is None:
@@ -43,26 +48,22 @@ class Child:
         for line in self._requests:
             self._read(engine, Request(**json.loads(line)))
 
+    def _forward_log(self, _logger: object, level: str, event: MutableMapping[str, Any]) -> str:
+        """What is logged here stands in the parent's log: one process alone writes and rotates that."""
+        self.say(event="log", level=level, message=event.pop("event"), fields=dict(event))
+        raise structlog.DropEvent
+
     def _load(self, setup: Setup) -> DeepSeekOCR | None:
-        # Imported here: torch takes seconds, and a wrong setup line should fail before it.
+        try:
+            warm_up = WarmUp(setup, self.say)
+            engine = warm_up.engine()
+        except OcrdError as error:
+            kind = ModelError if isinstance(error, ModelError) else type(error)
+            self._refuse(None, kind.__name__, "model", str(error))
+            return None
         import torch
         import transformers
 
-        from ocrd.engine.recognizer import DeepSeekOCR
-
-        last = 0.0
-
-        def progress(done: float) -> None:
-            nonlocal last
-            if done - last >= 0.02 or done == 1.0:
-                last = done
-                self.say(event="loading", done=round(done, 3))
-
-        try:
-            engine = DeepSeekOCR(setup.model_dir, setup.device, setup.dtype, setup.mode, progress)
-        except OcrdError as error:
-            self._refuse(None, type(error).__name__, "model", str(error))
-            return None
         self.say(
             event="ready",
             device=engine.device,
@@ -70,6 +71,7 @@ class Child:
             mode=engine.mode.name,
             torch=torch.__version__,
             transformers=transformers.__version__,
+            model=warm_up.identity(),
         )
         return engine
 

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import IO
 
 import structlog
@@ -37,17 +37,19 @@ class Ready:
     mode: str
     torch: str
     transformers: str
+    model: Mapping[str, str | None]
+    """repo and revision, as the model's own manifest says."""
 
 
 class Worker:
     """One worker at a time; started when first needed or by `start`, kept warm until `stop`."""
 
     def __init__(
-        self, setup: Setup, load_deadline: float, on_loading: Callable[[float], None] = lambda _done: None
+        self, setup: Setup, load_deadline: float, on_preparing: Callable[[Message], None] = lambda _message: None
     ) -> None:
         self._setup = setup
         self._load_deadline = load_deadline
-        self._on_loading = on_loading
+        self._on_preparing = on_preparing
         self._log = structlog.get_logger(component="worker")
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: IO[bytes] | None = None
@@ -64,9 +66,11 @@ class Worker:
     def warm(self) -> bool:
         return self.ready is not None and self._process is not None and self._process.poll() is None
 
-    def start(self) -> Ready:
-        """Start the worker and wait until its model is loaded; at once when it is warm.
+    def start(self, distrust: bool = False) -> Ready:
+        """Start the worker and wait until its model is whole and loaded; at once when it is warm.
 
+        With ``distrust`` the model is hashed in full first. The deadline is for loading: fetching may take hours, and
+        each sign of it begins the deadline anew.
         Raises ModelError or EngineError as the worker says, WorkerDied when it ended or took too long.
         """
         if self.ready is not None and self.warm:
@@ -75,13 +79,16 @@ class Worker:
         with self._lock:
             if self._stopping:
                 raise WorkerDied("the worker is being stopped")
-            self._spawn()
+            self._spawn(replace(self._setup, distrust=distrust))
         deadline = time.monotonic() + self._load_deadline
         while True:
             message = self._next(deadline, "loading the model")
             match message["event"]:
+                case "preparing":
+                    deadline = time.monotonic() + self._load_deadline + message.get("seconds", 0.0)
+                    self._on_preparing(message)
                 case "loading":
-                    self._on_loading(message["done"])
+                    self._on_preparing(message)
                 case "ready":
                     self.ready = Ready(**{k: v for k, v in message.items() if k != "event"})
                     self._log.info("the model is loaded", pid=self.pid, **vars(self.ready))
@@ -132,7 +139,7 @@ class Worker:
             process.kill()
         self._answers.put(None)
 
-    def _spawn(self) -> None:
+    def _spawn(self, setup: Setup) -> None:
         child_reads, we_write = os.pipe()
         we_read, child_writes = os.pipe()
         argv = [sys.executable, "-m", "ocrd.worker.child", str(child_reads), str(child_writes)]
@@ -143,7 +150,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # libraries print there
                 stderr=None,
-                env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+                env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
             )
         finally:
             os.close(child_reads)
@@ -153,7 +160,7 @@ class Worker:
         threading.Thread(
             target=self._listen, args=(os.fdopen(we_read, "rb"), self._answers), name="worker-pipe", daemon=True
         ).start()
-        send(self._requests, self._setup)
+        send(self._requests, setup)
 
     def _listen(self, pipe: IO[bytes], answers: queue.Queue[Message | None]) -> None:
         with pipe:

@@ -16,11 +16,15 @@ from typing import IO, Any
 class Setup:
     """What the worker loads once, at its start."""
 
-    model_dir: str
+    model: dict[str, Any]
+    """`ModelConfig` as JSON."""
     device: str
     dtype: str
     mode: str
-    log_level: str
+    tries: int | None = None
+    """How often in a row the model may be out of reach before it is given up; None for never."""
+    distrust: bool = False
+    """An earlier worker died while loading: hash every byte first."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ class Request:
 Message = dict[str, Any]
 """Worker to parent, by ``event``:
 
+preparing state: verifying | healing, phase, done, total, speed, left; or waiting, message, seconds
 loading   done (0..1)
-ready     device, dtype, mode, torch, transformers
+ready     device, dtype, mode, torch, transformers, model (repo, revision)
 opened    job, pages
 tokens    job, page, count
 page      job, reading

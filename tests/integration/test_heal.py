@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -543,3 +545,42 @@ def test_a_disk_that_refuses_is_said_and_leaves_the_old(machine: Machine, hub: L
     with pytest.raises(ModelUnavailable, match="interrupted"):
         machine.heal()
     assert machine.contents() == old
+
+
+@pytest.mark.parametrize("damage", ["a flipped byte", "no model", "a stray file and a lost one"])
+def test_a_crash_at_any_change_of_the_disk_is_made_good_by_the_next_healing(
+    machine: Machine, hub: LocalHub, damage: str
+) -> None:
+    """Not at random moments but at every one: before each rename, link, removal, new folder and opened file."""
+    whole = machine.home / "whole"
+    machine.heal()
+    shutil.copytree(machine.folder, whole)
+    argv = [sys.executable, "-m", "tests.crash", str(machine.home), REPO, machine.places.revision]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as crasher:
+        assert crasher.stdin and crasher.stdout
+        for fatal in range(1, 200):
+            shutil.rmtree(machine.folder, ignore_errors=True)
+            if damage != "no model":
+                shutil.copytree(whole, machine.folder)
+                if damage == "a flipped byte":
+                    flip(machine.folder / FIRST)
+                else:
+                    (machine.folder / "notes.txt").write_text("mine")
+                    (machine.folder / SECOND).unlink()
+            old = machine.contents()
+            print(fatal, file=crasher.stdin, flush=True)
+            said = crasher.stdout.readline().strip()
+            assert said in ("died", "done"), f"{said} at change {fatal}"
+            now = machine.contents()
+            ready = now == old or machine.verified().ok
+            assert ready or (not now and machine.places.old.exists()), f"half a model after change {fatal}"
+            notes = [p for p in (machine.folder, machine.places.old.path, machine.places.kept.path) if p.exists()]
+            if damage.startswith("a stray"):
+                assert any((p / "notes.txt").exists() for p in notes), f"a user's file is lost after change {fatal}"
+            assert machine.heal().ok and machine.verified().ok, f"not healed after change {fatal}"
+            if said == "done":
+                break
+        crasher.stdin.close()
+    assert said == "done" and fatal > 10
+    left = {p.name for p in machine.places.siblings.iterdir()}
+    assert left - {machine.folder.name, machine.places.lock.name} <= {machine.places.kept.path.name}

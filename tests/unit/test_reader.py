@@ -32,7 +32,7 @@ class ScriptedWorker:
         self.asked: list[int] = []
 
     def start(self) -> Ready:
-        return Ready("cpu", "float32", "native", "2", "5")
+        return Ready("cpu", "float32", "native", "2", "5", {"repo": "a/b", "revision": None})
 
     def read(self, request: Request) -> Iterator[dict[str, Any]]:
         self.asked.append(request.start)

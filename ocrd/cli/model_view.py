@@ -1,0 +1,108 @@
+"""How the model's state and its healing look on a terminal, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from ocrd.errors import ModelUnavailable
+    from ocrd.model.places import Places
+    from ocrd.model.plan import Plan
+    from ocrd.model.progress import Progress
+    from ocrd.model.verify import Report
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+_HOW = {"staged": "fetched before", "link": "on this disk", "copy": "copied", "fetch": "fetched"}
+
+
+class PhaseBars:
+    """One bar for each phase, on standard error: hashing, copying, fetching, with speed and time left."""
+
+    def __init__(self, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+        from rich.progress import Progress as Bars
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self._bars = Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=quiet)
+        self._task: TaskID | None = None
+        self._phase = ""
+
+    def __enter__(self) -> PhaseBars:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def show(self, progress: Progress) -> None:
+        if not progress.total:
+            return
+        if self._task is None or progress.phase != self._phase:
+            if self._task is not None:
+                self._bars.remove_task(self._task)
+            self._task = self._bars.add_task(progress.phase, total=progress.total)
+            self._phase = progress.phase
+        self._bars.update(self._task, completed=progress.done, total=progress.total)
+
+
+def say_waiting(error: ModelUnavailable, seconds: float) -> None:
+    print(
+        f"ocrd: {error}\nocrd: trying again in {seconds:.0f} s; Ctrl-C ends it, what was fetched is kept",
+        file=sys.stderr,
+    )
+
+
+def print_report(report: Report, as_json: bool) -> None:
+    if as_json:
+        checks = [vars(check) for check in report.checks]
+        print(
+            json.dumps({"folder": str(report.folder), "full": report.full, "ok": report.ok, "checks": checks}, indent=2)
+        )
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("check", "", "found", "expected", title=f"{report.folder}, {'full' if report.full else 'quick'}")
+    for check in report.checks:
+        # As plain text: a file's name or an error may hold what rich takes for markup.
+        table.add_row(
+            Text(check.name), Text(check.state, _COLOURS[check.state]), Text(check.found), Text(check.expected)
+        )
+    Console().print(table)
+
+
+def print_plan(plan: Plan | None, places: Places, as_json: bool) -> None:
+    """What healing would do; nothing when ``plan`` is None."""
+    removals = [(place, place.size()) for place in plan.removals if place.exists()] if plan else []
+    if as_json:
+        files = plan.manifest.files if plan else {}
+        print(json.dumps({
+            "whole": plan is None,
+            "folder": str(places.final.path),
+            "revision": plan.manifest.revision if plan else None,
+            "remove": [{"path": str(place.path), "bytes": size} for place, size in removals],
+            "files": [
+                {"name": n, "bytes": e.size, "how": plan.how(n), "from": str(s.path) if (s := plan.first(n)) else None}
+                for n, e in sorted(files.items())
+            ] if plan else [],
+        }, indent=2))  # fmt: skip
+        return
+    if plan is None:
+        print(f"{places.final.path}: the model is whole; nothing to do")
+        return
+    for place, size in removals:
+        print(f"would remove {place.path} ({size / 1e6:.1f} MB)")
+    for name, entry in sorted(plan.manifest.files.items()):
+        source = plan.first(name)
+        origin = f" from {source.path}" if source else f" from {plan.manifest.repo} at {plan.manifest.revision}"
+        print(f"{_HOW[plan.how(name)]:>15}  {entry.size / 1e6:>9.1f} MB  {name}{origin}")
+    print(f"would fetch {plan.bytes_by('fetch') / 1e9:.2f} GB and put the model into {places.final.path}")

@@ -1,0 +1,50 @@
+"""What the engine is at, in words: for ``ocrd status`` and for commands that wait for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def engine_words(engine: dict[str, Any] | None) -> str:  # noqa: PLR0911 - one line for each state
+    """One line for the fact that the daemon publishes, or for a message of the worker."""
+    if engine is None:
+        return "-"
+    match engine["state"]:
+        case "starting":
+            return "starting"
+        case "verifying":
+            return f"verifying the model{_share(engine)}"
+        case "healing":
+            return f"healing the model: {engine['phase']}{_amount(engine)}{_pace(engine)}"
+        case "waiting":
+            return f"waiting for the model: {engine['message']} (next try within {_duration(engine['seconds'])})"
+        case "loading":
+            return f"loading the model, {engine['done']:.0%}"
+        case "ready":
+            return f"ready on {engine['device']} in {engine['dtype']}, mode {engine['mode']}"
+        case other:
+            return str(other)
+
+
+def _share(engine: dict[str, Any]) -> str:
+    return f", {engine['done'] / engine['total']:.0%}" if engine["total"] else ""
+
+
+def _amount(engine: dict[str, Any]) -> str:
+    if not engine["total"]:
+        return ""
+    size, unit = (1e9, "GB") if engine["total"] >= 1e9 else (1e6, "MB")
+    return f", {engine['done'] / size:.1f} of {engine['total'] / size:.1f} {unit}"
+
+
+def _pace(engine: dict[str, Any]) -> str:
+    if engine["speed"] is None:
+        return ""
+    left = f", {_duration(engine['left'])} left" if engine["left"] is not None else ""
+    return f", {engine['speed'] / 1e6:.1f} MB/s{left}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,118 @@
+"""From nothing to a model that reads: verify, heal when broken, load, and read the canary."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ocrd import paths
+from ocrd.config import ModelConfig, is_managed, model_dir
+from ocrd.errors import EngineError, ModelError, ModelUnavailable
+from ocrd.model.hashes import HashMemory
+from ocrd.model.managed import healer_of
+from ocrd.model.manifest import read_manifest
+from ocrd.model.patience import heal_patiently
+from ocrd.model.progress import Meter, Progress
+from ocrd.model.verify import Report, bytes_to_hash, verify, wanted_by
+from ocrd.worker.protocol import Setup
+
+if TYPE_CHECKING:
+    from ocrd.engine.recognizer import DeepSeekOCR
+
+CANARY = paths.POCKET_MODEL / "demo" / "greeting.png"
+Say = Callable[..., None]
+
+
+class WarmUp:
+    """Each step tells the parent how far it is, for ``ocrd status``."""
+
+    def __init__(self, setup: Setup, say: Say) -> None:
+        self._setup, self._say = setup, say
+        self._model = ModelConfig.model_validate(setup.model)
+        self._folder = model_dir(self._model)
+        self._memory = HashMemory(paths.hash_memory())
+        self._healing = False
+        self._meter = Meter(self._tell, pause=1.0)
+
+    def engine(self) -> DeepSeekOCR:
+        """The loaded model. Raises ModelError for a model that is and stays broken, EngineError for an engine."""
+        self._make_whole(full=self._setup.distrust)
+        try:
+            return self._load()
+        except (ModelError, EngineError, OSError, RuntimeError) as error:
+            # Something that a quick look cannot see: a byte that changed, a disk that fails. If every byte is right,
+            # it is not the files' fault.
+            structlog.get_logger(component="model").warning(
+                "the model does not load; hashing all of it", error=str(error)
+            )
+            if not self._make_whole(full=True):
+                raise
+        return self._load()
+
+    def identity(self) -> dict[str, str | None]:
+        """Whose model this is and at which commit; a folder that was made by hand is called by its name."""
+        with contextlib.suppress(ModelError):
+            if manifest := read_manifest(self._folder):
+                return {"repo": manifest.repo, "revision": manifest.revision}
+        return {"repo": self._folder.name, "revision": None}
+
+    def _make_whole(self, full: bool) -> bool:
+        """Verify and heal; whether anything had to be healed."""
+        self._healing = False
+        self._meter.begin("checking", bytes_to_hash(self._folder, self._memory, full))
+        report = verify(self._folder, self._memory, wanted_by(self._model), full, self._meter.advance)
+        with contextlib.suppress(OSError):
+            self._memory.save()
+        if report.ok:
+            return False
+        if not is_managed(self._model):
+            report.raise_if_broken()
+        self._heal(report)
+        return True
+
+    def _heal(self, report: Report) -> None:
+        self._healing = True
+        broken = [f"{check.name}: {check.found}" for check in report.failures]
+        structlog.get_logger(component="model").warning("the model is broken; healing it", broken=broken)
+        heal_patiently(healer_of(self._model, self._memory, self._meter), self._setup.tries, self._wait)
+
+    def _load(self) -> DeepSeekOCR:
+        # Imported here: torch takes seconds, and a model that cannot be had should be said before.
+        from ocrd.engine.canary import read_canary
+        from ocrd.engine.recognizer import DeepSeekOCR
+
+        last = 0.0
+
+        def progress(done: float) -> None:
+            nonlocal last
+            if done - last >= 0.02 or done == 1.0:
+                last = done
+                self._say(event="loading", done=round(done, 3))
+
+        self._say(event="loading", done=0.0)
+        setup = self._setup
+        engine = DeepSeekOCR(self._folder, setup.device, setup.dtype, setup.mode, progress)
+        read_canary(engine, CANARY, known_text(self._folder))
+        return engine
+
+    def _tell(self, progress: Progress) -> None:
+        state = "healing" if self._healing else "verifying"
+        self._say(event="preparing", state=state, **vars(progress), left=progress.left)
+
+    def _wait(self, error: ModelUnavailable, seconds: float) -> None:
+        structlog.get_logger(component="model").warning("waiting for the model", error=str(error), seconds=seconds)
+        self._say(event="preparing", state="waiting", message=str(error), seconds=seconds)
+
+
+def known_text(folder: Path) -> str | None:
+    """What the model in ``folder`` reads in the canary picture: known for the pocket model, wherever its files lie."""
+    with contextlib.suppress(ModelError):
+        if (manifest := read_manifest(folder)) and manifest.repo == "ocrd/pocket":
+            drawn: dict[str, str] = json.loads((CANARY.parent / "drawn.json").read_text(encoding="utf-8"))
+            return drawn[CANARY.name]
+    return None

@@ -1,0 +1,58 @@
+"""Heal, and die at the n-th thing that is done to the disk: run as ``python -m tests.crash ROOT REPO REVISION``.
+
+Reads numbers from standard input and answers each with ``died`` or ``done``: every try is a fork of this process,
+which imports everything once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ocrd.layout import tokenizer  # noqa: F401 - imported here once, not in every fork
+from ocrd.model import hub  # noqa: F401
+from ocrd.model.hashes import HashMemory
+from ocrd.model.heal import Healer
+from ocrd.model.places import Places
+from ocrd.model.plan import Order
+from ocrd.model.progress import Meter
+from ocrd.model.verify import Wanted
+
+CHANGES = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "os.truncate")
+DIED = 99
+
+
+def heal(root: Path, repo: str, revision: str, fatal: int) -> None:
+    """Exit without a word, as kill -9 does, before the ``fatal``-th change of the file system."""
+    changes = 0
+
+    def count(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal changes
+        writes = event == "open" and str(root) in str(arguments[0]) and isinstance(arguments[1], str | None)
+        if event in CHANGES or (writes and set(arguments[1] or "r") & set("wax+")):
+            changes += 1
+            if changes == fatal:
+                os._exit(DIED)
+
+    places = Places(root / "models", repo, revision, root / "hf/hub", root / "hf/modules")
+    healer = Healer(Order(places), Wanted(repo, revision), HashMemory(root / "hashes.json"), Meter())
+    sys.addaudithook(count)
+    healer.heal()
+
+
+def main() -> None:
+    import huggingface_hub.hf_api  # noqa: F401
+
+    root, repo, revision = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            heal(root, repo, revision, int(line))
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print({0: "done", DIED: "died"}.get(code, f"failed with {code}"), flush=True)
+
+
+if __name__ == "__main__":
+    main()

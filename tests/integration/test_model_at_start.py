@@ -1,0 +1,249 @@
+"""The daemon sees to its own model: verified, healed, loaded and tried before it reads, while the inbox is watched."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ocrd.model.hashes import HashMemory
+from ocrd.model.verify import Wanted, verify
+from ocrd.paths import POCKET_MODEL
+from tests.hub import LocalHub
+from tests.integration.conftest import DRAWN, Service, wait_until
+from tests.published import REPO, SHARDS, WANTED, published_files
+
+FIRST, SECOND = SHARDS
+
+
+@pytest.fixture
+def hub() -> LocalHub:
+    """Not serving yet."""
+    hub = LocalHub()
+    hub.publish(REPO, published_files())
+    return hub
+
+
+@pytest.fixture
+def serving(hub: LocalHub) -> Iterator[LocalHub]:
+    with hub.serving():
+        yield hub
+
+
+@pytest.fixture
+def managed(service: Service, hub: LocalHub) -> Service:
+    """A daemon that keeps a model of its own, from the local hub."""
+    service.model = {"repo": REPO, "revision": hub.branches["main"], "folder": str(service.home / "models")}
+    service.environment["HF_HOME"] = str(service.home / "hf")
+    service.configure()
+    return service
+
+
+def folder(service: Service) -> Path:
+    return Path(service.model["folder"]) / REPO.replace("/", "--") / service.model["revision"]
+
+
+def whole(service: Service) -> bool:
+    return verify(folder(service), HashMemory(), Wanted(REPO, service.model["revision"]), full=True).ok
+
+
+def state(service: Service) -> str | None:
+    return (service.status()["engine"] or {}).get("state")
+
+
+def test_the_first_start_fetches_the_model_while_files_wait(managed: Service, serving: LocalHub) -> None:
+    serving.faults.pause = 0.02
+    before = managed.drop("before.png")
+    managed.start()
+    seen: list[dict[str, Any]] = []
+
+    def healing() -> bool:
+        seen.append(managed.status()["engine"] or {})
+        return seen[-1].get("state") == "healing" and seen[-1].get("phase") == "fetching" and seen[-1]["done"] > 0
+
+    wait_until(healing, "the healing to show in status")
+    assert "healing the model: fetching" in managed.call("status").stdout
+    meanwhile = managed.drop("meanwhile.png")
+    for path in (before, meanwhile):
+        document = managed.wait_for_sidecar(path)
+        assert document["pages"][0]["text"] == DRAWN["greeting.png"]
+        assert document["model"] == {"repo": REPO, "revision": managed.model["revision"]}
+    assert managed.stop() == 0
+    assert whole(managed) and managed.status()["jobs"]["done"] == 2
+
+
+def test_a_second_start_asks_nobody(managed: Service, hub: LocalHub) -> None:
+    with hub.serving():
+        assert managed.call("model", "heal").returncode == 0
+    path = managed.drop("a.png")
+    assert managed.run_once() == 0
+    assert managed.wait_for_sidecar(path)["pages"][0]["text"] == DRAWN["greeting.png"]
+
+
+def test_weights_deleted_in_mid_run_are_healed_and_no_file_is_lost(managed: Service, serving: LocalHub) -> None:
+    managed.start()
+    first = managed.drop("first.png")
+    managed.wait_for_sidecar(first)
+    (folder(managed) / FIRST).unlink()
+    assert managed.process is not None
+    (worker,) = psutil.Process(managed.process.pid).children()
+    worker.kill()
+    second = managed.drop("second.png")
+    assert managed.wait_for_sidecar(second)["pages"][0]["text"] == DRAWN["greeting.png"]
+    assert whole(managed) and managed.stop() == 0
+
+
+def test_a_header_that_only_loading_would_miss_is_healed_too(managed: Service, serving: LocalHub) -> None:
+    """Same size, same time, same inode: a quick look sees nothing; the weights are no numbers, so the canary fails."""
+    assert managed.call("model", "heal").returncode == 0
+    path = folder(managed) / FIRST
+    before, data = path.stat(), bytearray(path.read_bytes())
+    data[-200_000:] = b"\xff" * 200_000  # not a number, in every dtype
+    with path.open("r+b") as file:
+        file.write(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    picture = managed.drop("a.png")
+    assert managed.run_once() == 0
+    assert managed.wait_for_sidecar(picture)["pages"][0]["text"] == DRAWN["greeting.png"]
+    assert whole(managed) and "hashing all of it" in managed.log.read_text()
+
+
+def test_without_a_hub_files_wait_and_are_read_when_it_is_back(managed: Service, hub: LocalHub) -> None:
+    path = managed.drop("a.png")
+    managed.start()
+    wait_until(lambda: state(managed) == "waiting", "the daemon to wait for the hub")
+    assert "is there a network" in managed.call("status").stdout.replace("\n", " ")
+    assert managed.status()["jobs"]["queued"] == 1
+    with hub.serving():
+        assert managed.wait_for_sidecar(path)["pages"][0]["text"] == DRAWN["greeting.png"]
+    assert managed.stop() == 0
+
+
+def test_once_without_a_hub_gives_up_with_5_and_keeps_the_file_queued(managed: Service) -> None:
+    managed.drop("a.png")
+    assert managed.run_once() == 5
+    log = managed.log.read_text()
+    assert "the hub cannot be reached" in log and "Traceback" not in log
+    assert managed.status()["jobs"]["queued"] == 1
+
+
+def test_a_folder_of_the_users_is_verified_and_never_changed(service: Service, serving: LocalHub) -> None:
+    mine = service.home / "mine"
+    shutil.copytree(POCKET_MODEL, mine)
+    (mine / "tokenizer.json").write_text("{}")
+    service.model = {"path": str(mine)}
+    service.configure()
+    before = {p.name: p.stat().st_mtime_ns for p in mine.iterdir()}
+    service.drop("a.png")
+    assert service.run_once() == 5
+    assert "tokenizer" in service.log.read_text()
+    assert {p.name: p.stat().st_mtime_ns for p in mine.iterdir()} == before and serving.asked == []
+    assert service.call("model", "heal").returncode == 4
+
+
+def test_recognize_brings_its_model_first(managed: Service, serving: LocalHub) -> None:
+    done = managed.call("recognize", str(POCKET_MODEL / "demo/note.png"))
+    assert done.returncode == 0 and done.stdout.strip() == DRAWN["note.png"], done.stderr
+
+
+def test_heal_on_the_command_line(managed: Service, serving: LocalHub) -> None:
+    planned = json.loads(managed.call("model", "heal", "--dry-run", "--json").stdout)
+    assert {f["name"]: f["how"] for f in planned["files"]} == dict.fromkeys(WANTED, "fetch")
+    assert not folder(managed).exists()
+    assert "would fetch" in managed.call("model", "heal", "--dry-run").stdout
+    healed = managed.call("model", "heal", "--json")
+    assert healed.returncode == 0 and json.loads(healed.stdout)["ok"] is True and whole(managed)
+    assert "nothing to do" in managed.call("model", "heal", "--dry-run").stdout
+    cached = managed.home / "hf/hub" / f"models--{REPO.replace('/', '--')}"
+    (cached / "blobs").mkdir(parents=True)
+    assert f"would remove {cached}" in managed.call("model", "heal", "--reset", "--dry-run").stdout.replace("\n", "")
+    assert cached.exists()
+    shown = managed.call("model", "verify")
+    assert shown.returncode == 0 and "torch" in shown.stdout and "MPS" in shown.stdout
+    (folder(managed) / SECOND).unlink()
+    broken = managed.call("model", "verify")
+    assert broken.returncode == 5 and "run: ocrd model heal" in broken.stderr
+
+
+def test_offline_is_said_at_once_and_a_copy_heals(managed: Service, serving: LocalHub, tmp_path: Path) -> None:
+    assert managed.call("model", "heal").returncode == 0
+    copy = tmp_path / "usb"
+    shutil.move(folder(managed), copy)
+    serving.asked.clear()
+    managed.environment["HF_HUB_OFFLINE"] = "1"
+    refused = managed.call("model", "heal")
+    assert refused.returncode == 5 and "HF_HUB_OFFLINE" in refused.stderr and "Traceback" not in refused.stderr
+    assert managed.call("model", "heal", "--from", str(copy)).returncode == 0
+    assert whole(managed) and serving.asked == []
+
+
+def test_the_pocket_model_is_healed_by_nobody(service: Service) -> None:
+    done = service.call("model", "heal")
+    assert done.returncode == 4 and "install ocrd anew" in done.stderr
+
+
+def test_the_hub_hears_nothing_but_what_it_is_asked_for(managed: Service, serving: LocalHub) -> None:
+    assert managed.call("model", "heal").returncode == 0
+    assert all(REPO in a.path or "/cdn/" in a.path for a in serving.asked), serving.asked
+
+
+def test_a_daemon_and_a_command_never_heal_at_once(managed: Service, serving: LocalHub) -> None:
+    serving.faults.pause = 0.02
+    path = managed.drop("a.png")
+    managed.start()
+    wait_until(lambda: serving.fetched(FIRST) or serving.fetched(SECOND), "the daemon to begin fetching")
+    assert managed.call("model", "heal").returncode == 0
+    managed.wait_for_sidecar(path)
+    assert managed.stop() == 0 and whole(managed)
+    for name in SHARDS:
+        assert len([a for a in serving.fetched(name) if "/cdn/" in a.path]) == 1
+
+
+def test_kill_9_of_healing_at_random_moments_never_leaves_half_a_model(managed: Service, serving: LocalHub) -> None:
+    serving.faults.pause = 0.001
+    argv = [sys.executable, "-m", "ocrd", "model", "heal", "--json"]
+
+    def heal() -> subprocess.Popen[bytes]:
+        with managed.log.open("ab") as log:
+            return subprocess.Popen(argv, env=managed.environment, stdout=subprocess.DEVNULL, stderr=log)
+
+    started = time.monotonic()
+    assert heal().wait(60) == 0
+    lasts = time.monotonic() - started
+    seed = random.randrange(10**6)
+    moments, killed = random.Random(seed), 0
+    for number in range(20):
+        # By turns a damaged file, a lost one, and no model at all.
+        target = folder(managed)
+        if number % 3 == 2:
+            shutil.rmtree(target)
+        elif number % 3 == 1:
+            (target / SECOND).unlink()
+        else:
+            (target / FIRST).write_bytes(b"\0" + (target / FIRST).read_bytes()[1:])
+        before = {p.name: p.read_bytes() for p in target.iterdir()} if target.exists() else {}
+        healer = heal()
+        time.sleep(moments.uniform(0.3 * lasts, lasts))
+        healer.send_signal(signal.SIGKILL)
+        killed += healer.wait(10) == -signal.SIGKILL
+        after = {p.name: p.read_bytes() for p in target.iterdir()} if target.exists() else {}
+        old = managed.home / "models" / REPO.replace("/", "--") / f"{target.name}~old"
+        # The old one untouched, or the new one whole, or, between two renames, the old one beside its place.
+        assert after == before or (not after and old.exists()) or whole(managed), f"seed {seed}, kill {number}"
+        again = heal()
+        assert again.wait(60) == 0, f"seed {seed}, kill {number}: {managed.log.read_text()[-2000:]}"
+        assert whole(managed), f"seed {seed}, kill {number}"
+    left = {p.name for p in folder(managed).parent.iterdir()}
+    assert left == {folder(managed).name, f"{folder(managed).name}~lock"}
+    assert killed >= 10, f"only {killed} of 20 were killed while they healed (seed {seed})"
