@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+import structlog
+
 from ocrd.layout import tokenizer  # noqa: F401 - imported here once, not in every fork
 from ocrd.model import hub  # noqa: F401
 from ocrd.model.hashes import HashMemory
@@ -29,8 +31,8 @@ def heal(root: Path, repo: str, revision: str, fatal: int) -> None:
 
     def count(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal changes
-        writes = event == "open" and str(root) in str(arguments[0]) and isinstance(arguments[1], str | None)
-        if event in CHANGES or (writes and set(arguments[1] or "r") & set("wax+")):
+        opens = event == "open" and str(root) in str(arguments[0]) and set(str(arguments[1])) & set("wax+")
+        if event in CHANGES or opens:
             changes += 1
             if changes == fatal:
                 os._exit(DIED)
@@ -44,6 +46,7 @@ def heal(root: Path, repo: str, revision: str, fatal: int) -> None:
 def main() -> None:
     import huggingface_hub.hf_api  # noqa: F401
 
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # standard output is for the answers
     root, repo, revision = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     for line in sys.stdin:
         child = os.fork()

@@ -126,10 +126,10 @@ def _open_tensors(paths: Sequence[Path], stack: ExitStack) -> dict[str, Any]:
             handle = stack.enter_context(safe_open(path, framework="pt"))
             names = list(handle.keys())
         except (OSError, SafetensorError) as error:
-            raise ModelError(f"{path} is not a whole safetensors file ({error}); see: ocrd model verify") from error
+            raise ModelError(f"{path} is not a whole safetensors file ({error})") from error
         for name in names:
             if name in tensors:
-                raise ModelError(f"{path}: the tensor {name} stands in more than one file; see: ocrd model verify")
+                raise ModelError(f"{path}: the tensor {name} stands in more than one file")
             tensors[name] = handle.get_slice(name)
     return tensors
 

@@ -44,7 +44,7 @@ def encode_prompt(text: str, tokenizer: Tokenizer, bos: int) -> Prompt:
     Raises ModelError when the tokenizer has no ``<image>`` token, so it belongs to another model.
     """
     if tokenizer.token_to_id(IMAGE) is None:
-        raise ModelError(f"tokenizer.json has no {IMAGE} token, so it is not DeepSeek-OCR's; see: ocrd model verify")
+        raise ModelError(f"tokenizer.json has no {IMAGE} token, so it is not DeepSeek-OCR's")
     before, _, after = text.partition(IMAGE)
     return Prompt(
         before=(bos, *tokenizer.encode(before, add_special_tokens=False).ids),

@@ -13,8 +13,8 @@ def load_tokenizer(model_dir: Path) -> Tokenizer:
     """Read ``tokenizer.json``. Raises ModelError when it is missing or broken."""
     path = model_dir / "tokenizer.json"
     if not path.is_file():
-        raise ModelError(f"{path} is missing; see: ocrd model verify")
+        raise ModelError(f"{path} is missing")
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception from Rust
-        raise ModelError(f"{path} is not a tokenizer ({error}); see: ocrd model verify") from error
+        raise ModelError(f"{path} is not a tokenizer ({error})") from error

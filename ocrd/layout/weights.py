@@ -38,17 +38,17 @@ def weight_files(model_dir: Path) -> list[Path]:
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ModelError(f"{index} is not a safetensors index ({error!r}); see: ocrd model verify") from error
+            raise ModelError(f"{index} is not a safetensors index ({error!r})") from error
         if any(Path(name).name != name for name in names):
-            raise ModelError(f"{index} names a file outside its folder; see: ocrd model verify")
+            raise ModelError(f"{index} names a file outside its folder")
         paths = [model_dir / name for name in names]
     else:
         paths = sorted(model_dir.glob("*.safetensors"))
     if not paths:
-        raise ModelError(f"{model_dir} holds no *.safetensors, so there are no weights to load; see: ocrd model verify")
+        raise ModelError(f"{model_dir} holds no *.safetensors, so there are no weights to load")
     for path in paths:
         if not path.is_file():
-            raise ModelError(f"{path} is missing; see: ocrd model verify")
+            raise ModelError(f"{path} is missing")
     return paths
 
 
@@ -59,22 +59,22 @@ def read_header(path: Path) -> dict[str, Tensor]:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(LONGEST_HEADER, size - 8):
-                raise ModelError(f"{path} is cut short or no safetensors file ({size} bytes); see: ocrd model verify")
+                raise ModelError(f"{path} is cut short or no safetensors file ({size} bytes)")
             header = json.loads(file.read(length))
         tensors = {name: value for name, value in header.items() if name != "__metadata__"}
         end = 0
         for name, value in sorted(tensors.items(), key=lambda item: item[1]["data_offsets"]):
             first, last = value["data_offsets"]
             if first != end or last - first != BYTES_EACH[value["dtype"]] * prod(value["shape"]):
-                raise ModelError(f"{path}: the bytes of {name} do not lie as its header says; see: ocrd model verify")
+                raise ModelError(f"{path}: the bytes of {name} do not lie as its header says")
             end = last
         found = {n: Tensor(path, v["dtype"], tuple(v["shape"])) for n, v in tensors.items()}
     except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}); see: ocrd model verify") from error
+        raise ModelError(f"{path} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{path}: its header is damaged ({type(error).__name__}); see: ocrd model verify") from error
+        raise ModelError(f"{path}: its header is damaged ({type(error).__name__})") from error
     if 8 + length + end != size:
-        raise ModelError(f"{path} has {size} bytes where its header needs {8 + length + end}; see: ocrd model verify")
+        raise ModelError(f"{path} has {size} bytes where its header needs {8 + length + end}")
     return found
 
 
@@ -84,7 +84,7 @@ def read_headers(paths: Sequence[Path]) -> dict[str, Tensor]:
     for path in paths:
         for name, tensor in read_header(path).items():
             if name in tensors:
-                raise ModelError(f"{path}: the tensor {name} stands in more than one file; see: ocrd model verify")
+                raise ModelError(f"{path}: the tensor {name} stands in more than one file")
             tensors[name] = tensor
     return tensors
 

@@ -1,0 +1,86 @@
+"""A checkpoint of DeepSeek-OCR's true size in its published layout, with random weights: to measure, never to read.
+
+python -m bench.full_size build/full-size
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ocrd import paths
+from ocrd.layout.architecture import Shape, parse_architecture, published_tensors
+from ocrd.model.manifest import Entry, Manifest, is_wanted, read_manifest, write_manifest
+
+WEIGHTS = "model-00001-of-000001.safetensors"
+REPO = "ocrd/full-size"
+SPREAD = 0.02
+"""Standard deviation of the weights, as models of this kind are initialised: activations stay finite."""
+BLOCK = 1 << 25
+"""Random numbers that are drawn once and written again and again: drawing 3.3 billion would take minutes."""
+
+CONFIG: dict[str, Any] = {
+    "architectures": ["DeepseekOCRForCausalLM"],
+    "model_type": "deepseek_vl_v2",
+    "language_config": {
+        "bos_token_id": 0, "eos_token_id": 1, "first_k_dense_replace": 1, "hidden_size": 1280,
+        "intermediate_size": 6848, "max_position_embeddings": 8192, "moe_intermediate_size": 896,
+        "n_routed_experts": 64, "n_shared_experts": 2, "num_attention_heads": 10, "num_experts_per_tok": 6,
+        "num_hidden_layers": 12, "num_key_value_heads": 10, "topk_method": "greedy", "use_mla": False, "vocab_size": 129280,
+    },
+    "vision_config": {
+        "image_size": 1024,
+        "width": {
+            "clip-l-14-224": {"heads": 16, "image_size": 224, "layers": 24, "patch_size": 14, "width": 1024},
+            "sam_vit_b": {
+                "downsample_channels": [512, 1024], "global_attn_indexes": [2, 5, 8, 11], "heads": 12, "layers": 12,
+                "width": 768,
+            },
+        },
+    },
+}  # fmt: skip
+
+
+def build(folder: Path) -> Path:
+    """The checkpoint in ``folder``, made unless it is there: 6.67 GB in bfloat16."""
+    if read_manifest(folder) is not None:
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(CONFIG, indent=1), encoding="utf-8")
+    shutil.copyfile(paths.POCKET_MODEL / "tokenizer.json", folder / "tokenizer.json")
+    _write_weights(folder / WEIGHTS, published_tensors(parse_architecture(CONFIG)))
+    files = {}
+    for path in folder.iterdir():
+        if is_wanted(path.name):
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            files[path.name] = Entry(path.stat().st_size, sha256=sha256)
+    write_manifest(folder, Manifest(REPO, None, files))
+    return folder
+
+
+def _write_weights(path: Path, tensors: dict[str, Shape]) -> None:
+    header: dict[str, Any] = {}
+    end = 0
+    for name, shape in tensors.items():
+        start, end = end, end + 2 * int(np.prod(shape))
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    random = np.random.default_rng(1).standard_normal(BLOCK, dtype=np.float32) * SPREAD
+    block = (random.view(np.uint32) >> 16).astype(np.uint16).tobytes()  # bfloat16: the upper half of a float32
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        while end > 0:
+            file.write(block[:end])
+            end -= len(block)
+
+
+if __name__ == "__main__":
+    print(build(Path(sys.argv[1])))

@@ -1,0 +1,31 @@
+"""What the engine is at, as one line that a person understands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ocrd.cli.wording import engine_words
+
+FETCHING = {"state": "healing", "phase": "fetching", "done": 2_100_000_000, "total": 6_700_000_000}
+
+
+@pytest.mark.parametrize(("engine", "words"), [
+    (None, "-"),
+    ({"state": "starting"}, "starting"),
+    ({"state": "stopped"}, "stopped"),
+    ({"state": "verifying", "done": 1, "total": 4}, "verifying the model, 25%"),
+    ({"state": "verifying", "done": 0, "total": 0}, "verifying the model"),
+    (FETCHING | {"speed": 34e6, "left": 135.0}, "healing the model: fetching, 2.1 of 6.7 GB, 34.0 MB/s, 2 min left"),
+    (FETCHING | {"speed": None, "left": None}, "healing the model: fetching, 2.1 of 6.7 GB"),
+    (FETCHING | {"speed": 0.0, "left": None}, "healing the model: fetching, 2.1 of 6.7 GB, 0.0 MB/s"),
+    (FETCHING | {"speed": 2e5, "left": 23000.0}, "healing the model: fetching, 2.1 of 6.7 GB, 0.2 MB/s, 6.4 h left"),
+    ({"state": "waiting", "message": "no network", "seconds": 60.0},
+     "waiting for the model: no network (next try within 60 s)"),
+    ({"state": "loading", "done": 0.5}, "loading the model, 50%"),
+    ({"state": "ready", "device": "mps", "dtype": "float32", "mode": "gundam"},
+     "ready on mps in float32, mode gundam"),
+])  # fmt: skip
+def test_each_state(engine: dict[str, Any] | None, words: str) -> None:
+    assert engine_words(engine) == words
