@@ -6,15 +6,14 @@ python -m bench.full_size build/full-size
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ocrd import paths
 from ocrd.layout.architecture import Shape, parse_architecture, published_tensors
 from ocrd.model.manifest import Entry, Manifest, is_wanted, read_manifest, write_manifest
 
@@ -25,14 +24,17 @@ SPREAD = 0.02
 BLOCK = 1 << 25
 """Random numbers that are drawn once and written again and again: drawing 3.3 billion would take minutes."""
 
+VOCABULARY = 128_816
+"""Of the published tokenizer, whose last token it is that matters here: ``<image>`` is 128815."""
+
 CONFIG: dict[str, Any] = {
     "architectures": ["DeepseekOCRForCausalLM"],
     "model_type": "deepseek_vl_v2",
     "language_config": {
-        "bos_token_id": 0, "eos_token_id": 1, "first_k_dense_replace": 1, "hidden_size": 1280,
-        "intermediate_size": 6848, "max_position_embeddings": 8192, "moe_intermediate_size": 896,
-        "n_routed_experts": 64, "n_shared_experts": 2, "num_attention_heads": 10, "num_experts_per_tok": 6,
-        "num_hidden_layers": 12, "num_key_value_heads": 10, "topk_method": "greedy", "use_mla": False, "vocab_size": 129280,
+        "bos_token_id": 0, "eos_token_id": 1, "hidden_size": 1280, "vocab_size": 129280, "use_mla": False,
+        "num_hidden_layers": 12, "num_attention_heads": 10, "num_key_value_heads": 10, "max_position_embeddings": 8192,
+        "first_k_dense_replace": 1, "intermediate_size": 6848, "moe_intermediate_size": 896, "topk_method": "greedy",
+        "n_routed_experts": 64, "n_shared_experts": 2, "num_experts_per_tok": 6,
     },
     "vision_config": {
         "image_size": 1024,
@@ -53,7 +55,7 @@ def build(folder: Path) -> Path:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(CONFIG, indent=1), encoding="utf-8")
-    shutil.copyfile(paths.POCKET_MODEL / "tokenizer.json", folder / "tokenizer.json")
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer(VOCABULARY)), encoding="utf-8")
     _write_weights(folder / WEIGHTS, published_tensors(parse_architecture(CONFIG)))
     files = {}
     for path in folder.iterdir():
@@ -63,6 +65,26 @@ def build(folder: Path) -> Path:
             files[path.name] = Entry(path.stat().st_size, sha256=sha256)
     write_manifest(folder, Manifest(REPO, None, files))
     return folder
+
+
+def tokenizer(size: int) -> dict[str, Any]:
+    """A byte-pair tokenizer of the published one's size, with merges that mean nothing."""
+    letters = [chr(0x4E00 + i) for i in range(256)]
+    merges: list[tuple[str, str]] = []
+    tokens = list(letters)
+    for part in itertools.chain(letters, itertools.product(letters, letters)):
+        for letter in letters:
+            if len(tokens) < size - 1:
+                merges.append(("".join(part), letter))
+                tokens.append("".join(part) + letter)
+    special = {"id": len(tokens), "content": "<image>", "special": True}
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    return {
+        "version": "1.0",
+        "added_tokens": [special | flags],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "model": {"type": "BPE", "vocab": {token: i for i, token in enumerate(tokens)}, "merges": merges},
+    }
 
 
 def _write_weights(path: Path, tensors: dict[str, Shape]) -> None:
