@@ -28,6 +28,8 @@ from ocrd.worker.parent import Worker, WorkerDied
 from ocrd.worker.protocol import Message
 
 HEARTBEAT = 60.0
+SILENCE = 30.0
+"""Seconds between two lines of the log about a long healing."""
 LATER = 10.0
 """With ``--once``, a job that waits longer than this for another try is left for the next run."""
 AFTER_TROUBLE = 5.0
@@ -58,6 +60,8 @@ class Daemon:
         self._busy = threading.Event()
         """The model is loading or a job is in hand."""
         self._fatal: OcrdError | None = None
+        self._told = -math.inf
+        """When the log last said how the healing goes."""
         setup = worker_setup(config, tries=TRIES_ONCE if once else None)
         self._worker = Worker(setup, config.engine.load_deadline, self._on_preparing)
         self._inboxes = [
@@ -145,6 +149,9 @@ class Daemon:
         """What the worker does until it is ready, for ``ocrd status``."""
         said = {key: value for key, value in message.items() if key != "event"}
         self._journal.set_fact("engine", {"state": message["event"], "since": time.time(), **said})
+        if said.get("state") == "healing" and self._clock() - self._told > SILENCE:
+            self._told = self._clock()
+            self._log.info("healing the model", **said)
 
     def _read_jobs(self) -> None:
         while not self._stop.is_set():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -45,6 +45,8 @@ class Healer:
     free: Callable[[Path], int] = free_bytes
     patience: float = 3600.0
     """Seconds to wait while another process heals this model."""
+    hashed: HashMemory = field(default_factory=HashMemory)
+    """What was hashed in this process: an older memory may be what is wrong, and a second try need not hash again."""
 
     def heal(self) -> Report:
         """The report of the model that stands in its folder afterwards, whole.
@@ -62,8 +64,7 @@ class Healer:
 
     def preview(self) -> Plan | None:
         """What `heal` would do; None when the model is whole. Hashes what is there, and changes nothing."""
-        fresh = HashMemory()
-        report = None if self.order.reset else self._verified(self.order.places.final.path, fresh, self.wanted)
+        report = None if self.order.reset else self._verified(self.order.places.final.path, self.wanted)
         if report and report.ok:
             return None
         plan = make_plan(self.order, _refuted(report))
@@ -73,34 +74,31 @@ class Healer:
     def _heal_alone(self) -> Report:
         places, log = self.order.places, structlog.get_logger(component="model")
         recover(places)
-        fresh = HashMemory()  # every byte is hashed in this process: older memories may be what is wrong
-        report = None if self.order.reset else self._verified(places.final.path, fresh, self.wanted)
+        report = None if self.order.reset else self._verified(places.final.path, self.wanted)
         if report and report.ok:
             return self._remembered(report)
-        if report:
+        if not places.final.exists():
+            log.info("there is no model yet; fetching it", folder=str(places.final.path))
+        elif report:
             log.warning("the model is broken", broken=[f"{c.name}: {c.found}" for c in report.failures])
         plan = make_plan(self.order, _refuted(report))
         self._refuse_without_space(plan)
         try:
-            self._build(plan, fresh)
+            self._build(plan)
         except WrongBytes as error:
             if self.order.reset or self.order.source or plan.unreachable:
                 raise
             log.warning("healing did not help; removing every copy and fetching all anew", error=str(error))
-            self._reset_all(fresh)
+            plan = make_plan(replace(self.order, reset=True), {})
+            self._refuse_without_space(plan)
+            self._build(plan)
         seen = {name: signature(places.staging.path / name) for name in plan.manifest.files}
         swap(places)
         log.info("the model is whole", folder=str(places.final.path), revision=plan.manifest.revision)
-        moved = HashMemory()  # hashed under another path; size, time and inode tell that it is the same file
         for name, entry in plan.manifest.files.items():
-            moved.remember(places.final.path / name, entry, seen[name])
-        return self._remembered(self._verified(places.final.path, moved, self.wanted))
-
-    def _reset_all(self, fresh: HashMemory) -> None:
-        order = replace(self.order, reset=True)
-        plan = make_plan(order, {})
-        self._refuse_without_space(plan)
-        self._build(plan, fresh)
+            # Hashed under another path; size, time and inode tell that it is the same file.
+            self.hashed.remember(places.final.path / name, entry, seen[name])
+        return self._remembered(self._verified(places.final.path, self.wanted))
 
     def _refuse_without_space(self, plan: Plan) -> None:
         folder = self.order.places.store
@@ -108,7 +106,7 @@ class Healer:
             folder = folder.parent
         refuse_without_space(plan, self.order, self.free(folder))
 
-    def _build(self, plan: Plan, fresh: HashMemory) -> None:
+    def _build(self, plan: Plan) -> None:
         """Fill the staging folder until every byte in it is right."""
         for place in plan.removals:
             place.remove()
@@ -120,9 +118,9 @@ class Healer:
         fetches = dict.fromkeys(files, 0)
         missing = sorted(files)
         while missing:
-            self._bring(plan, missing, left, fetches, fresh)
+            self._bring(plan, missing, left, fetches)
             write_manifest(staging, plan.manifest)
-            report = self._verified(staging, fresh, replace(self.wanted, manifest=plan.manifest))
+            report = self._verified(staging, replace(self.wanted, manifest=plan.manifest))
             missing = sorted({check.name for check in report.failures} & set(files))
             for name in missing:
                 (staging / name).unlink(missing_ok=True)
@@ -135,14 +133,13 @@ class Healer:
         missing: list[str],
         left: dict[str, list[Source]],
         fetches: dict[str, int],
-        fresh: HashMemory,
     ) -> None:
         """Put each missing file into the staging folder: from the next source that is left, else from the hub."""
         staging, files = self.order.places.staging.path, plan.manifest.files
         here = [name for name in missing if left[name]]
         self.meter.begin("copying", sum(files[name].size for name in here))
         for name in here:
-            if not self._take(left[name].pop(0), staging / name, fresh, plan.manifest):
+            if not self._take(left[name].pop(0), staging / name, files[name]):
                 self.meter.skip(files[name].size)
         there = [name for name in missing if not (staging / name).is_file() and not left[name]]
         self.meter.begin("fetching", sum(files[name].size for name in there))
@@ -159,15 +156,12 @@ class Healer:
             fetches[name] += 1
             self._fetch(plan.manifest, name)
 
-    def _take(self, source: Source, target: Path, fresh: HashMemory, manifest: Manifest) -> bool:
-        entry = manifest.files[target.name]
+    def _take(self, source: Source, target: Path, entry: Entry) -> bool:
         try:
             if source.how != "staged":
                 link_or_copy(source.path, target, source.how == "link", self.meter.advance)
-            if fresh.agrees(source.path, entry):  # hashed a moment ago, and a second name keeps the bytes
-                with contextlib.suppress(OSError):
-                    if target.samefile(source.path):
-                        fresh.remember(target, entry, signature(target))
+            if self.hashed.agrees(source.path, entry) and target.samefile(source.path):
+                self.hashed.remember(target, entry, signature(target))  # a second name for bytes that were hashed
         except OSError as error:
             structlog.get_logger(component="model").warning(
                 "a copy cannot be used", file=str(source.path), error=str(error)
@@ -196,10 +190,10 @@ class Healer:
             "and model.revision"
         )
 
-    def _verified(self, folder: Path, memory: HashMemory, wanted: Wanted) -> Report:
-        """Every byte hashed once: what ``memory`` already saw in this healing is not hashed again."""
-        self.meter.begin("checking", bytes_to_hash(folder, memory, False, wanted.manifest))
-        return verify(folder, memory, wanted, False, self.meter.advance)
+    def _verified(self, folder: Path, wanted: Wanted) -> Report:
+        """Every byte hashed, once in this process."""
+        self.meter.begin("checking", bytes_to_hash(folder, self.hashed, False, wanted.manifest))
+        return verify(folder, self.hashed, wanted, False, self.meter.advance)
 
     def _remembered(self, report: Report) -> Report:
         """Keep for later quick looks what was hashed now."""

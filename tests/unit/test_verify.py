@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -190,6 +191,18 @@ def test_the_published_code_must_be_the_mended_one_at_the_pinned_revision_only(
     (model / "modeling_deepseekocr.py").write_text(code)
     report = verify(model, memory, Wanted(pinned=pinned))
     assert {c.name: c.state for c in report.checks}["published code"] == state
+
+
+def test_the_published_code_does_not_overrule_the_hubs_own_hash(model: Path, memory: HashMemory) -> None:
+    """What is at the pinned revision is what is there: ocrd does not run it, so a surprise in it stops nobody."""
+    (model / "modeling_deepseekocr.py").write_text(BROKEN)
+    written = read_manifest(model)
+    assert written is not None
+    blob = hashlib.sha1(b"blob %d\0" % len(BROKEN) + BROKEN.encode()).hexdigest()
+    entry = Entry(len(BROKEN), blob_id=blob)
+    write_manifest(model, replace(written, files={**written.files, "modeling_deepseekocr.py": entry}))
+    report = verify(model, memory, Wanted(pinned=True))
+    assert report.ok and {c.name: c.state for c in report.checks}["published code"] == "warn"
 
 
 def test_what_the_configuration_promises() -> None:

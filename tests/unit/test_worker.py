@@ -1,0 +1,137 @@
+"""The parent's side of the worker, against real processes that speak the protocol and do as each test says."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocrd.errors import ModelError
+from ocrd.worker.parent import Worker, WorkerDied
+from ocrd.worker.protocol import Setup
+
+READY = {
+    "event": "ready", "device": "cpu", "dtype": "float32", "mode": "native", "torch": "2", "transformers": "5",
+    "model": {"repo": "a/b", "revision": None},
+}  # fmt: skip
+INTERPRETER = sys.executable
+SETUP = Setup({"path": "pocket"}, "cpu", "auto", "auto")
+
+
+class Stage:
+    """Puts a script in the worker's place: `say(**message)` answers, `setup` is what it was told."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder, self._monkeypatch = folder, monkeypatch
+        self.told: list[dict[str, Any]] = []
+        self.worker: Worker | None = None
+
+    def end(self) -> None:
+        if self.worker is not None:
+            self.worker.stop()
+            self.worker._end()
+
+    def worker_that(self, script: str, deadline: float = 0.5) -> Worker:
+        self.end()
+        path = self._folder / "worker"
+        path.write_text(
+            f"#!{INTERPRETER}\n"
+            "import json, os, sys, time\n"
+            "requests, answers = os.fdopen(int(sys.argv[3]), 'rb'), os.fdopen(int(sys.argv[4]), 'wb')\n"
+            "setup = json.loads(requests.readline())\n"
+            "def say(**message):\n    answers.write(json.dumps(message).encode() + b'\\n'); answers.flush()\n"
+            f"READY = {READY!r}\n" + textwrap.dedent(script)
+        )
+        path.chmod(0o755)
+        self._monkeypatch.setattr(sys, "executable", str(path))
+        self.worker = Worker(SETUP, deadline, self.told.append)
+        return self.worker
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    stage = Stage(tmp_path, monkeypatch)
+    yield stage
+    stage.end()
+
+
+def test_each_sign_of_healing_begins_the_deadline_anew(stage: Stage) -> None:
+    worker = stage.worker_that("""
+        for done in range(5):
+            say(event="preparing", state="healing", phase="fetching", done=done, total=5, speed=None, left=None)
+            time.sleep(0.3)
+        say(event="loading", done=1.0)
+        say(**READY)
+        requests.read()
+    """)
+    started = time.monotonic()
+    assert worker.start().device == "cpu" and worker.warm
+    assert time.monotonic() - started > 1.0  # longer than the deadline for loading
+    assert [m["done"] for m in stage.told if m["event"] == "preparing"] == [0, 1, 2, 3, 4]
+
+
+def test_waiting_for_the_hub_is_no_hang(stage: Stage) -> None:
+    worker = stage.worker_that("""
+        say(event="preparing", state="waiting", message="no network", seconds=1.0)
+        time.sleep(1.2)
+        say(**READY)
+        requests.read()
+    """)
+    assert worker.start().model == {"repo": "a/b", "revision": None}
+
+
+def test_silence_beyond_the_deadline_ends_it(stage: Stage) -> None:
+    worker = stage.worker_that("time.sleep(60)", deadline=0.3)
+    with pytest.raises(WorkerDied, match="no sign while loading the model"):
+        worker.start()
+    assert not worker.warm and worker.pid is None
+
+
+def test_loading_itself_does_not_stretch_its_deadline(stage: Stage) -> None:
+    worker = stage.worker_that("""
+        for n in range(100):
+            say(event="loading", done=n / 100)
+            time.sleep(0.1)
+    """)
+    with pytest.raises(WorkerDied, match="no sign"):
+        worker.start()
+
+
+def test_a_broken_model_is_the_models_error(stage: Stage) -> None:
+    worker = stage.worker_that("""
+        say(event="refused", job=None, error="ModelError", reason="model", message="the model is broken: all of it")
+    """)
+    with pytest.raises(ModelError, match="all of it"):
+        worker.start()
+
+
+def test_a_death_says_how(stage: Stage) -> None:
+    worker = stage.worker_that("os._exit(7)")
+    with pytest.raises(WorkerDied, match="exit code 7"):
+        worker.start()
+    worker = stage.worker_that("import signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(WorkerDied, match="signal 11"):
+        worker.start()
+
+
+def test_distrust_is_told_to_the_worker(stage: Stage) -> None:
+    script = """
+        say(**(READY | {"device": str(setup["distrust"])}))
+        requests.read()
+    """
+    assert stage.worker_that(script).start().device == "False"
+    assert stage.worker_that(script).start(distrust=True).device == "True"
+
+
+def test_garbage_on_the_pipe_is_passed_over(stage: Stage) -> None:
+    worker = stage.worker_that("""
+        answers.write(b'not json\\n[1, 2]\\n{"no": "event"}\\n\\xff\\xfe\\n'); answers.flush()
+        say(**READY)
+        requests.read()
+    """)
+    assert worker.start().mode == "native"
