@@ -35,6 +35,8 @@ class Faults:
     """Answer a request whose path holds this text with these codes, one after another."""
     on_cut: Callable[[], None] = lambda: None
     """What happens to the repository while the client waits to go on."""
+    on_resolved: Callable[[], None] = lambda: None
+    """What happens after a branch's commit was told."""
     stall: dict[str, list[int]] = field(default_factory=dict)
     """Say nothing more after so many bytes, until the client hangs up."""
     offered: dict[str, str] = field(default_factory=dict)
@@ -172,6 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             answer = [_listed(name, data) for name, data in files.items()]
         self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+        if kind == "/revision/":
+            self.hub.faults.on_resolved()
 
     def _resolve(self, repo: str, rest: str) -> None:
         revision, name = rest.split("/", 1)

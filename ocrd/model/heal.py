@@ -172,8 +172,6 @@ class Healer:
     def _fetch(self, manifest: Manifest, name: str) -> None:
         staging, entry = self.order.places.staging.path, manifest.files[name]
         part = part_file(staging, name, entry)
-        if part_size(staging, name, entry) > entry.size:
-            part.unlink()
         self.meter.skip(part_size(staging, name, entry))
         hub.fetch(manifest, name, part, self.meter.advance)
         part.replace(staging / name)

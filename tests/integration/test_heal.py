@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import ModelError, ModelUnavailable
+from ocrd.model import heal as heal_module
 from ocrd.model import hub as hub_edge
+from ocrd.model import staging as staging_module
 from ocrd.model.hashes import HashMemory
 from ocrd.model.heal import Healer
 from ocrd.model.manifest import FILE as MANIFEST
@@ -157,6 +160,8 @@ def test_what_was_fetched_before_a_failure_is_not_fetched_again(machine: Machine
     assert machine.heal().ok and machine.verified().ok
     assert hub.fetched(FIRST) == []
     assert {a.range for a in hub.fetched(SECOND)} == {"bytes=70000-"}
+    fetched = [p for p in machine.told if p.phase == "fetching"]
+    assert fetched[-1].done == fetched[-1].total
 
 
 def test_a_file_that_changes_in_mid_download_is_never_half_old_half_new(machine: Machine, hub: LocalHub) -> None:
@@ -174,8 +179,9 @@ def test_a_file_that_changes_in_mid_download_is_never_half_old_half_new(machine:
     assert machine.heal().ok and machine.verified().ok
 
 
-def test_a_branch_that_moves_in_mid_download_ends_at_the_commit_that_it_began_with(
-    machine: Machine, hub: LocalHub
+@pytest.mark.parametrize("moment", ["on_cut", "on_resolved"])
+def test_a_branch_that_moves_meanwhile_ends_at_the_commit_that_it_began_with(
+    machine: Machine, hub: LocalHub, moment: str
 ) -> None:
     first = machine.places.revision
     machine.places = replace(machine.places, revision="main")
@@ -184,7 +190,7 @@ def test_a_branch_that_moves_in_mid_download_ends_at_the_commit_that_it_began_wi
     def move() -> None:
         hub.publish(REPO, published_files() | {"config.json": b"{}"}, "later")
 
-    hub.faults.on_cut = move
+    setattr(hub.faults, moment, move)
     assert machine.heal().ok and machine.verified().ok
     manifest = read_manifest(machine.folder)
     assert manifest is not None and manifest.revision == first != hub.branches["main"]
@@ -196,6 +202,7 @@ def test_a_server_without_ranges_begins_anew_and_ends_right(machine: Machine, hu
     assert machine.heal().ok and machine.verified().ok
     fetched = [p for p in machine.told if p.phase == "fetching"]
     assert fetched[-1].done == fetched[-1].total
+    assert len([a for a in hub.fetched(FIRST) if "/cdn/" in a.path]) == 2  # not once more because it did not verify
 
 
 def test_a_byte_flipped_on_the_way_is_found_and_fetched_again(machine: Machine, hub: LocalHub) -> None:
@@ -397,11 +404,12 @@ class TestFrom:
         assert machine.heal(source=other.places.hub_cache).ok and machine.verified().ok
         assert (machine.folder / SECOND).stat().st_ino == kept
 
-    def test_a_broken_copy_is_refused(self, machine: Machine, other: Machine) -> None:
+    def test_a_broken_copy_is_refused_and_removes_nothing(self, machine: Machine, other: Machine) -> None:
+        machine.cache({"config.json": b"{}"}, "d" * 40)
         flip(other.places.cached.path / "blobs" / etag_of(published_files()[FIRST]))
         with pytest.raises(ModelError, match=FIRST):
             machine.heal(source=other.places.hub_cache)
-        assert machine.contents() == {}
+        assert machine.contents() == {} and machine.places.cached.exists()
 
     def test_a_partial_copy_is_refused(self, machine: Machine, other: Machine) -> None:
         (other.places.cached.path / "snapshots" / ("d" * 40) / "tokenizer.json").unlink()
@@ -511,6 +519,27 @@ def test_a_swap_that_was_interrupted_is_finished_or_undone(machine: Machine, hub
     assert hub.bytes_asked == 0 and not machine.places.old.exists()
 
 
+def test_a_copy_that_went_wrong_is_found(machine: Machine, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no second name can be given (another disk) a good file is copied, and the copy is hashed for itself."""
+    machine.heal()
+    (machine.folder / "tokenizer.json").unlink()
+
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    real = staging_module.link_or_copy
+
+    def spoil(source: Path, target: Path, link: bool, on_bytes: Callable[[int], None]) -> None:
+        real(source, target, link, on_bytes)
+        if target.name == FIRST and target.stat().st_nlink == 1:
+            flip(target)
+
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(heal_module, "link_or_copy", spoil)
+    assert machine.heal().ok and machine.verified().ok
+    assert hub.fetched(SECOND) and len(hub.fetched(FIRST)) == 4  # each a redirect and a file; the first one twice
+
+
 def test_parts_of_another_version_are_not_continued(machine: Machine, hub: LocalHub) -> None:
     staging = machine.places.staging.path
     staging.mkdir(parents=True)
@@ -518,6 +547,7 @@ def test_parts_of_another_version_are_not_continued(machine: Machine, hub: Local
     (staging / "leftover").mkdir()
     (staging / FIRST).write_bytes(b"y" * len(published_files()[FIRST]))
     assert machine.heal().ok and machine.verified().ok
+    assert {p.name for p in machine.folder.iterdir()} == {*WANTED, MANIFEST}
     assert hub.fetched(FIRST)[0].range is None
 
 
