@@ -35,6 +35,8 @@ def verify(
     report = _verified(model, full, quiet=as_json)
     print_report(report, as_json)
     if not report.ok:
+        if not report.folder.is_dir():
+            raise ModelError(f"{report.folder}: there is no model{_way_out(model)}")
         names = ", ".join(check.name for check in report.failures)
         raise ModelError(f"{report.folder}: the model is broken ({names}){_way_out(model)}")
 
@@ -53,7 +55,7 @@ def heal(
 ) -> None:
     """Make the model whole: fetch what is missing or broken, hash every byte, and put it in its place."""
     from ocrd import log, paths
-    from ocrd.cli.model_view import PhaseBars, print_plan, print_report, say_waiting
+    from ocrd.cli.model_view import PhaseBars, print_plan, print_whole, say_waiting
     from ocrd.config import load_config
     from ocrd.model.hashes import HashMemory
     from ocrd.model.managed import healer_of
@@ -72,7 +74,7 @@ def heal(
     if dry_run:
         print_plan(plan, healer.order.places, as_json)
     else:
-        print_report(report, as_json)
+        print_whole(report, as_json)
 
 
 def _verified(model: ModelConfig, full: bool, quiet: bool) -> Report:

@@ -71,7 +71,9 @@ def print_report(report: Report, as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("check", "", "found", "expected", title=f"{report.folder}, {'full' if report.full else 'quick'}")
+    table = Table(title=f"{report.folder}, {'full' if report.full else 'quick'}")
+    for column in ("check", "", "found", "expected"):
+        table.add_column(column, overflow="fold")
     for check in report.checks:
         # As plain text: a file's name or an error may hold what rich takes for markup.
         table.add_row(
@@ -80,8 +82,22 @@ def print_report(report: Report, as_json: bool) -> None:
     Console().print(table)
 
 
+def print_whole(report: Report, as_json: bool) -> None:
+    """What stands there after healing: one line, for there is nothing left to do."""
+    from ocrd.cli.wording import size_words
+    from ocrd.model.manifest import read_manifest
+
+    if as_json:
+        print_report(report, as_json)
+    elif manifest := read_manifest(report.folder):
+        what = f"{manifest.repo} at {manifest.revision}, {len(manifest.files)} files, {size_words(manifest.size)}"
+        print(f"{report.folder}: the model is whole, every byte was hashed ({what})")
+
+
 def print_plan(plan: Plan | None, places: Places, as_json: bool) -> None:
     """What healing would do; nothing when ``plan`` is None."""
+    from ocrd.cli.wording import size_words
+
     removals = [(place, place.size()) for place in plan.removals if place.exists()] if plan else []
     if as_json:
         files = plan.manifest.files if plan else {}
@@ -100,9 +116,9 @@ def print_plan(plan: Plan | None, places: Places, as_json: bool) -> None:
         print(f"{places.final.path}: the model is whole; nothing to do")
         return
     for place, size in removals:
-        print(f"would remove {place.path} ({size / 1e6:.1f} MB)")
+        print(f"would remove {place.path} ({size_words(size)})")
     for name, entry in sorted(plan.manifest.files.items()):
         source = plan.first(name)
         origin = f" from {source.path}" if source else f" from {plan.manifest.repo} at {plan.manifest.revision}"
-        print(f"{_HOW[plan.how(name)]:>15}  {entry.size / 1e6:>9.1f} MB  {name}{origin}")
-    print(f"would fetch {plan.bytes_by('fetch') / 1e9:.2f} GB and put the model into {places.final.path}")
+        print(f"{_HOW[plan.how(name)]:>15}  {size_words(entry.size):>9}  {name}{origin}")
+    print(f"would fetch {size_words(plan.bytes_by('fetch'))} and put the model into {places.final.path}")

@@ -26,6 +26,14 @@ def engine_words(engine: dict[str, Any] | None) -> str:  # noqa: PLR0911 - one l
             return str(other)
 
 
+def size_words(count: int) -> str:
+    """Bytes as a person says them: 6.67 GB, 10.5 MB, 89 bytes."""
+    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= size:
+            return f"{count / size:.2f} {unit}" if count < 10 * size else f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
+
+
 def _share(engine: dict[str, Any]) -> str:
     return f", {engine['done'] / engine['total']:.0%}" if engine["total"] else ""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ocrd.cli.wording import engine_words
+from ocrd.cli.wording import engine_words, size_words
 
 FETCHING = {"state": "healing", "phase": "fetching", "done": 2_100_000_000, "total": 6_700_000_000}
 
@@ -29,3 +29,11 @@ FETCHING = {"state": "healing", "phase": "fetching", "done": 2_100_000_000, "tot
 ])  # fmt: skip
 def test_each_state(engine: dict[str, Any] | None, words: str) -> None:
     assert engine_words(engine) == words
+
+
+@pytest.mark.parametrize(("count", "words"), [
+    (0, "0 bytes"), (999, "999 bytes"), (1572, "1.57 kB"), (5_137_872, "5.14 MB"), (10_541_264, "10.5 MB"),
+    (6_672_547_120, "6.67 GB"), (66_725_471_200, "66.7 GB"),
+])  # fmt: skip
+def test_sizes(count: int, words: str) -> None:
+    assert size_words(count) == words
