@@ -78,8 +78,6 @@ def make_plan(order: Order, refuted: Mapping[str, str]) -> Plan:
     try:
         return _planned(order, hub.list_revision(places.repo, places.revision), copies, refuted)
     except ModelUnavailable as error:
-        if order.reset:
-            raise
         return _without_hub(order, copies, refuted, error)
 
 

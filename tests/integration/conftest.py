@@ -17,6 +17,10 @@ import pytest
 import tomli_w
 
 from ocrd import paths
+from ocrd.model import hub as hub_edge
+from tests.hub import LocalHub
+from tests.machine import Machine
+from tests.published import REPO, published_files
 
 PICTURES = paths.POCKET_MODEL / "demo"
 DRAWN: dict[str, str] = json.loads((PICTURES / "drawn.json").read_text(encoding="utf-8"))
@@ -101,3 +105,19 @@ def service(tmp_path: Path) -> Iterator[Service]:
     if service.process is not None:
         service.process.kill()
         service.process.wait()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """A hub that serves one repository, and a client in this process that does not wait long for it."""
+    monkeypatch.setattr(hub_edge, "BARREN_TRIES", 1)
+    monkeypatch.setattr(hub_edge, "PAUSE", 0.0)
+    hub = LocalHub()
+    hub.publish(REPO, published_files())
+    with hub.serving():
+        yield hub
+
+
+@pytest.fixture
+def machine(tmp_path: Path, hub: LocalHub) -> Machine:
+    return Machine(tmp_path, hub.branches["main"])

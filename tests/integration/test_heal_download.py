@@ -1,0 +1,234 @@
+"""Whatever the network does: a verified model stands in its folder, or the old one untouched and a clear sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ocrd.errors import ModelError, ModelUnavailable
+from ocrd.model.manifest import FILE as MANIFEST
+from ocrd.model.manifest import read_manifest
+from tests.hub import LocalHub, etag_of
+from tests.machine import Machine, flip
+from tests.published import REPO, SHARDS, WANTED, published_files
+
+FIRST, SECOND = SHARDS
+
+
+def test_a_missing_model_is_fetched_and_holds_just_what_is_wanted(machine: Machine, hub: LocalHub) -> None:
+    report = machine.heal()
+    assert report.ok and report.full and machine.verified().ok
+    assert set(machine.contents()) == {*WANTED, MANIFEST}
+    manifest = read_manifest(machine.folder)
+    assert manifest is not None and manifest.revision == hub.branches["main"]
+    assert sorted(p.name for p in machine.places.siblings.iterdir() if "lock" not in p.name) == [machine.folder.name]
+    assert {p.phase for p in machine.told} == {"checking", "copying", "fetching"}
+    total = sum(len(published_files()[name]) for name in WANTED)
+    assert max(p.done for p in machine.told if p.phase == "fetching") == total
+
+
+def test_a_whole_model_is_left_alone_and_the_hub_is_not_asked(machine: Machine, hub: LocalHub) -> None:
+    machine.heal()
+    before, hub.asked[:] = machine.folder.stat().st_ino, []
+    assert machine.heal().ok
+    assert hub.asked == [] and machine.folder.stat().st_ino == before
+
+
+def test_only_what_is_broken_is_fetched(machine: Machine, hub: LocalHub) -> None:
+    machine.heal()
+    kept = (machine.folder / SECOND).stat().st_ino
+    hub.asked.clear()
+    flip(machine.folder / FIRST)
+    (machine.folder / "tokenizer.json").unlink()
+    assert machine.heal().ok and machine.verified().ok
+    assert {a.path.rsplit("/", 1)[1] for a in hub.asked if a.method == "GET" and "/api/" not in a.path} == {
+        FIRST, "tokenizer.json",
+    }  # fmt: skip
+    assert (machine.folder / SECOND).stat().st_ino == kept
+
+
+@pytest.mark.parametrize("damage", [
+    lambda m: (m.folder / MANIFEST).unlink(),
+    lambda m: (m.folder / MANIFEST).write_text("{"),
+    lambda m: (m.folder / MANIFEST).write_text(json.dumps({"repo": "other/model", "revision": None, "files": {}})),
+])  # fmt: skip
+def test_a_lost_manifest_costs_no_download(machine: Machine, hub: LocalHub, damage: Callable[[Machine], None]) -> None:
+    machine.heal()
+    hub.asked.clear()
+    damage(machine)
+    assert machine.heal().ok and machine.verified().ok
+    assert hub.bytes_asked == 0
+
+
+def test_a_download_cut_again_and_again_goes_on_where_it_was(machine: Machine, hub: LocalHub) -> None:
+    hub.faults.cut = {FIRST: [100_000, 200_000]}
+    assert machine.heal().ok and machine.verified().ok
+    assert {a.range for a in hub.fetched(FIRST)} == {None, "bytes=100000-", "bytes=300000-"}
+
+
+def test_what_was_fetched_before_a_failure_is_not_fetched_again(machine: Machine, hub: LocalHub) -> None:
+    # The hub goes silent in the middle of the second shard, and comes back later.
+    hub.faults.stall = {SECOND: [70_000, *[0] * 20]}
+    with pytest.raises(ModelUnavailable):
+        machine.heal()
+    assert machine.contents() == {}
+    hub.faults.stall, hub.asked[:] = {}, []
+    assert machine.heal().ok and machine.verified().ok
+    assert hub.fetched(FIRST) == []
+    assert {a.range for a in hub.fetched(SECOND)} == {"bytes=70000-"}
+    fetched = [p for p in machine.told if p.phase == "fetching"]
+    assert fetched[-1].done == fetched[-1].total
+
+
+def test_a_file_that_changes_in_mid_download_is_never_half_old_half_new(machine: Machine, hub: LocalHub) -> None:
+    files = hub.repos[REPO][machine.places.revision]
+    other = bytes(reversed(files[FIRST]))
+
+    def change() -> None:
+        files[FIRST] = other  # the very same commit: only a broken hub or proxy does that
+
+    hub.faults.cut, hub.faults.on_cut = {FIRST: [100_000]}, change
+    with pytest.raises(ModelUnavailable, match=FIRST):
+        machine.heal()
+    assert machine.contents() == {}
+    files[FIRST] = published_files()[FIRST]
+    assert machine.heal().ok and machine.verified().ok
+
+
+@pytest.mark.parametrize("moment", ["on_cut", "on_resolved"])
+def test_a_branch_that_moves_meanwhile_ends_at_the_commit_that_it_began_with(
+    machine: Machine, hub: LocalHub, moment: str
+) -> None:
+    first = machine.places.revision
+    machine.places = replace(machine.places, revision="main")
+    hub.faults.cut = {FIRST: [100_000]}
+
+    def move() -> None:
+        hub.publish(REPO, published_files() | {"config.json": b"{}"}, "later")
+
+    setattr(hub.faults, moment, move)
+    assert machine.heal().ok and machine.verified().ok
+    manifest = read_manifest(machine.folder)
+    assert manifest is not None and manifest.revision == first != hub.branches["main"]
+
+
+def test_a_server_without_ranges_begins_anew_and_ends_right(machine: Machine, hub: LocalHub) -> None:
+    hub.faults.no_ranges = True
+    hub.faults.cut = {FIRST: [100_000]}
+    assert machine.heal().ok and machine.verified().ok
+    fetched = [p for p in machine.told if p.phase == "fetching"]
+    assert fetched[-1].done == fetched[-1].total
+    assert len([a for a in hub.fetched(FIRST) if "/cdn/" in a.path]) == 2  # not once more because it did not verify
+
+
+def test_a_byte_flipped_on_the_way_is_found_and_fetched_again(machine: Machine, hub: LocalHub) -> None:
+    hub.faults.flip = {FIRST: 1, "config.json": 1}
+    assert machine.heal().ok and machine.verified().ok
+    assert len(hub.fetched(FIRST)) == 4  # twice, each a redirect and what is behind it
+
+
+def test_when_refetching_does_not_help_every_copy_is_removed_and_all_fetched(machine: Machine, hub: LocalHub) -> None:
+    machine.heal()
+    machine.cache(published_files(), machine.places.revision)
+    flip(machine.places.cached.path / "blobs" / etag_of(published_files()[FIRST]))
+    others = [
+        machine.places.hub_cache / "models--other--model",
+        machine.places.modules_cache / "transformers_modules/x",
+    ]
+    for place in (*(m.path for m in machine.places.modules), *others):
+        place.mkdir(parents=True)
+    flip(machine.folder / FIRST)
+    hub.faults.flip = {FIRST: 2}
+    assert machine.heal().ok and machine.verified().ok
+    assert not machine.places.cached.exists()
+    assert not any(place.exists() for place in machine.places.modules)
+    assert all(other.is_dir() for other in others)
+
+
+FOREVER = 10**6
+
+
+@pytest.mark.parametrize(("fault", "kind", "words"), [
+    (lambda f: f.flip.update({FIRST: FOREVER}), ModelError, FIRST),
+    (lambda f: f.status.update({"/api/": [429] * 50}), ModelUnavailable, "429"),
+    (lambda f: f.status.update({"/api/": [500] * 50}), ModelUnavailable, "500"),
+    (lambda f: f.status.update({"resolve/": [503] * 50}), ModelUnavailable, "503"),
+    (lambda f: f.status.update({"cdn/": [500] * 50}), ModelUnavailable, "500"),
+    (lambda f: f.status.update({"cdn/": [403] * 50}), ModelUnavailable, "403"),
+    (lambda f: f.stall.update({FIRST: [1000, *[0] * 50]}), ModelUnavailable, FIRST),
+    (lambda f: f.lost.add("tokenizer.json"), ModelUnavailable, "tokenizer.json"),
+    (lambda f: setattr(f, "commit", "b" * 40), ModelUnavailable, "b" * 40),
+    (lambda f: f.offered.update({FIRST: "c" * 64}), ModelUnavailable, FIRST),
+    (lambda f: setattr(f, "answer", b"<html>please log in</html>"), ModelUnavailable, "login page"),
+])  # fmt: skip
+@pytest.mark.parametrize("before", ["nothing", "a broken model"])
+def test_a_fault_that_lasts_leaves_the_old_untouched_and_says_why(
+    machine: Machine, hub: LocalHub, fault: Callable[[object], None], kind: type[Exception], words: str, before: str
+) -> None:
+    if before != "nothing":
+        machine.heal()
+        for name in (FIRST, "tokenizer.json"):
+            flip(machine.folder / name)
+    old = machine.contents()
+    fault(hub.faults)
+    with pytest.raises(kind, match=words) as raised:
+        machine.heal()
+    assert machine.contents() == old
+    assert isinstance(raised.value, ModelUnavailable) == (kind is ModelUnavailable)
+    assert "\n" not in str(raised.value)
+    # And when the fault has passed, nothing that it left behind stands in the way.
+    hub.faults.__init__()  # type: ignore[misc]  # all faults at once are mended
+    assert machine.heal().ok and machine.verified().ok
+
+
+def test_a_busy_hub_that_recovers_is_only_slow(machine: Machine, hub: LocalHub) -> None:
+    hub.faults.status = {"cdn/": [429]}
+    assert machine.heal().ok
+
+
+def test_what_will_not_pass_says_what_to_mend(machine: Machine, hub: LocalHub) -> None:
+    for places, words in (
+        (replace(machine.places, repo="no/such"), "model.repo"),
+        (replace(machine.places, revision="a" * 40), "model.revision"),
+    ):
+        machine.places = places
+        with pytest.raises(ModelError, match=words) as raised:
+            machine.heal()
+        assert not isinstance(raised.value, ModelUnavailable)
+
+
+def test_a_gated_repository_says_what_to_do(machine: Machine, hub: LocalHub) -> None:
+    hub.gated.add(REPO)
+    with pytest.raises(ModelError, match="HF_TOKEN"):
+        machine.heal()
+
+
+def test_a_token_opens_a_private_repository_and_never_follows_to_another_host(
+    machine: Machine, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.token = "hf_secret"
+    with pytest.raises(ModelError, match="private"):
+        machine.heal()
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.asked.clear()
+    assert machine.heal().ok
+    assert all(a.authorization is None for a in hub.asked if a.host.startswith("localhost"))
+    assert all(a.authorization == "Bearer hf_secret" for a in hub.asked if not a.host.startswith("localhost"))
+
+
+def test_no_hub_at_all_is_said_in_one_sentence(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "a" * 40)
+    with pytest.raises(ModelUnavailable, match="is there a network"):
+        machine.heal()
+
+
+def test_a_repository_that_is_no_model_of_ours_is_refused_after_one_download(machine: Machine, hub: LocalHub) -> None:
+    files = published_files() | {"config.json": b'{"model_type": "llama", "architectures": ["Llama"]}'}
+    machine.places = replace(machine.places, revision=hub.publish(REPO, files, "other"))
+    with pytest.raises(ModelError, match=r"model\.repo"):
+        machine.heal()
+    assert len([a for a in hub.fetched(FIRST) if "cdn" in a.path]) == 1 and machine.contents() == {}

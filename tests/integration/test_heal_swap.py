@@ -1,0 +1,197 @@
+"""The old model stays until the new one is good, whatever is killed and whatever else lies in its folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ocrd.errors import ModelUnavailable
+from ocrd.model import heal as heal_module
+from ocrd.model import staging as staging_module
+from ocrd.model.hashes import HashMemory
+from ocrd.model.manifest import FILE as MANIFEST
+from ocrd.model.verify import Wanted, verify
+from tests.hub import LocalHub, etag_of
+from tests.machine import Machine, flip
+from tests.published import REPO, SHARDS, WANTED, published_files
+
+FIRST, SECOND = SHARDS
+
+
+def test_a_reset_fetches_everything_anew(machine: Machine, hub: LocalHub) -> None:
+    machine.heal()
+    machine.cache(published_files(), machine.places.revision)
+    old = (machine.folder / SECOND).stat().st_ino
+    hub.asked.clear()
+    assert machine.heal(reset=True).ok and machine.verified().ok
+    assert all(hub.fetched(name) for name in WANTED)
+    assert (machine.folder / SECOND).stat().st_ino != old and not machine.places.cached.exists()
+
+
+def test_a_reset_without_a_network_removes_nothing(machine: Machine, hub: LocalHub) -> None:
+    machine.heal()
+    machine.cache(published_files(), machine.places.revision)
+    hub.faults.status = {"/api/": [503] * 9}
+    with pytest.raises(ModelUnavailable):
+        machine.heal(reset=True)
+    assert machine.verified().ok and machine.places.cached.exists()
+
+
+def test_too_little_room_is_said_in_gigabytes_before_anything_is_touched(machine: Machine, hub: LocalHub) -> None:
+    machine.free = 1_000_000
+    with pytest.raises(ModelUnavailable, match=r"\d\.\d\d GB are missing"):
+        machine.heal()
+    assert hub.bytes_asked == 0 and not machine.places.staging.exists()
+
+
+def test_a_preview_tells_and_touches_nothing(machine: Machine, hub: LocalHub) -> None:
+    machine.heal()
+    assert machine.healer().preview() is None
+    flip(machine.folder / FIRST)
+    old = machine.contents()
+    hub.asked.clear()
+    plan = machine.healer().preview()
+    assert plan is not None and plan.how(FIRST) == "fetch" and plan.how(SECOND) == "link" and plan.removals == ()
+    assert plan.bytes_by("fetch") == len(published_files()[FIRST])
+    reset = machine.healer(reset=True).preview()
+    assert reset is not None and reset.removals == machine.places.reset and reset.how(SECOND) == "fetch"
+    assert machine.contents() == old and hub.bytes_asked == 0 and not machine.places.staging.exists()
+
+
+def test_a_file_that_is_not_the_models_is_kept(machine: Machine) -> None:
+    machine.heal()
+    (machine.folder / "notes.json").write_text("mine")
+    (machine.folder / "mine").mkdir()
+    (machine.folder / "mine/too").write_text("mine too")
+    (machine.folder / FIRST).unlink()
+    assert machine.heal().ok
+    kept = machine.places.kept.path
+    assert (kept / "notes.json").read_text() == "mine" and (kept / "mine/too").read_text() == "mine too"
+    (machine.folder / "notes.json").write_text("again")
+    (machine.folder / FIRST).unlink()
+    machine.heal()
+    assert sorted(p.name for p in kept.iterdir()) == ["mine", "notes.json", "notes.json-2"]
+
+
+def test_two_healers_never_work_at_once(machine: Machine, hub: LocalHub) -> None:
+    from ocrd.model.staging import sole_healer
+
+    with sole_healer(machine.places, 1), pytest.raises(ModelUnavailable, match="another ocrd"):
+        machine.heal()
+    assert hub.asked == []
+    assert machine.heal().ok
+
+
+@pytest.mark.parametrize("moment", ["between the renames", "before the old is removed"])
+def test_a_swap_that_was_interrupted_is_finished_or_undone(machine: Machine, hub: LocalHub, moment: str) -> None:
+    machine.heal()
+    machine.folder.rename(machine.places.old.path)
+    if moment != "between the renames":
+        shutil.copytree(machine.places.old.path, machine.folder)
+    hub.asked.clear()
+    assert machine.heal().ok and machine.verified().ok
+    assert hub.bytes_asked == 0 and not machine.places.old.exists()
+
+
+def test_a_copy_that_went_wrong_is_found(machine: Machine, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no second name can be given (another disk) a good file is copied, and the copy is hashed for itself."""
+    machine.heal()
+    (machine.folder / "tokenizer.json").unlink()
+
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    real = staging_module.link_or_copy
+
+    def spoil(source: Path, target: Path, link: bool, on_bytes: Callable[[int], None]) -> None:
+        real(source, target, link, on_bytes)
+        if target.name == FIRST and target.stat().st_nlink == 1:
+            flip(target)
+
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(heal_module, "link_or_copy", spoil)
+    assert machine.heal().ok and machine.verified().ok
+    assert hub.fetched(SECOND) and len(hub.fetched(FIRST)) == 4  # each a redirect and a file; the first one twice
+
+
+def test_parts_of_another_version_are_not_continued(machine: Machine, hub: LocalHub) -> None:
+    staging = machine.places.staging.path
+    staging.mkdir(parents=True)
+    (staging / f"{FIRST}.0123456789abcdef.part").write_bytes(b"x" * 1000)
+    (staging / "leftover").mkdir()
+    (staging / FIRST).write_bytes(b"y" * len(published_files()[FIRST]))
+    assert machine.heal().ok and machine.verified().ok
+    assert {p.name for p in machine.folder.iterdir()} == {*WANTED, MANIFEST}
+    assert hub.fetched(FIRST)[0].range is None
+
+
+def test_a_part_that_is_longer_than_its_file_begins_anew(machine: Machine, hub: LocalHub) -> None:
+    staging = machine.places.staging.path
+    staging.mkdir(parents=True)
+    data = published_files()[FIRST]
+    (staging / f"{FIRST}.{etag_of(data)[:16]}.part").write_bytes(b"x" * (len(data) + 1))
+    assert machine.heal().ok and machine.verified().ok
+
+
+def test_what_healing_hashed_is_remembered(machine: Machine) -> None:
+    machine.heal()
+    memory = HashMemory(machine.home / "hashes.json")
+    hashed: list[int] = []
+    assert verify(machine.folder, memory, Wanted(REPO), on_bytes=hashed.append).ok
+    assert hashed == []
+
+
+def test_a_disk_that_refuses_is_said_and_leaves_the_old(machine: Machine, hub: LocalHub) -> None:
+    machine.heal()
+    flip(machine.folder / FIRST)
+    old = machine.contents()
+    machine.places.staging.path.write_text("a file where the staging folder should be")
+    with pytest.raises(ModelUnavailable, match="interrupted"):
+        machine.heal()
+    assert machine.contents() == old
+
+
+@pytest.mark.parametrize("damage", ["a flipped byte", "no model", "a stray file and a lost one"])
+def test_a_crash_at_any_change_of_the_disk_is_made_good_by_the_next_healing(
+    machine: Machine, hub: LocalHub, damage: str
+) -> None:
+    """Not at random moments but at every one: before each rename, link, removal, new folder and opened file."""
+    whole = machine.home / "whole"
+    machine.heal()
+    shutil.copytree(machine.folder, whole)
+    argv = [sys.executable, "-m", "tests.crash", str(machine.home), REPO, machine.places.revision]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as crasher:
+        assert crasher.stdin and crasher.stdout
+        for fatal in range(1, 200):
+            shutil.rmtree(machine.folder, ignore_errors=True)
+            if damage != "no model":
+                shutil.copytree(whole, machine.folder)
+                if damage == "a flipped byte":
+                    flip(machine.folder / FIRST)
+                else:
+                    (machine.folder / "notes.txt").write_text("mine")
+                    (machine.folder / SECOND).unlink()
+            old = machine.contents()
+            print(fatal, file=crasher.stdin, flush=True)
+            said = crasher.stdout.readline().strip()
+            assert said in ("died", "done"), f"{said} at change {fatal}"
+            now = machine.contents()
+            ready = now == old or machine.verified().ok
+            assert ready or (not now and machine.places.old.exists()), f"half a model after change {fatal}"
+            notes = [p for p in (machine.folder, machine.places.old.path, machine.places.kept.path) if p.exists()]
+            if damage.startswith("a stray"):
+                assert any((p / "notes.txt").exists() for p in notes), f"a user's file is lost after change {fatal}"
+            assert machine.heal().ok and machine.verified().ok, f"not healed after change {fatal}"
+            if said == "done":
+                break
+        crasher.stdin.close()
+    assert said == "done" and fatal > 10
+    left = {p.name for p in machine.places.siblings.iterdir()}
+    assert left - {machine.folder.name, machine.places.lock.name} <= {machine.places.kept.path.name}
