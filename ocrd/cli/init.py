@@ -17,7 +17,7 @@ def init(
 ) -> None:
     """Write a commented configuration file and make the inbox folders. Never overwrites."""
     from ocrd import paths
-    from ocrd.config import load_config
+    from ocrd.config import is_managed, load_config, model_dir
     from ocrd.errors import ConfigError
 
     where = config or paths.config_file()
@@ -34,7 +34,10 @@ def init(
         raise ConfigError(f"{inbox!a}: TOML holds UTF-8 alone; choose an inbox with such a name") from error
     except OSError as error:
         raise ConfigError(f"{where}: cannot be written ({error.strerror})") from error
-    for entry in load_config(where).inbox:
+    settings = load_config(where)
+    if is_managed(settings.model) and not model_dir(settings.model).exists():
+        print("the model, several gigabytes, is fetched at the first start; or now with: ocrd model heal")
+    for entry in settings.inbox:
         existed = entry.path.is_dir()
         try:
             entry.path.mkdir(parents=True, exist_ok=True)

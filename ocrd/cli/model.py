@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,7 +71,14 @@ def heal(
         if dry_run:
             plan = healer.preview()
         else:
-            report = heal_patiently(healer, TRIES, say_waiting)
+            try:
+                report = heal_patiently(healer, TRIES, say_waiting)
+            except KeyboardInterrupt:
+                print(
+                    "ocrd: stopped; the model is as it was, and what was fetched is kept for the next time",
+                    file=sys.stderr,
+                )
+                raise
     if dry_run:
         print_plan(plan, healer.order.places, as_json)
     else:

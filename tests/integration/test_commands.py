@@ -63,7 +63,9 @@ def test_init_writes_a_working_configuration_once(service: Service, tmp_path: Pa
     config, inbox = tmp_path / "new/config.toml", tmp_path / 'in "box"'
     first = service.call("init", "--config", str(config), "--inbox", str(inbox), "--pocket")
     assert first.returncode == 0, first.stderr
-    assert inbox.is_dir() and f"wrote {config}" in first.stdout
+    assert inbox.is_dir() and f"wrote {config}" in first.stdout and "model heal" not in first.stdout
+    real = service.call("init", "--config", str(tmp_path / "real.toml"), "--inbox", str(inbox))
+    assert "is fetched at the first start" in real.stdout
     config.write_text(config.read_text() + "# mine\n")
     again = service.call("init", "--config", str(config), "--inbox", "/elsewhere")
     assert f"kept {config}" in again.stdout and "--inbox" in again.stdout and config.read_text().endswith("# mine\n")

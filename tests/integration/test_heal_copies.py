@@ -61,6 +61,14 @@ def test_without_a_network_the_cache_is_enough(tmp_path: Path, revision: str) ->
     assert machine.heal().ok and machine.verified().ok
 
 
+def test_without_a_network_another_branchs_copy_is_not_taken_for_the_wanted_one(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "v2")
+    machine.cache(published_files(), "d" * 40, branch="main")
+    with pytest.raises(ModelUnavailable, match="is there a network"):
+        machine.heal()
+    assert machine.contents() == {}
+
+
 def test_without_a_network_a_partial_cache_says_that_the_hub_is_needed(tmp_path: Path) -> None:
     machine = Machine(tmp_path, "d" * 40)
     machine.cache({n: d for n, d in published_files().items() if n != SECOND}, "d" * 40)

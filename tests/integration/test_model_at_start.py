@@ -178,6 +178,20 @@ def test_heal_on_the_command_line(managed: Service, serving: LocalHub) -> None:
     assert broken.returncode == 5 and "run: ocrd model heal" in broken.stderr
 
 
+def test_ctrl_c_keeps_what_was_fetched_and_says_so(managed: Service, serving: LocalHub) -> None:
+    serving.faults.pause = 0.02
+    argv = [sys.executable, "-m", "ocrd", "model", "heal"]
+    with managed.log.open("wb") as log:
+        healer = subprocess.Popen(argv, env=managed.environment, stderr=log)
+    parts = folder(managed).with_name(f"{folder(managed).name}~new")
+    wait_until(lambda: any(p.stat().st_size > 0 for p in parts.glob("*.part")), "the first bytes")
+    healer.send_signal(signal.SIGINT)
+    assert healer.wait(10) == 130
+    said = managed.log.read_text()
+    assert "kept for the next time" in said and "Traceback" not in said
+    assert any(parts.glob("*.part")) and not folder(managed).exists()
+
+
 def test_offline_is_said_at_once_and_a_copy_heals(managed: Service, serving: LocalHub, tmp_path: Path) -> None:
     assert managed.call("model", "heal").returncode == 0
     copy = tmp_path / "usb"
