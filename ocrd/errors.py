@@ -41,10 +41,14 @@ class ModelError(OcrdError):
 class ModelUnavailable(ModelError):
     """The model cannot be had just now: no network, a busy hub, a full disk. Trying again later may help."""
 
-    def __init__(self, message: str, soon: bool = True) -> None:
-        """``soon``: it may pass by itself; else somebody has to do something, so a command does not wait for it."""
+    def __init__(self, message: str, soon: bool = True, others: bool = False) -> None:
+        """``soon``: it may pass by itself; else somebody has to do something, so a command does not wait for it.
+
+        ``others``: another process is at work on the same model, and will be done.
+        """
         super().__init__(message)
         self.soon = soon
+        self.others = others
 
 
 class EngineError(OcrdError):

@@ -43,6 +43,10 @@ class Faults:
     """Another hash in a file's headers than in the listing."""
     commit: str | None = None
     """Another commit than the one that was asked for."""
+    listed: dict[str, object] = field(default_factory=dict)
+    """What the listing says of the tokenizer instead."""
+    surplus: dict[str, int] = field(default_factory=dict)
+    """So many megabytes more than a file has."""
     lost: set[str] = field(default_factory=set)
     no_ranges: bool = False
     pause: float = 0.0
@@ -173,6 +177,9 @@ class _Handler(BaseHTTPRequestHandler):
             answer: Any = {"id": repo, "sha": self.hub.faults.commit or commit, "siblings": siblings}
         else:
             answer = [_listed(name, data) for name, data in files.items()]
+            for entry in answer:
+                if entry["path"] == "tokenizer.json":
+                    entry.update(self.hub.faults.listed)
         self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
         if kind == "/revision/":
             self.hub.faults.on_resolved()
@@ -211,6 +218,8 @@ class _Handler(BaseHTTPRequestHandler):
             faults.flip[name] -= 1
             middle = len(data) // 2
             data = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+        if self.command == "GET":
+            data += bytes(faults.surplus.get(name, 0) * 10**6)
         self._send(status, data[start:], headers | {"Accept-Ranges": "bytes"}, name)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None, name: str | None = None) -> None:

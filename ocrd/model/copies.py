@@ -59,8 +59,7 @@ def cache_copies(repo_folder: Path, repo: str, linkable: bool) -> list[Copy]:
 def cached_commit(repo_folder: Path, revision: str) -> str | None:
     """What a branch's or tag's name meant when the cache last heard of it."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        commit = (repo_folder / "refs" / revision).read_text(encoding="ascii").strip()
-        return commit if _COMMIT.fullmatch(commit) else None
+        return (repo_folder / "refs" / revision).read_text(encoding="ascii").strip()
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -43,8 +43,8 @@ class Healer:
     memory: HashMemory
     meter: Meter
     free: Callable[[Path], int] = free_bytes
-    patience: float = 3600.0
-    """Seconds to wait while another process heals this model."""
+    patience: float = 30.0
+    """Seconds to wait while another process heals this model: short, so that who asks can say that he waits."""
     hashed: HashMemory = field(default_factory=HashMemory)
     """What was hashed in this process: an older memory may be what is wrong, and a second try need not hash again."""
 
@@ -53,17 +53,28 @@ class Healer:
 
         Raises ModelUnavailable for what may pass, ModelError for what will not: the old folder is untouched then.
         """
-        places = self.order.places
+        with self._said_in_a_sentence(), sole_healer(self.order.places, self.patience):
+            return self._heal_alone()
+
+    @contextlib.contextmanager
+    def _said_in_a_sentence(self) -> Iterator[None]:
         try:
-            with sole_healer(places, self.patience):
-                return self._heal_alone()
+            yield
         except OSError as error:
+            where = self.order.places.final.path
             raise ModelUnavailable(
-                f"healing the model in {places.final.path} was interrupted ({error}); what was fetched is kept"
+                f"healing the model in {where} was interrupted ({error}); what was fetched is kept"
             ) from error
 
     def preview(self) -> Plan | None:
-        """What `heal` would do; None when the model is whole. Hashes what is there, and changes nothing."""
+        """What `heal` would do; None when the model is whole. Hashes what is there, and changes nothing.
+
+        Raises as `heal` does.
+        """
+        with self._said_in_a_sentence():
+            return self._preview()
+
+    def _preview(self) -> Plan | None:
         report = None if self.order.reset else self._verified(self.order.places.final.path, self.wanted)
         if report and report.ok:
             return None
@@ -111,6 +122,8 @@ class Healer:
         for place in plan.removals:
             place.remove()
         staging = self.order.places.staging.path
+        if staging.is_symlink():  # what it leads to is not ours to clear
+            staging.unlink()
         staging.mkdir(mode=0o700, exist_ok=True)
         files = plan.manifest.files
         clear_strays(staging, set(files) | {part_file(staging, name, entry).name for name, entry in files.items()})

@@ -56,9 +56,9 @@ def list_revision(repo: str, revision: str) -> Manifest:
         if commit is None or (is_commit(revision) and commit != revision):
             raise ModelUnavailable(f"the hub gave {commit} when asked for {repo} at {revision}; trying again may help")
         found = [e for e in api.list_repo_tree(repo, revision=commit) if isinstance(e, RepoFile) and is_wanted(e.path)]
-    files = {
-        e.path: Entry(e.lfs.size, sha256=e.lfs.sha256) if e.lfs else Entry(e.size, blob_id=e.blob_id) for e in found
-    }
+        files = {
+            e.path: Entry(e.lfs.size, sha256=e.lfs.sha256) if e.lfs else Entry(e.size, blob_id=e.blob_id) for e in found
+        }
     if "config.json" not in files:
         raise ModelError(f"{repo} at {revision} holds no config.json, so it is no model; mend model.repo")
     return Manifest(repo, commit, files)
@@ -89,7 +89,7 @@ def _download(url: str, part: Path, size: int, on_bytes: OnBytes) -> None:
     barren = 0
     while (before := part.stat().st_size) < size:
         try:
-            _append(url, part, on_bytes)
+            _append(url, part, size, on_bytes)
         except httpx2.TransportError:
             barren = 0 if part.stat().st_size > before else barren + 1
             if barren > BARREN_TRIES:
@@ -100,7 +100,7 @@ def _download(url: str, part: Path, size: int, on_bytes: OnBytes) -> None:
                 raise OSError(f"{part.stat().st_size} of {size} bytes came")
 
 
-def _append(url: str, part: Path, on_bytes: OnBytes) -> None:
+def _append(url: str, part: Path, size: int, on_bytes: OnBytes) -> None:
     from huggingface_hub import constants
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
 
@@ -127,6 +127,8 @@ def _append(url: str, part: Path, on_bytes: OnBytes) -> None:
         for data in answer.iter_bytes():
             file.write(data)
             on_bytes(len(data))
+            if file.tell() > size:
+                raise OSError(f"more than its {size} bytes came")
 
 
 @contextmanager

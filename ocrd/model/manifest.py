@@ -19,6 +19,9 @@ FILE = "manifest.json"
 WANTED = (".json", ".safetensors", ".py")
 """What is fetched from a repository. Never a pickle (``.bin``, ``.pt``), nor pictures and read-mes."""
 
+LARGEST = 10**13
+"""Bytes: no checkpoint's file comes near."""
+
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256, _BLOB_ID = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
@@ -31,6 +34,13 @@ class Entry:
     size: int
     sha256: str | None = None
     blob_id: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError or TypeError for what no hub can mean: it names files and counts bytes from here on."""
+        if not isinstance(self.size, int) or isinstance(self.size, bool) or not 0 <= self.size <= LARGEST:
+            raise ValueError(f"{self.size!r} is not a file's size")
+        if not (_SHA256.fullmatch(self.sha256 or "") or (not self.sha256 and _BLOB_ID.fullmatch(self.blob_id or ""))):
+            raise ValueError("it has no hash")
 
     @property
     def hash(self) -> str:
@@ -82,12 +92,9 @@ def read_manifest(folder: Path) -> Manifest | None:
 def _manifest(data: Any) -> Manifest:
     files = {}
     for name, fields in data["files"].items():
-        entry = Entry(int(fields["size"]), fields.get("sha256"), fields.get("blob_id"))
         if not is_wanted(name):
             raise ValueError(f"{name!r} is no file of a model")
-        if not (_SHA256.fullmatch(entry.sha256 or "") or _BLOB_ID.fullmatch(entry.blob_id or "")):
-            raise ValueError(f"{name} has no hash")
-        files[name] = entry
+        files[name] = Entry(fields["size"], fields.get("sha256"), fields.get("blob_id"))
     if not isinstance(data["repo"], str) or not isinstance(data["revision"], str | None):
         raise TypeError("repo or revision is not a text")
     return Manifest(data["repo"], data["revision"], files)

@@ -12,6 +12,9 @@ from ocrd.model.verify import Report
 BACK_OFF = (5.0, 15.0, 60.0, 300.0, 600.0)
 """Seconds between tries; the last one for ever after."""
 
+AFTER_OTHERS = 1.0
+"""Seconds before asking again for the lock that another process holds; asking itself waits as well."""
+
 OnWait = Callable[[ModelUnavailable, float], None]
 
 
@@ -19,6 +22,8 @@ def heal_patiently(
     healer: Healer, tries: int | None, on_wait: OnWait, sleep: Callable[[float], None] = time.sleep
 ) -> Report:
     """Heal; wait and try again for what may pass, ``tries`` times in a row without a new byte, for ever with None.
+
+    While another process heals, it is waited for in any case.
 
     Raises ModelUnavailable when the tries are used up, ModelError for what will not pass.
     """
@@ -28,10 +33,12 @@ def heal_patiently(
         try:
             return healer.heal()
         except ModelUnavailable as error:
-            # A network that is bad but brings something deserves new patience.
-            barren = 1 if healer.meter.fetched > before else barren + 1
-            if tries is not None and (barren >= tries or not error.soon):
-                raise
-            wait = BACK_OFF[min(barren, len(BACK_OFF)) - 1]
+            wait = AFTER_OTHERS
+            if not error.others:
+                # A network that is bad but brings something deserves new patience.
+                barren = 1 if healer.meter.fetched > before else barren + 1
+                if tries is not None and (barren >= tries or not error.soon):
+                    raise
+                wait = BACK_OFF[min(barren, len(BACK_OFF)) - 1]
             on_wait(error, wait)
             sleep(wait)

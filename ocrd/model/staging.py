@@ -41,7 +41,9 @@ def sole_healer(places: Places, patience: float) -> Iterator[None]:
         with lock:
             yield
     except Timeout as error:
-        raise ModelUnavailable(f"another ocrd is healing the model in {places.final.path}; trying later") from error
+        raise ModelUnavailable(
+            f"another ocrd is healing the model in {places.final.path}; waiting for it", others=True
+        ) from error
 
 
 def recover(places: Places) -> None:

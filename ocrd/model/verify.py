@@ -89,8 +89,16 @@ def verify(
     on_bytes: OnBytes = ignore_bytes,
 ) -> Report:
     """Examine ``folder``; never raises for what is in it, the report says it all."""
-    if not folder.is_dir():
-        return Report(folder, full, (Check("folder", "fail", "not there", "a folder that holds the model"),))
+    what = "a folder that holds the model"
+    try:
+        if not folder.is_dir():
+            return Report(folder, full, (Check("folder", "fail", "not there", what),))
+        return _examined(folder, memory, wanted, full, on_bytes)
+    except OSError as error:  # a folder that may not be looked into, say
+        return Report(folder, full, (Check("folder", "fail", f"cannot be read ({error.strerror or error})", what),))
+
+
+def _examined(folder: Path, memory: HashMemory, wanted: Wanted, full: bool, on_bytes: OnBytes) -> Report:
     files = list(_manifest_checks(folder, wanted, memory, full, on_bytes))
     proven = {check.name for check in files if check.state == "ok"}
     return Report(folder, full, (*files, *_content_checks(folder, wanted.pinned and published_code.FILE not in proven)))

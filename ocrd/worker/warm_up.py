@@ -42,6 +42,7 @@ class WarmUp:
     def engine(self) -> DeepSeekOCR:
         """The loaded model. Raises ModelError for a model that is and stays broken, EngineError for an engine."""
         self._make_whole(full=self._setup.distrust)
+        self._refuse_absent_device()
         try:
             return self._load()
         except (ModelError, EngineError, OSError, RuntimeError) as error:
@@ -80,6 +81,12 @@ class WarmUp:
         broken = [f"{check.name}: {check.found}" for check in report.failures]
         structlog.get_logger(component="model").warning("the model is broken; healing it", broken=broken)
         heal_patiently(healer_of(self._model, self._memory, self._meter), self._setup.tries, self._wait)
+
+    def _refuse_absent_device(self) -> None:
+        """Raises EngineError for a device that is not there: no fault of the model, so nothing is hashed for it."""
+        from ocrd.engine.devices import choose_device
+
+        choose_device(self._setup.device)
 
     def _load(self) -> DeepSeekOCR:
         # Imported here: torch takes seconds, and a model that cannot be had should be said before.

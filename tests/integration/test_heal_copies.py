@@ -11,6 +11,7 @@ import pytest
 
 from ocrd.errors import ModelError, ModelUnavailable
 from ocrd.model.manifest import read_manifest
+from ocrd.model.plan import ROOM
 from tests.hub import LocalHub, etag_of
 from tests.machine import Machine, flip
 from tests.published import REPO, SHARDS, WANTED, published_files
@@ -41,6 +42,7 @@ def test_a_branch_is_followed_to_its_commit(machine: Machine, hub: LocalHub) -> 
 
 def test_a_good_copy_in_the_hubs_cache_is_used_in_place_of_a_download(machine: Machine, hub: LocalHub) -> None:
     machine.cache(published_files(), machine.places.revision)
+    machine.free = ROOM + 1  # a second name needs no room
     assert machine.heal().ok and machine.verified().ok
     assert hub.bytes_asked == 0
     assert machine.places.cached.exists()
@@ -108,6 +110,23 @@ class TestFrom:
         assert machine.heal(source=path).ok and machine.verified().ok
         for name in WANTED:  # a copy, for its owner may edit or unmount his
             assert (machine.folder / name).stat().st_nlink == 1
+
+    def test_a_folder_of_two_commits_is_no_record(self, machine: Machine, tmp_path: Path) -> None:
+        records = tmp_path / "local/.cache/huggingface/download"
+        records.mkdir(parents=True)
+        for number, name in enumerate(WANTED):
+            data = published_files()[name]
+            (tmp_path / "local" / name).write_bytes(data)
+            (records / f"{name}.metadata").write_text(f"{'de'[number % 2] * 40}\n{etag_of(data)}\n1.0\n")
+        with pytest.raises(ModelError, match="no record"):
+            machine.heal(source=tmp_path / "local")
+
+    def test_room_for_the_copy_is_asked_for(self, machine: Machine, other: Machine) -> None:
+        machine.free = ROOM + sum(len(published_files()[name]) for name in WANTED) - 1
+        with pytest.raises(ModelUnavailable, match="missing"):
+            machine.heal(source=other.places.hub_cache)
+        machine.free += 1
+        assert machine.heal(source=other.places.hub_cache).ok
 
     def test_it_mends_only_what_is_broken(self, machine: Machine, other: Machine) -> None:
         machine.heal(source=other.places.hub_cache)

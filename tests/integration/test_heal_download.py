@@ -149,6 +149,24 @@ def test_when_refetching_does_not_help_every_copy_is_removed_and_all_fetched(mac
     assert all(other.is_dir() for other in others)
 
 
+@pytest.mark.parametrize("field", [
+    {"size": -1}, {"size": "many"}, {"size": 10**15}, {"oid": "../../../../tmp/out"}, {"oid": None}, {"size": True},
+])  # fmt: skip
+def test_a_listing_that_no_hub_can_mean_is_refused(machine: Machine, hub: LocalHub, field: dict[str, object]) -> None:
+    hub.faults.listed = field
+    with pytest.raises(ModelUnavailable, match="no hub's"):
+        machine.heal()
+    assert hub.bytes_asked == 0
+
+
+def test_an_answer_that_never_ends_is_cut_off(machine: Machine, hub: LocalHub) -> None:
+    hub.faults.surplus = {FIRST: 50}
+    with pytest.raises(ModelUnavailable, match="more than its"):
+        machine.heal()
+    hub.faults.surplus = {}
+    assert machine.heal().ok and machine.verified().ok
+
+
 FOREVER = 10**6
 
 

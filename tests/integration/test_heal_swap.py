@@ -17,6 +17,7 @@ from ocrd.model import heal as heal_module
 from ocrd.model import staging as staging_module
 from ocrd.model.hashes import HashMemory
 from ocrd.model.manifest import FILE as MANIFEST
+from ocrd.model.plan import ROOM
 from ocrd.model.verify import Wanted, verify
 from tests.hub import LocalHub, etag_of
 from tests.machine import Machine, flip
@@ -49,6 +50,63 @@ def test_too_little_room_is_said_in_gigabytes_before_anything_is_touched(machine
     with pytest.raises(ModelUnavailable, match=r"\d\.\d\d GB are missing"):
         machine.heal()
     assert hub.bytes_asked == 0 and not machine.places.staging.exists()
+
+
+def test_room_that_a_reset_makes_counts(machine: Machine, hub: LocalHub) -> None:
+    machine.cache(published_files(), machine.places.revision)
+    total = sum(len(published_files()[name]) for name in WANTED)
+    machine.free = ROOM + total - machine.places.cached.size() - 1
+    with pytest.raises(ModelUnavailable, match="missing"):
+        machine.heal(reset=True)
+    assert machine.places.cached.exists()
+    machine.free += 1
+    assert machine.heal(reset=True).ok
+
+
+def test_what_was_fetched_before_needs_no_room_again(machine: Machine, hub: LocalHub) -> None:
+    hub.faults.stall = {SECOND: [1_000_000, *[0] * 20]}
+    with pytest.raises(ModelUnavailable):
+        machine.heal()
+    hub.faults.stall = {}
+    hub.faults.stall = {}
+    staged = machine.places.staging.path
+    left = sum(len(published_files()[name]) for name in WANTED if not (staged / name).exists())
+    machine.free = ROOM + left - 1_000_000 - 1
+    with pytest.raises(ModelUnavailable, match="missing"):
+        machine.heal()
+    machine.free += 1
+    assert machine.heal().ok
+
+
+def test_a_swap_that_fails_puts_the_old_one_back(
+    machine: Machine, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.heal()
+    flip(machine.folder / FIRST)
+    old, real = machine.contents(), Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path == machine.places.staging.path:
+            raise OSError(errno.EIO, "the disk fails")
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(ModelUnavailable, match="the disk fails"):
+        machine.heal()
+    assert machine.contents() == old and not machine.places.old.exists()
+    monkeypatch.undo()
+    hub.asked.clear()
+    assert machine.heal().ok and hub.bytes_asked == 0
+
+
+def test_a_link_in_the_staging_folders_place_is_not_followed(machine: Machine, hub: LocalHub) -> None:
+    mine = machine.home / "mine"
+    mine.mkdir()
+    (mine / "letter").write_text("mine")
+    machine.places.siblings.mkdir(parents=True)
+    machine.places.staging.path.symlink_to(mine)
+    assert machine.heal().ok and machine.verified().ok
+    assert [p.name for p in mine.iterdir()] == ["letter"]
 
 
 def test_a_preview_tells_and_touches_nothing(machine: Machine, hub: LocalHub) -> None:

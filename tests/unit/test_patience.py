@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ocrd.errors import ModelError, ModelUnavailable
-from ocrd.model.patience import heal_patiently
+from ocrd.model.patience import AFTER_OTHERS, heal_patiently
 from ocrd.model.progress import Meter
 
 
@@ -65,6 +65,11 @@ def test_what_needs_somebodys_hand_is_not_waited_for_by_a_command() -> None:
         waits(healer, tries=3)
     assert healer.tries == 1
     assert waits(Scripted((full, 0)), tries=None) == [5]
+
+
+def test_another_process_at_work_is_waited_for_even_by_a_command() -> None:
+    busy = ModelUnavailable("another ocrd is healing", others=True)
+    assert waits(Scripted(*[(busy, 0)] * 50), tries=1) == [AFTER_OTHERS] * 50
 
 
 def test_what_will_not_pass_is_raised_at_once() -> None:
