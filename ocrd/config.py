@@ -46,8 +46,10 @@ class ModelConfig(_Table):
     path: str | None = None
     folder: Path | None = None
     # Both become names of folders: nothing that could lead out of them.
-    repo: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")] = PINNED_REPO
-    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")] = PINNED_REVISION
+    repo: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")] = (
+        PINNED_REPO
+    )
+    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")] = PINNED_REVISION
 
     @field_validator("folder")
     @classmethod

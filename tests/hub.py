@@ -139,7 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, faults.answer, {"Content-Type": "text/html"})
         for part, codes in faults.status.items():
             if part in path and codes:
-                return self._send(codes.pop(0), b"{}")
+                # A redirect leads to where it came from.
+                return self._send(codes.pop(0), b"{}", {"Location": self.path})
         if path.startswith("/api/models/"):
             return self._api(path.removeprefix("/api/models/"))
         if path.startswith("/cdn/"):

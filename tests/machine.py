@@ -8,11 +8,16 @@ from pathlib import Path
 from ocrd.model.hashes import HashMemory
 from ocrd.model.heal import Healer
 from ocrd.model.places import Places
-from ocrd.model.plan import Order
+from ocrd.model.plan import ROOM, Order
 from ocrd.model.progress import Meter, Progress
 from ocrd.model.verify import Report, Wanted, verify
 from tests.hub import etag_of
 from tests.published import REPO
+
+
+def room_for(size: int) -> int:
+    """Free bytes that are just enough to bring so many."""
+    return size + min(ROOM, size)
 
 
 class Machine:

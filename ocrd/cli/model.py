@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,7 +47,7 @@ def verify(
 def heal(
     config: ConfigOption = None,
     reset: Annotated[
-        bool, typer.Option("--reset", help="Remove every copy, the hub's cache of it too, and fetch all anew.")
+        bool, typer.Option("--reset", help="Fetch all anew and remove every other copy, the hub's cache of it too.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed and fetched.")] = False,
     source: Annotated[
@@ -56,7 +57,7 @@ def heal(
 ) -> None:
     """Make the model whole: fetch what is missing or broken, hash every byte, and put it in its place."""
     from ocrd import log, paths
-    from ocrd.cli.model_view import PhaseBars, print_plan, print_whole, say_waiting
+    from ocrd.cli.model_view import PhaseBars, Waiting, print_plan, print_whole
     from ocrd.config import load_config
     from ocrd.model.hashes import HashMemory
     from ocrd.model.managed import healer_of
@@ -64,15 +65,18 @@ def heal(
     from ocrd.model.progress import Meter
 
     settings = load_config(config)
+    copy = None if source is None else _given(source)
+    # Ended by a signal like by Ctrl-C, so that the terminal gets its cursor back.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
     with PhaseBars(quiet=as_json) as bars:
         memory = HashMemory(paths.hash_memory())
-        healer = healer_of(settings.model, memory, Meter(bars.show), reset, source and source.expanduser().absolute())
+        healer = healer_of(settings.model, memory, Meter(bars.show), reset, copy)
         if dry_run:
             plan = healer.preview()
         else:
             try:
-                report = heal_patiently(healer, TRIES, say_waiting)
+                report = heal_patiently(healer, TRIES, Waiting().say)
             except KeyboardInterrupt:
                 print(
                     "ocrd: stopped; the model is as it was, and what was fetched is kept for the next time",
@@ -83,6 +87,17 @@ def heal(
         print_plan(plan, healer.order.places, as_json)
     else:
         print_whole(report, as_json)
+
+
+def _given(path: Path) -> Path:
+    from ocrd.errors import UsageError
+
+    try:
+        found = path.expanduser().absolute()
+        found.stat()
+    except (RuntimeError, OSError) as error:
+        raise UsageError(f"--from {path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    return found
 
 
 def _verified(model: ModelConfig, full: bool, quiet: bool) -> Report:

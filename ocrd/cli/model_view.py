@@ -53,11 +53,18 @@ class PhaseBars:
         self._bars.update(self._task, completed=progress.done, total=progress.total)
 
 
-def say_waiting(error: ModelUnavailable, seconds: float) -> None:
-    print(
-        f"ocrd: {error}\nocrd: trying again in {seconds:.0f} s; Ctrl-C ends it, what was fetched is kept",
-        file=sys.stderr,
-    )
+class Waiting:
+    """Says on standard error what is waited for, once for each reason in a row."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def say(self, error: ModelUnavailable, seconds: float) -> None:
+        if str(error) != self._said:
+            self._said = str(error)
+            print(f"ocrd: {error}", file=sys.stderr)
+        if not error.others:
+            print(f"ocrd: trying again in {seconds:.0f} s; Ctrl-C ends it", file=sys.stderr)
 
 
 def print_report(report: Report, as_json: bool) -> None:

@@ -60,10 +60,12 @@ class Daemon:
         self._busy = threading.Event()
         """The model is loading or a job is in hand."""
         self._fatal: OcrdError | None = None
+        self._fetched = False
+        """The worker that is starting has brought a piece of the model."""
         self._told = -math.inf
         """When the log last said how the healing goes."""
         setup = worker_setup(config, tries=TRIES_ONCE if once else None)
-        self._worker = Worker(setup, config.engine.load_deadline, self._on_preparing)
+        self._worker = Worker(setup, config.engine.load_deadline, self._on_preparing, self._work.set)
         self._inboxes = [
             (Inbox(inbox.path, SUFFIXES, inbox.settle, inbox.recursive, journal.knows, self._wake), inbox)
             for inbox in config.inbox
@@ -148,7 +150,11 @@ class Daemon:
     def _on_preparing(self, message: Message) -> None:
         """What the worker does until it is ready, for ``ocrd status``."""
         said = {key: value for key, value in message.items() if key != "event"}
-        self._journal.set_fact("engine", {"state": message["event"], "since": time.time(), **said})
+        self._fetched = self._fetched or (said.get("phase") == "fetching" and said["done"] > 0)
+        try:
+            self._journal.set_fact("engine", {"state": message["event"], "since": time.time(), **said})
+        except sqlite3.Error as error:  # a full disk must not end a healing
+            self._log.warning("the journal cannot be written", error=str(error))
         if said.get("state") == "healing" and self._clock() - self._told > SILENCE:
             self._told = self._clock()
             self._log.info("healing the model", **said)
@@ -186,16 +192,19 @@ class Daemon:
         """See that a worker with its model stands ready; at once when one does."""
         if self._worker.warm:
             return
-        for left in reversed(range(LOADS_ALLOWED)):
+        self._journal.set_fact("engine", {"state": "starting"})
+        deaths = 0
+        while not self._stop.is_set():
+            self._fetched = False
             try:
                 # One that died over it may have met a damaged file: then every byte is looked at.
-                ready = self._worker.start(distrust=left + 1 < LOADS_ALLOWED)
+                ready = self._worker.start(distrust=deaths > 0)
             except WorkerDied as error:
-                if self._stop.is_set():
-                    return
-                if left == 0:
-                    raise EngineError(f"the model could not be loaded: {error}; see the log") from error
-                self._log.warning("loading the model failed; trying again", error=str(error))
+                # A download that goes on piece by piece is no reason to give up.
+                deaths = 1 if self._fetched else deaths + 1
+                if deaths >= LOADS_ALLOWED and not self._stop.is_set():
+                    raise EngineError(f"the model could not be made ready: {error}; see the log") from error
+                self._log.warning("making the model ready failed; trying again", error=str(error))
             else:
                 warm = {"state": "ready", "since": time.time(), "pid": self._worker.pid, **vars(ready)}
                 self._journal.set_fact("engine", warm)

@@ -93,6 +93,8 @@ def read_architecture(model_dir: Path) -> Architecture:
     Raises ModelError when the file is absent, is not JSON, is another model's, or lacks a key.
     """
     path = model_dir / "config.json"
+    if path.exists() and not path.is_file():  # a pipe, say, would be waited for
+        raise ModelError(f"{path} is not a plain file")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -116,15 +118,32 @@ def parse_architecture(config: Mapping[str, Any], where: str = "config.json") ->
         raise ModelError(f"{where}: architectures is {architectures!r}, expected one {ARCHITECTURE_PREFIX}*")
     try:
         vision = config["vision_config"]
-        return Architecture(
+        arch = Architecture(
             sam=_sam(vision["width"]["sam_vit_b"], int(vision["image_size"])),
             clip=_clip(vision["width"]["clip-l-14-224"]),
             decoder=_decoder(config["language_config"]),
         )
+        for shape in (arch.sam, arch.clip, arch.decoder):
+            _refuse_senseless(shape)
+        return arch
     except KeyError as error:
         raise ModelError(f"{where}: the key {error} is missing") from error
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ModelError(f"{where}: a value has the wrong type or size ({error})") from error
+
+
+_MAY_BE_NONE = frozenset({"dense_layers", "shared_experts", "bos", "eos"})
+_MOST = {"layers": 1_000, "experts": 10_000}
+_LARGEST = 10_000_000
+"""No part of a network that could be loaded is larger; what is would be counted for hours."""
+
+
+def _refuse_senseless(shape: SamShape | ClipShape | DecoderShape) -> None:
+    """Raises ValueError for numbers that no network can have."""
+    for name, value in vars(shape).items():
+        least = 0 if name in _MAY_BE_NONE else 1
+        if isinstance(value, int) and not least <= value <= _MOST.get(name, _LARGEST):
+            raise ValueError(f"{name} is {value}")
 
 
 def _sam(sam: Mapping[str, Any], view: int) -> SamShape:

@@ -37,9 +37,10 @@ def weight_files(model_dir: Path) -> list[Path]:
     if index.is_file():
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            outside = any(Path(name).name != name for name in names)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{index} is not a safetensors index ({error!r})") from error
-        if any(Path(name).name != name for name in names):
+        if outside:
             raise ModelError(f"{index} names a file outside its folder")
         paths = [model_dir / name for name in names]
     else:

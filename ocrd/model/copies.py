@@ -8,6 +8,7 @@ hashed before it counts, so a record can at worst make us fetch something in vai
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,32 +27,39 @@ class Copy:
     folder: Path
     manifest: Manifest | None
     """Its record; None where it has none."""
-    linkable: bool
-    """Whether its files may become ours by a second name: never for a folder whose owner may edit them."""
+    store: Path | None = None
+    """Files in here may become ours by a second name; None for a folder whose owner may edit them."""
 
     def file(self, name: str, entry: Entry) -> Path | None:
         """Where ``name`` lies in it, if anything of the right size does."""
         path = self.folder / name
         with contextlib.suppress(OSError):
             # The cache's snapshots are links to its blobs; whatever a link leads to, its hash decides.
-            real = path.resolve(strict=True) if path.is_symlink() else path
+            real = Path(os.path.realpath(path, strict=True)) if path.is_symlink() else path
             if real.is_file() and real.stat().st_size == entry.size:
                 return real
         return None
 
+    def may_link(self, path: Path, device: int) -> bool:
+        """Whether ``path`` may get a second name on ``device``: it lies where nobody edits, on the same disk."""
+        if self.store is None or path.stat().st_dev != device:
+            return False
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.store))
 
-def folder_copy(folder: Path, repo: str, linkable: bool) -> Copy:
+
+def folder_copy(folder: Path, repo: str, ours: bool = False) -> Copy:
     """A model folder of ours, or one that ``hf download --local-dir`` made."""
+    store = folder if ours else None
     with contextlib.suppress(ModelError):
         if (manifest := read_manifest(folder)) is not None:
-            return Copy(folder, manifest, linkable)
-    return Copy(folder, _local_dir_record(folder, repo), linkable)
+            return Copy(folder, manifest, store)
+    return Copy(folder, _local_dir_record(folder, repo), store)
 
 
-def cache_copies(repo_folder: Path, repo: str, linkable: bool) -> list[Copy]:
-    """The snapshots of one repository in a hub cache (``models--ORG--NAME``)."""
+def cache_copies(repo_folder: Path, repo: str, ours: bool = False) -> list[Copy]:
+    """The snapshots of one repository in a hub cache (``models--ORG--NAME``); ``ours``: of this user's own cache."""
     return [
-        Copy(folder, _snapshot_record(folder, repo), linkable)
+        Copy(folder, _snapshot_record(folder, repo), repo_folder if ours else None)
         for folder in _folders(repo_folder / "snapshots") if _COMMIT.fullmatch(folder.name)
     ]  # fmt: skip
 
@@ -71,12 +79,10 @@ def copies_at(path: Path, repo: str) -> list[Copy]:
     name = f"models--{repo.replace('/', '--')}"
     found: list[Copy] = []
     for repo_folder in (path, path / name, path / "hub" / name):
-        found += cache_copies(repo_folder, repo, linkable=False)
+        found += cache_copies(repo_folder, repo)
     if (path / "config.json").exists():
         in_cache = path.parent.name == "snapshots" and _COMMIT.fullmatch(path.name)
-        found.append(
-            Copy(path, _snapshot_record(path, repo), False) if in_cache else folder_copy(path, repo, linkable=False)
-        )
+        found.append(Copy(path, _snapshot_record(path, repo)) if in_cache else folder_copy(path, repo))
     if not found:
         raise ModelError(f"{path} holds no model and no hub cache of {repo}; name the folder that holds config.json")
     return found

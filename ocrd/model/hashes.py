@@ -56,8 +56,8 @@ class HashMemory:
         if file is None:
             return
         try:
-            known = json.loads(file.read_bytes())
-        except (OSError, ValueError):
+            known = json.loads(file.read_bytes()) if file.is_file() else {}
+        except (OSError, ValueError, RecursionError):
             return
         if isinstance(known, dict):
             self._known = {k: v for k, v in known.items() if isinstance(v, list)}

@@ -1,4 +1,4 @@
-"""Make the model whole: fetch only what is broken; if that does not verify, remove every copy and fetch all anew.
+"""Make the model whole: fetch only what is broken; if that does not verify, fetch all anew and remove every copy.
 
 Whatever happens on the way (no network, a full disk, `kill -9`), the folder that is loaded from holds either the old
 files, untouched, or new ones of which every byte was hashed. What was fetched waits in the staging folder for the
@@ -8,6 +8,7 @@ next try.
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,10 +19,11 @@ import structlog
 from ocrd.errors import ModelError, ModelUnavailable
 from ocrd.model import hub
 from ocrd.model.hashes import HashMemory, signature
+from ocrd.model.manifest import FILE as MANIFEST
 from ocrd.model.manifest import Entry, Manifest, read_manifest, write_manifest
-from ocrd.model.plan import Order, Plan, Source, make_plan, part_file, part_size, refuse_without_space
+from ocrd.model.plan import Order, Plan, Source, existing, make_plan, must_remove_first, part_file, part_size
 from ocrd.model.progress import Meter
-from ocrd.model.staging import clear_strays, link_or_copy, recover, sole_healer, swap
+from ocrd.model.staging import link_or_copy, make_staging, recover, refuse_leftover, sole_healer, swap
 from ocrd.model.verify import Report, Wanted, bytes_to_hash, verify
 
 FETCHES = 2
@@ -32,21 +34,29 @@ class WrongBytes(ModelError):
     """The file was had again and again, and never was what the hub says it is."""
 
 
+LASTING = frozenset({
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP,
+    errno.EINVAL,
+})  # fmt: skip
+"""What the file system will say again and again until somebody mends it."""
+
+
 def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-@dataclass(frozen=True)
+@dataclass
 class Healer:
     order: Order
     wanted: Wanted
     memory: HashMemory
     meter: Meter
     free: Callable[[Path], int] = free_bytes
-    patience: float = 30.0
+    patience: float = 1.0
     """Seconds to wait while another process heals this model: short, so that who asks can say that he waits."""
     hashed: HashMemory = field(default_factory=HashMemory)
     """What was hashed in this process: an older memory may be what is wrong, and a second try need not hash again."""
+    _reset_begun: bool = field(default=False, init=False)
 
     def heal(self) -> Report:
         """The report of the model that stands in its folder afterwards, whole.
@@ -56,52 +66,50 @@ class Healer:
         with self._said_in_a_sentence(), sole_healer(self.order.places, self.patience):
             return self._heal_alone()
 
-    @contextlib.contextmanager
-    def _said_in_a_sentence(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            where = self.order.places.final.path
-            raise ModelUnavailable(
-                f"healing the model in {where} was interrupted ({error}); what was fetched is kept"
-            ) from error
-
     def preview(self) -> Plan | None:
         """What `heal` would do; None when the model is whole. Hashes what is there, and changes nothing.
 
         Raises as `heal` does.
         """
+        places = self.order.places
         with self._said_in_a_sentence():
-            return self._preview()
+            swapping = places.old.exists() and not places.final.exists()  # `heal` would put it back first
+            report = self._looked_at((places.old if swapping else places.final).path)
+            if report and report.ok:
+                return None
+            plan = make_plan(self.order, _refuted(report))
+            self._removes_first(plan)
+            return plan
 
-    def _preview(self) -> Plan | None:
-        report = None if self.order.reset else self._verified(self.order.places.final.path, self.wanted)
-        if report and report.ok:
-            return None
-        plan = make_plan(self.order, _refuted(report))
-        self._refuse_without_space(plan)
-        return plan
+    @contextlib.contextmanager
+    def _said_in_a_sentence(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            said = f"healing the model in {self.order.places.final.path} was interrupted ({error})"
+            if error.errno in LASTING:
+                raise ModelError(f"{said}; mend that file or folder, or set model.folder to another one") from error
+            raise ModelUnavailable(f"{said}; what was fetched is kept") from error
 
     def _heal_alone(self) -> Report:
         places, log = self.order.places, structlog.get_logger(component="model")
         recover(places)
-        report = None if self.order.reset else self._verified(places.final.path, self.wanted)
+        report = self._looked_at(places.final.path)
         if report and report.ok:
             return self._remembered(report)
         if not places.final.exists():
             log.info("there is no model yet; fetching it", folder=str(places.final.path))
         elif report:
             log.warning("the model is broken", broken=[f"{c.name}: {c.found}" for c in report.failures])
-        plan = make_plan(self.order, _refuted(report))
-        self._refuse_without_space(plan)
+        refuse_leftover(places)
+        plan = make_plan(self.order, _refuted(report), resumed=self._reset_begun)
         try:
             self._build(plan)
         except WrongBytes as error:
             if self.order.reset or self.order.source or plan.unreachable:
                 raise
-            log.warning("healing did not help; removing every copy and fetching all anew", error=str(error))
+            log.warning("healing did not help; fetching all anew and removing every other copy", error=str(error))
             plan = make_plan(replace(self.order, reset=True), {})
-            self._refuse_without_space(plan)
             self._build(plan)
         seen = {name: signature(places.staging.path / name) for name in plan.manifest.files}
         swap(places)
@@ -111,22 +119,25 @@ class Healer:
             self.hashed.remember(places.final.path / name, entry, seen[name])
         return self._remembered(self._verified(places.final.path, self.wanted))
 
-    def _refuse_without_space(self, plan: Plan) -> None:
-        folder = self.order.places.store
-        while not folder.exists():
-            folder = folder.parent
-        refuse_without_space(plan, self.order, self.free(folder))
+    def _looked_at(self, folder: Path) -> Report | None:
+        """Every byte of what is there; None when a reset does not care."""
+        return None if self.order.reset else self._verified(folder, self.wanted)
+
+    def _removes_first(self, plan: Plan) -> bool:
+        places = self.order.places
+        return must_remove_first(plan, places, self.free(existing(places.siblings)))
 
     def _build(self, plan: Plan) -> None:
-        """Fill the staging folder until every byte in it is right."""
-        for place in plan.removals:
-            place.remove()
-        staging = self.order.places.staging.path
-        if staging.is_symlink():  # what it leads to is not ours to clear
-            staging.unlink()
-        staging.mkdir(mode=0o700, exist_ok=True)
-        files = plan.manifest.files
-        clear_strays(staging, set(files) | {part_file(staging, name, entry).name for name, entry in files.items()})
+        """Fill the staging folder until every byte in it is right; for a reset, see that no other copy stays."""
+        places, files = self.order.places, plan.manifest.files
+        first = self._removes_first(plan)
+        if plan.removals and not self._reset_begun:
+            places.staging.remove()
+            self._reset_begun = True
+        if first:
+            self._remove_others(plan)
+        parts = {part_file(places.staging.path, name, entry).name for name, entry in files.items()}
+        staging = make_staging(places, files, parts)
         left = {name: list(sources) for name, sources in plan.sources.items()}
         fetches = dict.fromkeys(files, 0)
         missing = sorted(files)
@@ -139,6 +150,12 @@ class Healer:
                 (staging / name).unlink(missing_ok=True)
             if not missing and not report.ok:
                 self._refuse_contents(plan, report)
+        self._remove_others(plan)
+        make_staging(places, {*files, MANIFEST}, ())  # no part of a download goes into the model
+
+    def _remove_others(self, plan: Plan) -> None:
+        for place in plan.removals:
+            place.remove()
 
     def _bring(
         self,
@@ -159,12 +176,12 @@ class Healer:
         for name in there:
             if plan.unreachable or self.order.source:
                 raise plan.unreachable or WrongBytes(
-                    f"{self.order.source}: {name} is not what its own record says; nothing was changed"
+                    f"{self.order.source}: {name} is not what its own record says; the model is as it was"
                 )
             if fetches[name] == FETCHES:
                 raise WrongBytes(
                     f"{name} of {plan.manifest.repo} came {FETCHES} times with other bytes than the hub lists; "
-                    "something on the way changes them. Nothing was changed; try another network"
+                    "something on the way changes them. The model is as it was; try another network"
                 )
             fetches[name] += 1
             self._fetch(plan.manifest, name)
@@ -195,7 +212,7 @@ class Healer:
         if plan.unreachable:
             raise plan.unreachable  # the records on this machine are not complete, the hub's would be
         if self.order.source:
-            raise ModelError(f"{self.order.source} holds no whole model ({said}); nothing was changed")
+            raise ModelError(f"{self.order.source} holds no whole model ({said}); the model is as it was")
         raise ModelError(
             f"{plan.manifest.repo} at {plan.manifest.revision} is no model that ocrd can run ({said}); mend model.repo "
             "and model.revision"

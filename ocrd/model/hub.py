@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
-from ocrd.errors import ModelError, ModelUnavailable
+from ocrd.errors import ConfigError, ModelError, ModelUnavailable
 from ocrd.model.hashes import OnBytes
 from ocrd.model.manifest import Entry, Manifest, is_commit, is_wanted
 
@@ -33,8 +33,10 @@ PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 def cache_folders() -> tuple[Path, Path]:
     """huggingface_hub's cache of repositories and transformers' cache of code, as the environment says."""
-    from huggingface_hub import constants
-
+    try:
+        from huggingface_hub import constants
+    except ValueError as error:  # a number that is none, an address that is none
+        raise ConfigError(f"one of the HF_... variables cannot be understood ({error}); mend or unset it") from error
     modules = os.environ.get("HF_MODULES_CACHE")
     return Path(constants.HF_HUB_CACHE).absolute(), (
         Path(modules) if modules else Path(constants.HF_HOME, "modules")
@@ -84,13 +86,16 @@ def fetch(manifest: Manifest, name: str, part: Path, on_bytes: OnBytes) -> None:
 def _download(url: str, part: Path, size: int, on_bytes: OnBytes) -> None:
     """Append to ``part`` until it has ``size`` bytes; a connection that breaks is made again."""
     import httpx2
+    from huggingface_hub import errors
 
     part.touch()
     barren = 0
     while (before := part.stat().st_size) < size:
         try:
             _append(url, part, size, on_bytes)
-        except httpx2.TransportError:
+        except (httpx2.TransportError, errors.HfHubHTTPError) as error:
+            if isinstance(error, errors.HfHubHTTPError) and error.response.status_code not in PASSING:
+                raise
             barren = 0 if part.stat().st_size > before else barren + 1
             if barren > BARREN_TRIES:
                 raise
@@ -116,19 +121,22 @@ def _append(url: str, part: Path, size: int, on_bytes: OnBytes) -> None:
             headers=headers,
             timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
             retry_on_exceptions=(),
-            retry_on_status_codes=429,
+            retry_on_status_codes=(),  # the library would sleep as long as the server says, and nobody would know
         ) as answer,
         part.open("ab") as file,
     ):
         hf_raise_for_status(answer)
-        if at and answer.status_code != HTTPStatus.PARTIAL_CONTENT:
+        # A login page answers 200 as well: what is here is kept until just what is missing is offered, not more either.
+        goes_on = answer.status_code == HTTPStatus.PARTIAL_CONTENT
+        promised = answer.headers.get("Content-Length")
+        if promised != str(size - at if goes_on else size):
+            raise OSError(f"{promised or 'an unknown number of'} bytes were offered instead of {size}")
+        if at and not goes_on:
             file.truncate(0)
             on_bytes(-at)
         for data in answer.iter_bytes():
             file.write(data)
             on_bytes(len(data))
-            if file.tell() > size:
-                raise OSError(f"more than its {size} bytes came")
 
 
 @contextmanager
@@ -139,6 +147,8 @@ def _clear_errors(what: str) -> Iterator[None]:
 
     try:
         yield
+    except ImportError as error:  # a SOCKS proxy needs a package of its own
+        raise ModelError(f"{what}: the network cannot be used as the environment asks ({error})") from error
     except errors.OfflineModeIsEnabled as error:
         raise ModelUnavailable(
             f"{what} cannot be fetched while HF_HUB_OFFLINE is set; unset it, or run: ocrd model heal --from PATH",
@@ -158,7 +168,7 @@ def _clear_errors(what: str) -> Iterator[None]:
         ) from error
     except errors.HfHubHTTPError as error:
         raise _after_status(what, error.response.status_code, error) from error
-    except (httpx2.TransportError, httpx2.InvalidURL, httpx2.UnsupportedProtocol, errors.FileMetadataError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, errors.FileMetadataError) as error:
         reason = str(error).split("\n")[0] or type(error).__name__
         raise ModelUnavailable(f"{what}: the hub cannot be reached ({reason}); is there a network?") from error
     except errors.HFValidationError as error:
@@ -167,7 +177,7 @@ def _clear_errors(what: str) -> Iterator[None]:
         # The disk is full, say; or http_get's own word that fewer bytes came than were promised.
         reason = error.strerror or str(error).split("\n")[0]
         raise ModelUnavailable(f"{what}: fetching it was interrupted ({reason}); trying later") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelUnavailable(
             f"{what}: the answer was no hub's ({type(error).__name__}); is HF_ENDPOINT right, or a login page between?"
         ) from error

@@ -16,8 +16,11 @@ from ocrd.model.verify import wanted_by
 
 
 def places_of(model: ModelConfig) -> Places:
+    """Raises ConfigError when its folder mixes with a cache of the same model."""
     hub_cache, modules_cache = cache_folders()
-    return Places(models_folder(model), model.repo, model.revision, hub_cache, modules_cache)
+    places = Places(models_folder(model), model.repo, model.revision, hub_cache, modules_cache)
+    places.refuse_overlap()
+    return places
 
 
 def healer_of(

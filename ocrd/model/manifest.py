@@ -78,6 +78,8 @@ def read_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / FILE
     try:
+        if path.exists() and not path.is_file():  # a pipe, say, would be waited for
+            raise ModelError(f"{path} is not a plain file")
         data = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -15,11 +15,11 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrd.errors import ModelError
+from ocrd.errors import ConfigError, ModelError
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~-]*")
 
@@ -61,16 +61,29 @@ class Place:
 
         Raises ModelError when it is not surely ours, or cannot be removed.
         """
+        with self._removing(), self._opened(self.parts[:-1]) as parent:
+            self._remove(self.parts[-1], parent)
+
+    def clear(self, keep: Callable[[str, os.stat_result], bool]) -> None:
+        """Remove what is in it but what ``keep`` says of (name, status); nothing happens where nothing is.
+
+        Raises ModelError as `remove` does.
+        """
+        with self._removing(), self._opened(self.parts) as folder:
+            for name in os.listdir(folder):  # noqa: PTH208 - by its descriptor, which no link can turn elsewhere
+                if not keep(name, os.stat(name, dir_fd=folder, follow_symlinks=False)):
+                    self._remove(name, folder)
+
+    @contextlib.contextmanager
+    def _removing(self) -> Iterator[None]:
         try:
-            with self._parent() as parent:
-                self._remove_from(parent)
+            yield
         except FileNotFoundError:
             return
         except OSError as error:
             raise ModelError(f"{self.path} cannot be removed ({error.strerror}); remove it by hand") from error
 
-    def _remove_from(self, parent: int) -> None:
-        name = self.parts[-1]
+    def _remove(self, name: str, parent: int) -> None:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
         if not stat.S_ISDIR(status.st_mode):
             os.unlink(name, dir_fd=parent)
@@ -79,14 +92,20 @@ class Place:
             raise ModelError(f"{self.path} is another disk's; it is not removed. Move it away by hand")
         if any(os.path.samestat(status, kept) for kept in _never_removed()):
             raise ModelError(f"{self.path} is your home folder or holds it; it is not removed")
+        for _, _, _, folder in os.fwalk(name, dir_fd=parent, follow_symlinks=False):
+            with contextlib.suppress(OSError):
+                os.fchmod(folder, stat.S_IRWXU)  # a folder that nobody may write cannot be emptied
         shutil.rmtree(name, dir_fd=parent)
 
     @contextlib.contextmanager
-    def _parent(self) -> Iterator[int]:
-        """The folder that holds it, reached from the root without following a link below the root."""
-        folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+    def _opened(self, parts: tuple[str, ...]) -> Iterator[int]:
+        """The folder at ``parts``, reached from the root without following a link below the root."""
         try:
-            for part in self.parts[:-1]:
+            folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        except NotADirectoryError as error:  # a file where the root should be: nothing of ours lies in it
+            raise FileNotFoundError(error.errno, error.strerror) from error
+        try:
+            for part in parts:
                 try:
                     below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
                 except NotADirectoryError:
@@ -175,5 +194,16 @@ class Places:
 
     @property
     def reset(self) -> tuple[Place, ...]:
-        """What the nuclear reset removes before it fetches; the final folder goes when the new one stands."""
-        return (self.staging, self.cached, *self.modules)
+        """What the nuclear reset removes beside the staging folder; the final one goes when the new one stands."""
+        return (self.cached, *self.modules)
+
+    def refuse_overlap(self) -> None:
+        """Raises ConfigError when the model's own folder lies in what a reset removes, or holds it."""
+        ours = Path(os.path.realpath(self.siblings))
+        for place in self.reset:
+            theirs = Path(os.path.realpath(place.path))
+            if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
+                raise ConfigError(
+                    f"model.folder is {self.store}, which mixes with {place.path}, a cache of the same model; set "
+                    "model.folder, HF_HOME or HF_HUB_CACHE to another folder"
+                )

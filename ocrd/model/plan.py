@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from ocrd.model.places import Place, Places
 
 How = Literal["staged", "link", "copy", "fetch"]
 ROOM = 64 * 1024 * 1024
-"""Bytes that stay free beyond what the model needs: a full disk stops more than ocrd."""
+"""Bytes that stay free beyond what the model needs: a full disk stops more than ocrd. As much again for small needs."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Plan:
     sources: Mapping[str, tuple[Source, ...]]
     """For each file where it may be had, best first; none means that it is fetched."""
     removals: tuple[Place, ...]
-    """What is removed before anything is fetched."""
+    """Every other copy, for a reset: removed when the new one is whole, or before where there is no room for both."""
     unreachable: ModelUnavailable | None = None
     """Why the hub was not asked: then nothing can be fetched."""
 
@@ -59,8 +60,10 @@ class Plan:
         return source.how if source else "fetch"
 
 
-def make_plan(order: Order, refuted: Mapping[str, str]) -> Plan:
+def make_plan(order: Order, refuted: Mapping[str, str], resumed: bool = False) -> Plan:
     """Decide where each file comes from; ``refuted``: hashes that files of the final folder were found not to have.
+
+    ``resumed``: what is in the staging folder came after a reset began, so it counts in a reset too.
 
     Raises ModelUnavailable when it cannot be had now, ModelError when it never can.
     """
@@ -68,15 +71,16 @@ def make_plan(order: Order, refuted: Mapping[str, str]) -> Plan:
     if order.source is not None:
         if order.reset:
             _refuse_source_in(places.reset, order.source)
-        copies = [*_final_copy(order), *copies_at(order.source, places.repo)]
+        mine = [] if order.reset else [folder_copy(places.final.path, places.repo, ours=True)]
+        copies = [*mine, *copies_at(order.source, places.repo)]
         manifest = _from_records(order, copies)
         missing = [name for name, entry in manifest.files.items() if not any(c.file(name, entry) for c in copies)]
         if missing:
             raise ModelError(f"{order.source} lacks {', '.join(missing[:3])} of {places.repo}; nothing was changed")
-        return _planned(order, manifest, copies, refuted)
+        return _planned(order, manifest, copies, refuted, resumed)
     copies = [] if order.reset else _copies_here(places)
     try:
-        return _planned(order, hub.list_revision(places.repo, places.revision), copies, refuted)
+        return _planned(order, hub.list_revision(places.repo, places.revision), copies, refuted, resumed)
     except ModelUnavailable as error:
         return _without_hub(order, copies, refuted, error)
 
@@ -86,29 +90,36 @@ def _planned(
     manifest: Manifest,
     copies: list[Copy],
     refuted: Mapping[str, str],
+    resumed: bool,
     unreachable: ModelUnavailable | None = None,
 ) -> Plan:
+    with_staged = resumed or not order.reset
+    device = existing(order.places.siblings).stat().st_dev
     sources = {
-        name: () if order.reset and not order.source else tuple(_sources(order, name, entry, copies, refuted))
+        name: tuple(_sources(order.places, name, entry, copies, refuted, with_staged, device))
         for name, entry in manifest.files.items()
     }
     return Plan(manifest, sources, order.places.reset if order.reset else (), unreachable)
 
 
-def _final_copy(order: Order) -> list[Copy]:
-    return [] if order.reset else [folder_copy(order.places.final.path, order.places.repo, linkable=True)]
-
-
-def _sources(order: Order, name: str, entry: Entry, copies: list[Copy], refuted: Mapping[str, str]) -> list[Source]:
+def _sources(
+    places: Places,
+    name: str,
+    entry: Entry,
+    copies: list[Copy],
+    refuted: Mapping[str, str],
+    with_staged: bool,
+    device: int,
+) -> list[Source]:
     found = []
-    staged = order.places.staging.path / name
-    if not order.reset and staged.is_file() and staged.stat().st_size == entry.size:
+    staged = places.staging.path / name
+    if with_staged and staged.is_file() and not staged.is_symlink() and staged.stat().st_size == entry.size:
         found.append(Source(staged, "staged"))
     for copy in copies:
-        if copy.folder == order.places.final.path and refuted.get(name) == entry.hash:
+        if copy.folder == places.final.path and refuted.get(name) == entry.hash:
             continue
         if (path := copy.file(name, entry)) is not None:
-            found.append(Source(path, "link" if copy.linkable else "copy"))
+            found.append(Source(path, "link" if copy.may_link(path, device) else "copy"))
     return found
 
 
@@ -116,8 +127,8 @@ def _copies_here(places: Places) -> list[Copy]:
     """Other revisions of ours, for most files stay the same from one to the next, and the hub's cache."""
     siblings = [places.siblings / name for name in _revisions(places)]
     return [
-        *(folder_copy(folder, places.repo, linkable=True) for folder in siblings),
-        *cache_copies(places.cached.path, places.repo, linkable=True),
+        *(folder_copy(folder, places.repo, ours=True) for folder in siblings),
+        *cache_copies(places.cached.path, places.repo, ours=True),
     ]
 
 
@@ -135,7 +146,7 @@ def _without_hub(order: Order, copies: list[Copy], refuted: Mapping[str, str], e
         manifest = copy.manifest
         if manifest is None or not (_is_wanted(order.places, manifest) or manifest.revision == commit):
             continue
-        plan = _planned(order, manifest, copies, refuted, error)
+        plan = _planned(order, manifest, copies, refuted, False, error)
         if plan.bytes_by("fetch") == 0:
             return plan
     raise error
@@ -162,32 +173,39 @@ def _is_wanted(places: Places, manifest: Manifest) -> bool:
 
 
 def _refuse_source_in(removed: tuple[Place, ...], source: Path) -> None:
-    real = source.resolve()
+    real = Path(os.path.realpath(source))
     for place in removed:
-        if real.is_relative_to(place.path.resolve()) or place.path.resolve().is_relative_to(real):
+        theirs = Path(os.path.realpath(place.path))
+        if real.is_relative_to(theirs) or theirs.is_relative_to(real):
             raise ModelError(f"{source} is what --reset removes ({place.path}); heal from it without --reset")
 
 
-def refuse_without_space(plan: Plan, order: Order, free: int) -> None:
-    """Raises ModelUnavailable that says how much is missing, before anything is removed."""
-    freed = sum(place.size() for place in plan.removals)
-    here = 0 if order.reset else _already_there(order, plan)
-    needed = plan.bytes_by("fetch", "copy") - here + ROOM
+def must_remove_first(plan: Plan, places: Places, free: int) -> bool:
+    """Whether the new copy fits only when the others are gone.
+
+    Raises ModelUnavailable that says how much is missing, when it does not fit at all: before anything is touched.
+    """
+    here = sum(part_size(places.staging.path, name, entry) for name, entry in plan.manifest.files.items()
+               if plan.how(name) == "fetch")  # fmt: skip
+    needed = plan.bytes_by("fetch", "copy") - here
+    needed += min(ROOM, max(0, needed))
+    device = existing(places.siblings).stat().st_dev
+    freed = sum(place.size() for place in plan.removals if place.exists() and place.path.stat().st_dev == device)
     if needed > free + freed:
         raise ModelUnavailable(
-            f"the model needs {needed / 1e9:.2f} GB on the disk of {order.places.store}, where {free / 1e9:.2f} GB are "
+            f"the model needs {needed / 1e9:.2f} GB on the disk of {places.store}, where {free / 1e9:.2f} GB are "
             f"free: {(needed - free - freed) / 1e9:.2f} GB are missing. Free some space, or set model.folder to a "
             "folder on another disk",
             soon=False,
         )
+    return needed > free
 
 
-def _already_there(order: Order, plan: Plan) -> int:
-    return sum(
-        min(size, entry.size)
-        for name, entry in plan.manifest.files.items()
-        if plan.how(name) == "fetch" and (size := part_size(order.places.staging.path, name, entry))
-    )
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder
 
 
 def part_file(staging: Path, name: str, entry: Entry) -> Path:

@@ -43,11 +43,14 @@ class Findings:
 
 
 def examine(source: str) -> Findings:
-    """Raises ValueError for what is not Python."""
+    """Raises ValueError for what is not Python, or is nested as no program is."""
     try:
-        tree = ast.parse(source)
+        return _findings(ast.parse(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"it is not Python ({type(error).__name__})") from error
+
+
+def _findings(tree: ast.Module) -> Findings:
     scatters, unconverted, cuda = set(), set(), set()
     for scope in _scopes(tree):
         for call in _calls(scope):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import structlog
@@ -21,7 +21,7 @@ from ocrd.model.hashes import CHUNK, OnBytes
 from ocrd.model.manifest import FILE, read_manifest
 from ocrd.model.places import Places
 
-_OURS = frozenset({FILE, ".cache", ".DS_Store"})
+_OURS = frozenset({FILE, ".DS_Store"})
 
 
 @contextlib.contextmanager
@@ -36,6 +36,8 @@ def sole_healer(places: Places, patience: float) -> Iterator[None]:
         raise ModelError(
             f"{places.siblings}: the folder cannot be made ({error.strerror}); mend model.folder"
         ) from error
+    if places.siblings.is_symlink():  # renames would work and removals be refused: better not to begin
+        raise ModelError(f"{places.siblings} is a link; set model.folder to a folder on the disk that it leads to")
     lock = FileLock(places.lock, timeout=patience, poll_interval=0.1)
     try:
         with lock:
@@ -56,6 +58,12 @@ def recover(places: Places) -> None:
         places.old.path.rename(places.final.path)
 
 
+def refuse_leftover(places: Places) -> None:
+    """Raises ModelError when what was replaced before is still there, so that a swap would have no room for it."""
+    if places.old.exists():
+        raise ModelError(f"{places.old.path} was replaced and could not be removed; remove it by hand")
+
+
 def link_or_copy(source: Path, target: Path, link: bool, on_bytes: OnBytes) -> None:
     """Give ``source`` a second name, or copy it where that cannot be. Raises OSError."""
     target.unlink(missing_ok=True)
@@ -65,26 +73,36 @@ def link_or_copy(source: Path, target: Path, link: bool, on_bytes: OnBytes) -> N
             on_bytes(target.stat().st_size)
             return
     temporary = target.with_name(f"{target.name}.copy")
-    with source.open("rb") as reading, temporary.open("wb") as writing:
-        while data := reading.read(CHUNK):
-            writing.write(data)
-            on_bytes(len(data))
-    temporary.replace(target)
+    try:
+        with source.open("rb") as reading, temporary.open("wb") as writing:
+            while data := reading.read(CHUNK):
+                writing.write(data)
+                on_bytes(len(data))
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)  # half a copy on a full disk would take the room of what comes next
 
 
-def clear_strays(staging: Path, keep: set[str]) -> None:
-    """Remove from ``staging`` all but ``keep``: parts of another revision, halves of copies."""
-    for entry in staging.iterdir():
-        if entry.name in keep:
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+def make_staging(places: Places, whole: Collection[str], parts: Collection[str]) -> Path:
+    """The staging folder, with nothing in it but these files: plain ones, and ``parts`` that have no second name.
+
+    Parts are written to, so one that is a link, or the second name of somebody's file, must not stay.
+    """
+
+    def keep(name: str, status: os.stat_result) -> bool:
+        return stat.S_ISREG(status.st_mode) and (name in whole or (name in parts and status.st_nlink == 1))
+
+    staging = places.staging.path
+    if staging.is_symlink():  # what it leads to is not ours to clear
+        staging.unlink()
+    staging.mkdir(mode=0o700, exist_ok=True)
+    places.staging.clear(keep)
+    return staging
 
 
 def swap(places: Places) -> None:
     """Put the verified staging folder in the place of the model. Raises OSError with the old one in its place."""
+    refuse_leftover(places)
     for path in places.staging.path.iterdir():
         sync_file(path)
     sync_folder(places.staging.path)
@@ -104,17 +122,21 @@ def swap(places: Places) -> None:
 
 def _discard_old(places: Places) -> None:
     """Remove what was replaced, after everything in it that is not the model's has moved to ``~kept``."""
-    old = places.old.path
-    if old.is_dir() and not old.is_symlink():
+    old, log = places.old.path, structlog.get_logger(component="model")
+    try:
         for entry in _strangers(old, places.final.path):
             places.kept.path.mkdir(mode=0o700, exist_ok=True)
-            target = _free_name(places.kept.path / entry.name)
+            target = _free_name(places.kept.path / entry.name.removesuffix("~old"))
             entry.rename(target)
-            structlog.get_logger(component="model").warning("a file that is not the model's is kept", file=str(target))
-    places.old.remove()
+            log.warning("a file that is not the model's is kept", file=str(target))
+        places.old.remove()
+    except (OSError, ModelError) as error:  # the new model stands: what is left is untidy, no more
+        log.warning("what was replaced cannot be removed", folder=str(old), error=str(error))
 
 
 def _strangers(old: Path, new: Path) -> list[Path]:
+    if old.is_symlink() or not old.is_dir():
+        return [old]  # not a model's folder at all
     known = set(_OURS)
     for folder in (old, new):
         with contextlib.suppress(ModelError):

@@ -221,8 +221,10 @@ def _published_code(folder: Path, decides: bool) -> Check:
     Elsewhere it is worth saying and no more, for ocrd does not run this code.
     """
     name, expected = "published code", "image features converted before masked_scatter, no .cuda()"
-    path = folder / published_code.FILE
     bad: State = "fail" if decides else "warn"
+    path = folder / published_code.FILE
+    if path.exists() and not path.is_file():
+        return Check(name, "fail", "not a plain file", expected, published_code.FILE)
     try:
         findings = published_code.examine(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import sys
 import threading
 import traceback
@@ -34,19 +35,29 @@ class Child:
     def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
         self._requests, self._answers = requests, answers
         self._lock = threading.Lock()
+        self._asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def say(self, **message: object) -> None:
         with self._lock:
-            send(self._answers, message)
+            try:
+                send(self._answers, message)
+            except BrokenPipeError:
+                # Not an OSError to those who call: to them it would look like trouble with their own files.
+                raise SystemExit from None
 
     def serve(self) -> None:
         structlog.configure(processors=[self._forward_log])
         setup = Setup(**json.loads(self._requests.readline()))
+        threading.Thread(target=self._listen, name="requests", daemon=True).start()
         engine = self._load(setup)
-        if engine is None:
-            return
+        while engine is not None:
+            self._read(engine, Request(**json.loads(self._asked.get())))
+
+    def _listen(self) -> None:
+        """Take requests; end with the parent, at once, in the middle of a download or of a page too."""
         for line in self._requests:
-            self._read(engine, Request(**json.loads(line)))
+            self._asked.put(line)
+        os._exit(0)
 
     def _forward_log(self, _logger: object, level: str, event: MutableMapping[str, Any]) -> str:
         """What is logged here stands in the parent's log: one process alone writes and rotates that."""

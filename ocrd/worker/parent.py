@@ -45,15 +45,22 @@ class Worker:
     """One worker at a time; started when first needed or by `start`, kept warm until `stop`."""
 
     def __init__(
-        self, setup: Setup, load_deadline: float, on_preparing: Callable[[Message], None] = lambda _message: None
+        self,
+        setup: Setup,
+        load_deadline: float,
+        on_preparing: Callable[[Message], None] = lambda _message: None,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_preparing`` is told what a starting worker does; ``on_end``, from another thread, that one has ended."""
         self._setup = setup
         self._load_deadline = load_deadline
         self._on_preparing = on_preparing
+        self._on_end = on_end
         self._log = structlog.get_logger(component="worker")
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: IO[bytes] | None = None
         self._answers: queue.Queue[Message | None] = queue.Queue()
+        self._hung_up = threading.Event()
         self._lock = threading.Lock()
         self._stopping = False
         self.ready: Ready | None = None
@@ -64,7 +71,8 @@ class Worker:
 
     @property
     def warm(self) -> bool:
-        return self.ready is not None and self._process is not None and self._process.poll() is None
+        alive = self._process is not None and self._process.poll() is None
+        return self.ready is not None and alive and not self._hung_up.is_set()
 
     def start(self, distrust: bool = False) -> Ready:
         """Start the worker and wait until its model is whole and loaded; at once when it is warm.
@@ -80,14 +88,16 @@ class Worker:
             if self._stopping:
                 raise WorkerDied("the worker is being stopped")
             self._spawn(replace(self._setup, distrust=distrust))
-        deadline = time.monotonic() + self._load_deadline
+        deadline, doing = time.monotonic() + self._load_deadline, "starting"
         while True:
-            message = self._next(deadline, "loading the model")
+            message = self._next(deadline, doing)
             match message["event"]:
                 case "preparing":
+                    doing = f"{message['state']} the model".replace("waiting the", "waiting for the")
                     deadline = time.monotonic() + self._load_deadline + message.get("seconds", 0.0)
                     self._on_preparing(message)
                 case "loading":
+                    doing = "loading the model"
                     self._on_preparing(message)
                 case "ready":
                     self.ready = Ready(**{k: v for k, v in message.items() if k != "event"})
@@ -156,13 +166,16 @@ class Worker:
             os.close(child_reads)
             os.close(child_writes)
         self._requests = os.fdopen(we_write, "wb")
-        self._answers = queue.Queue()
+        self._answers, self._hung_up = queue.Queue(), threading.Event()
         threading.Thread(
-            target=self._listen, args=(os.fdopen(we_read, "rb"), self._answers), name="worker-pipe", daemon=True
+            target=self._listen,
+            args=(os.fdopen(we_read, "rb"), self._answers, self._hung_up),
+            name="worker-pipe",
+            daemon=True,
         ).start()
         send(self._requests, setup)
 
-    def _listen(self, pipe: IO[bytes], answers: queue.Queue[Message | None]) -> None:
+    def _listen(self, pipe: IO[bytes], answers: queue.Queue[Message | None], hung_up: threading.Event) -> None:
         with pipe:
             for line in pipe:
                 message = parse(line)
@@ -172,7 +185,9 @@ class Worker:
                     )
                 else:
                     answers.put(message)
+        hung_up.set()  # its pipe is closed before the system knows that it has ended
         answers.put(None)
+        self._on_end()
 
     def _next(self, deadline: float, doing: str) -> Message:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import structlog
 
 from ocrd import paths
 from ocrd.config import ModelConfig, is_managed, model_dir
-from ocrd.errors import EngineError, ModelError, ModelUnavailable
+from ocrd.errors import EngineError, ModelError, ModelUnavailable, OcrdError
 from ocrd.model.hashes import HashMemory
 from ocrd.model.managed import healer_of
 from ocrd.model.manifest import read_manifest
@@ -37,6 +38,7 @@ class WarmUp:
         self._folder = model_dir(self._model)
         self._memory = HashMemory(paths.hash_memory())
         self._healing = False
+        self._waited_for = ""
         self._meter = Meter(self._tell, pause=1.0)
 
     def engine(self) -> DeepSeekOCR:
@@ -45,14 +47,17 @@ class WarmUp:
         self._refuse_absent_device()
         try:
             return self._load()
-        except (ModelError, EngineError, OSError, RuntimeError) as error:
+        except Exception as error:
             # Something that a quick look cannot see: a byte that changed, a disk that fails. If every byte is right,
             # it is not the files' fault.
-            structlog.get_logger(component="model").warning(
-                "the model does not load; hashing all of it", error=str(error)
-            )
+            log = structlog.get_logger(component="model")
+            log.warning("the model does not load; hashing all of it", error=str(error), stack=traceback.format_exc())
             if not self._make_whole(full=True):
-                raise
+                if isinstance(error, OcrdError):
+                    raise
+                raise EngineError(
+                    f"the model does not load ({type(error).__name__}: {error}); the log says more"
+                ) from error
         return self._load()
 
     def identity(self) -> dict[str, str | None]:
@@ -112,7 +117,9 @@ class WarmUp:
         self._say(event="preparing", state=state, **vars(progress), left=progress.left)
 
     def _wait(self, error: ModelUnavailable, seconds: float) -> None:
-        structlog.get_logger(component="model").warning("waiting for the model", error=str(error), seconds=seconds)
+        if str(error) != self._waited_for:
+            self._waited_for = str(error)
+            structlog.get_logger(component="model").warning("waiting for the model", error=str(error))
         self._say(event="preparing", state="waiting", message=str(error), seconds=seconds)
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import ModelError, ModelUnavailable
+from ocrd.model.copies import Copy
+from ocrd.model.manifest import FILE as MANIFEST
 from ocrd.model.manifest import read_manifest
-from ocrd.model.plan import ROOM
+from ocrd.paths import POCKET_MODEL
 from tests.hub import LocalHub, etag_of
-from tests.machine import Machine, flip
+from tests.machine import Machine, flip, room_for
 from tests.published import REPO, SHARDS, WANTED, published_files
 
 FIRST, SECOND = SHARDS
@@ -42,7 +44,7 @@ def test_a_branch_is_followed_to_its_commit(machine: Machine, hub: LocalHub) -> 
 
 def test_a_good_copy_in_the_hubs_cache_is_used_in_place_of_a_download(machine: Machine, hub: LocalHub) -> None:
     machine.cache(published_files(), machine.places.revision)
-    machine.free = ROOM + 1  # a second name needs no room
+    machine.free = 0  # a second name needs no room
     assert machine.heal().ok and machine.verified().ok
     assert hub.bytes_asked == 0
     assert machine.places.cached.exists()
@@ -61,6 +63,23 @@ def test_without_a_network_the_cache_is_enough(tmp_path: Path, revision: str) ->
     machine = Machine(tmp_path, commit if revision == "the commit" else revision)
     machine.cache(published_files(), commit)
     assert machine.heal().ok and machine.verified().ok
+
+
+def test_links_in_a_cache_that_lead_in_circles_or_to_a_users_file(machine: Machine, hub: LocalHub) -> None:
+    snapshot = machine.cache({}, machine.places.revision)
+    (snapshot / "config.json").symlink_to(snapshot / "config.json")
+    mine = machine.home / "mine.safetensors"
+    mine.write_bytes(published_files()[FIRST])
+    (snapshot / FIRST).symlink_to(mine)
+    assert machine.heal().ok and machine.verified().ok
+    assert mine.stat().st_nlink == 1 and hub.fetched(FIRST) == []  # copied: its owner may edit it
+
+
+def test_on_another_disk_a_copy_needs_its_room() -> None:
+    copy = Copy(POCKET_MODEL, None, store=POCKET_MODEL)
+    file, device = POCKET_MODEL / "config.json", POCKET_MODEL.stat().st_dev
+    assert copy.may_link(file, device) and not copy.may_link(file, device + 1)
+    assert not replace(copy, store=None).may_link(file, device)
 
 
 def test_without_a_network_another_branchs_copy_is_not_taken_for_the_wanted_one(tmp_path: Path) -> None:
@@ -122,11 +141,25 @@ class TestFrom:
             machine.heal(source=tmp_path / "local")
 
     def test_room_for_the_copy_is_asked_for(self, machine: Machine, other: Machine) -> None:
-        machine.free = ROOM + sum(len(published_files()[name]) for name in WANTED) - 1
+        machine.free = room_for(sum(len(published_files()[name]) for name in WANTED)) - 1
         with pytest.raises(ModelUnavailable, match="missing"):
             machine.heal(source=other.places.hub_cache)
         machine.free += 1
         assert machine.heal(source=other.places.hub_cache).ok
+
+    def test_a_part_of_a_download_does_not_go_into_the_model(self, machine: Machine, other: Machine) -> None:
+        staging = machine.places.staging.path
+        staging.mkdir(parents=True)
+        (staging / f"{FIRST}.{etag_of(published_files()[FIRST])[:16]}.part").write_bytes(b"begun")
+        machine.heal(source=other.places.hub_cache)
+        assert {p.name for p in machine.folder.iterdir()} == {*WANTED, MANIFEST}
+
+    def test_a_reset_from_a_bad_copy_removes_nothing(self, machine: Machine, other: Machine) -> None:
+        machine.cache(published_files(), "d" * 40)
+        flip(other.places.cached.path / "blobs" / etag_of(published_files()[FIRST]))
+        with pytest.raises(ModelError, match=FIRST):
+            machine.heal(reset=True, source=other.places.hub_cache)
+        assert machine.places.cached.exists()
 
     def test_it_mends_only_what_is_broken(self, machine: Machine, other: Machine) -> None:
         machine.heal(source=other.places.hub_cache)

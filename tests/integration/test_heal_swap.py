@@ -12,15 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.errors import ModelUnavailable
+from ocrd.errors import ModelError, ModelUnavailable
 from ocrd.model import heal as heal_module
 from ocrd.model import staging as staging_module
 from ocrd.model.hashes import HashMemory
 from ocrd.model.manifest import FILE as MANIFEST
-from ocrd.model.plan import ROOM
 from ocrd.model.verify import Wanted, verify
 from tests.hub import LocalHub, etag_of
-from tests.machine import Machine, flip
+from tests.machine import Machine, flip, room_for
 from tests.published import REPO, SHARDS, WANTED, published_files
 
 FIRST, SECOND = SHARDS
@@ -55,7 +54,7 @@ def test_too_little_room_is_said_in_gigabytes_before_anything_is_touched(machine
 def test_room_that_a_reset_makes_counts(machine: Machine, hub: LocalHub) -> None:
     machine.cache(published_files(), machine.places.revision)
     total = sum(len(published_files()[name]) for name in WANTED)
-    machine.free = ROOM + total - machine.places.cached.size() - 1
+    machine.free = room_for(total) - machine.places.cached.size() - 1
     with pytest.raises(ModelUnavailable, match="missing"):
         machine.heal(reset=True)
     assert machine.places.cached.exists()
@@ -71,7 +70,7 @@ def test_what_was_fetched_before_needs_no_room_again(machine: Machine, hub: Loca
     hub.faults.stall = {}
     staged = machine.places.staging.path
     left = sum(len(published_files()[name]) for name in WANTED if not (staged / name).exists())
-    machine.free = ROOM + left - 1_000_000 - 1
+    machine.free = room_for(left - 1_000_000) - 1
     with pytest.raises(ModelUnavailable, match="missing"):
         machine.heal()
     machine.free += 1
@@ -97,6 +96,92 @@ def test_a_swap_that_fails_puts_the_old_one_back(
     monkeypatch.undo()
     hub.asked.clear()
     assert machine.heal().ok and hub.bytes_asked == 0
+
+
+def test_a_part_that_is_somebodys_file_is_not_written_to(machine: Machine, hub: LocalHub) -> None:
+    staging, data = machine.places.staging.path, published_files()
+    staging.mkdir(parents=True)
+    for name, join in ((FIRST, os.symlink), (SECOND, os.link)):
+        mine = machine.home / f"mine-{name}"
+        mine.write_bytes(b"mine")
+        join(mine, staging / f"{name}.{etag_of(data[name])[:16]}.part")
+    os.mkfifo(staging / "config.json")
+    (staging / "tokenizer.json").mkdir()
+    assert machine.heal().ok and machine.verified().ok
+    assert {p.read_bytes() for p in machine.home.glob("mine-*")} == {b"mine"}
+
+
+def test_a_store_behind_a_link_is_refused_before_anything_is_touched(machine: Machine, hub: LocalHub) -> None:
+    (machine.home / "big disk").mkdir()
+    machine.places.store.mkdir()
+    machine.places.siblings.symlink_to(machine.home / "big disk")
+    with pytest.raises(ModelError, match=r"is a link; set model\.folder"):
+        machine.heal()
+    assert list((machine.home / "big disk").iterdir()) == []
+
+
+def test_what_was_replaced_and_cannot_be_removed_is_untidy_and_no_more(
+    machine: Machine, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.heal()
+    flip(machine.folder / FIRST)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    assert machine.heal().ok and machine.verified().ok
+    assert machine.places.old.exists()
+    flip(machine.folder / FIRST)
+    old = machine.contents()
+    with pytest.raises(ModelError, match="remove it by hand"):
+        machine.heal()
+    assert machine.contents() == old
+    monkeypatch.undo()
+    assert machine.heal().ok and not machine.places.old.exists()
+
+
+def test_a_read_only_folder_of_ours_can_be_replaced(machine: Machine, hub: LocalHub) -> None:
+    machine.heal()
+    (machine.folder / FIRST).unlink()
+    machine.folder.chmod(0o500)
+    assert machine.heal().ok and not machine.places.old.exists()
+
+
+def test_half_a_copy_does_not_stay_on_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "from").write_bytes(b"x" * 100)
+
+    def full(_count: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        staging_module.link_or_copy(tmp_path / "from", tmp_path / "to", False, full)
+    assert [p.name for p in tmp_path.iterdir()] == ["from"]
+
+
+def test_a_file_in_the_place_of_the_model_is_kept(machine: Machine, hub: LocalHub) -> None:
+    machine.places.siblings.mkdir(parents=True)
+    machine.folder.write_text("mine")
+    assert machine.heal().ok
+    assert [p.read_text() for p in machine.places.kept.path.iterdir()] == ["mine"]
+
+
+def test_a_reset_that_is_interrupted_goes_on_where_it_was(machine: Machine, hub: LocalHub) -> None:
+    hub.faults.stall = {SECOND: [70_000, *[0] * 20]}
+    healer = machine.healer(reset=True)
+    with pytest.raises(ModelUnavailable):
+        healer.heal()
+    hub.faults.stall, hub.asked[:] = {}, []
+    assert healer.heal().ok and machine.verified().ok
+    assert hub.fetched(FIRST) == [] and {a.range for a in hub.fetched(SECOND)} == {"bytes=70000-"}
+
+
+def test_a_reset_that_cannot_end_leaves_the_other_copies(machine: Machine, hub: LocalHub) -> None:
+    machine.cache(published_files(), machine.places.revision)
+    hub.faults.flip = {FIRST: 10**6}
+    with pytest.raises(ModelError, match="The model is as it was"):
+        machine.heal(reset=True)
+    assert machine.places.cached.exists()
 
 
 def test_a_link_in_the_staging_folders_place_is_not_followed(machine: Machine, hub: LocalHub) -> None:
@@ -151,6 +236,7 @@ def test_two_healers_never_work_at_once(machine: Machine, hub: LocalHub) -> None
 def test_a_swap_that_was_interrupted_is_finished_or_undone(machine: Machine, hub: LocalHub, moment: str) -> None:
     machine.heal()
     machine.folder.rename(machine.places.old.path)
+    assert moment != "between the renames" or machine.healer().preview() is None
     if moment != "between the renames":
         shutil.copytree(machine.places.old.path, machine.folder)
     hub.asked.clear()
@@ -211,8 +297,9 @@ def test_a_disk_that_refuses_is_said_and_leaves_the_old(machine: Machine, hub: L
     flip(machine.folder / FIRST)
     old = machine.contents()
     machine.places.staging.path.write_text("a file where the staging folder should be")
-    with pytest.raises(ModelUnavailable, match="interrupted"):
+    with pytest.raises(ModelError, match="mend that file or folder") as raised:
         machine.heal()
+    assert not isinstance(raised.value, ModelUnavailable)  # waiting would change nothing
     assert machine.contents() == old
 
 

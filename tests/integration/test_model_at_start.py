@@ -178,6 +178,51 @@ def test_heal_on_the_command_line(managed: Service, serving: LocalHub) -> None:
     assert broken.returncode == 5 and "run: ocrd model heal" in broken.stderr
 
 
+def test_an_idle_worker_that_dies_is_replaced_at_once(managed: Service, serving: LocalHub) -> None:
+    managed.start()
+    wait_until(lambda: state(managed) == "ready", "the engine")
+    before = managed.status()["engine"]["pid"]
+    psutil.Process(before).kill()
+    wait_until(lambda: state(managed) == "ready" and managed.status()["engine"]["pid"] != before, "another worker", 20)
+    assert managed.stop() == 0
+
+
+def test_a_worker_ends_with_its_daemon_even_in_the_middle_of_healing(managed: Service, serving: LocalHub) -> None:
+    serving.faults.stall = {FIRST: [1000, *[0] * 99]}
+    managed.start()
+    wait_until(lambda: serving.fetched(FIRST), "the download to begin")
+    assert managed.process is not None
+    (worker,) = psutil.Process(managed.process.pid).children()
+    managed.stop(signal.SIGKILL)
+    _, alive = psutil.wait_procs([worker], timeout=5)
+    assert alive == []
+
+
+def test_stopping_in_the_middle_of_healing_takes_a_moment(managed: Service, serving: LocalHub) -> None:
+    serving.faults.stall = {FIRST: [1000, *[0] * 99]}
+    managed.start()
+    wait_until(lambda: serving.fetched(FIRST), "the download to begin")
+    started = time.monotonic()
+    assert managed.stop() == 0
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(("variables", "arguments", "code", "words"), [
+    ({"ALL_PROXY": "socks5://127.0.0.1:1"}, [], 5, "socks"),
+    ({"HF_HUB_DOWNLOAD_TIMEOUT": "abc"}, [], 4, "HF_"),
+    ({"HF_HOME": "{home}/models/some-org--Some.OCR-model/x"}, [], 4, "model.folder"),
+    ({}, ["--from", "/nowhere"], 2, "/nowhere"),
+    ({}, ["--from", "~nobody-of-that-name/x"], 2, "nobody"),
+])  # fmt: skip
+def test_what_cannot_work_is_one_sentence(
+    managed: Service, serving: LocalHub, variables: dict[str, str], arguments: list[str], code: int, words: str
+) -> None:
+    managed.environment |= {name: value.format(home=managed.home) for name, value in variables.items()}
+    done = managed.call("model", "heal", *arguments)
+    assert done.returncode == code and words in done.stderr.lower().replace("hf_", "HF_"), done.stderr
+    assert "Traceback" not in done.stderr and not folder(managed).exists()
+
+
 def test_ctrl_c_keeps_what_was_fetched_and_says_so(managed: Service, serving: LocalHub) -> None:
     serving.faults.pause = 0.02
     argv = [sys.executable, "-m", "ocrd", "model", "heal"]

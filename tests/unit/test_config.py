@@ -16,6 +16,16 @@ def parse(text: str) -> Config:
     return parse_config(tomllib.loads(text), "c.toml")
 
 
+@pytest.mark.parametrize("model", [
+    {"repo": "org/n\u00e4me"}, {"repo": "name"}, {"repo": "a/b/c"}, {"repo": "../b"}, {"repo": "a/.."},
+    {"repo": "a/b\n"},
+    {"revision": ".."}, {"revision": "a/b"}, {"revision": "x" * 300}, {"revision": "v1~new"}, {"folder": "models"},
+])  # fmt: skip
+def test_names_that_could_lead_elsewhere_are_refused(model: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"model\."):
+        parse_config({"model": model}, "test")
+
+
 def test_the_example_holds_every_key_at_its_default() -> None:
     example = load_config(paths.example_config())
     assert example == parse("")

@@ -28,7 +28,9 @@ class ScriptedWorker:
     warm = False
     pid = 1
 
-    def __init__(self, setup: Setup, deadline: float, on_preparing: Callable[[Message], None]) -> None:
+    def __init__(
+        self, setup: Setup, deadline: float, on_preparing: Callable[[Message], None], on_end: Callable[[], None]
+    ) -> None:
         type(self).setup = setup
 
     def start(self, distrust: bool = False) -> Ready:
@@ -72,6 +74,26 @@ def test_workers_that_keep_dying_end_in_one_error(bench: Bench) -> None:
     with pytest.raises(EngineError, match="signal 9"):
         bench.daemon(*[WorkerDied("signal 9")] * LOADS_ALLOWED).run()
     assert len(ScriptedWorker.distrusted) == LOADS_ALLOWED
+
+
+def test_deaths_between_which_the_download_went_on_are_not_counted_together(bench: Bench) -> None:
+    daemon = bench.daemon()
+
+    def script() -> Iterator[Exception | None]:
+        for piece in range(1, 3 * LOADS_ALLOWED):
+            daemon._on_preparing({"event": "preparing", "state": "healing", "phase": "fetching", "done": piece})
+            yield WorkerDied("signal 9")
+
+    ScriptedWorker.script = script()
+    daemon.run()
+    assert len(ScriptedWorker.distrusted) == 3 * LOADS_ALLOWED
+
+
+def test_a_journal_that_cannot_be_written_ends_no_healing(bench: Bench) -> None:
+    daemon = bench.daemon()
+    bench.journal.close()
+    daemon._on_preparing({"event": "loading", "done": 0.5})
+    bench.journal = Journal(bench.inbox.parent)
 
 
 def test_a_model_that_cannot_be_had_ends_the_run_and_status_is_right_after(bench: Bench) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrd.errors import ModelError
+from ocrd.errors import ConfigError, ModelError
 from ocrd.model.places import Place, Places
 
 REPO, REVISION = "deepseek-ai/DeepSeek-OCR", "1e3401a3d4603e9e71ea0ec850bfead602191ec4"
@@ -117,7 +117,6 @@ def test_only_its_own_folders_go_and_all_of_them(tmp_path: Path) -> None:
 def test_where_the_published_repository_leaves_its_copies(tmp_path: Path) -> None:
     found = places(tmp_path)
     assert [str(p.path.relative_to(tmp_path)) for p in found.reset] == [
-        f"store/deepseek-ai--DeepSeek-OCR/{REVISION}~new",
         "hub/models--deepseek-ai--DeepSeek-OCR",
         "modules/transformers_modules/deepseek-ai/DeepSeek-OCR",
         "modules/transformers_modules/deepseek_hyphen_ai/DeepSeek_hyphen_OCR",
@@ -178,6 +177,23 @@ def test_what_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(shutil, "rmtree", refuse)
     with pytest.raises(ModelError, match=f"{REVISION} cannot be removed .Permission denied.; remove it by hand"):
         found.final.remove()
+
+
+@pytest.mark.parametrize("store", ["hub/models--deepseek-ai--DeepSeek-OCR/mine", "modules/transformers_modules"])
+def test_a_store_inside_a_cache_of_the_same_model_is_refused(tmp_path: Path, store: str) -> None:
+    repo = "transformers_modules/x" if "modules" in store else REPO
+    found = Places(tmp_path / store, repo, REVISION, tmp_path / "hub", tmp_path / "modules")
+    if "modules" in store:  # the cache of code lies in the model's own folder
+        found = Places(tmp_path, "a/b", REVISION, tmp_path / "a--b/hub", tmp_path / "modules")
+    with pytest.raises(ConfigError, match=r"set model\.folder"):
+        found.refuse_overlap()
+    places(tmp_path).refuse_overlap()
+
+
+def test_a_file_where_the_cache_should_be_holds_nothing_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "hub").write_text("mine")
+    places(tmp_path).cached.remove()
+    assert (tmp_path / "hub").read_text() == "mine"
 
 
 def test_its_size_counts_what_would_be_freed(tmp_path: Path) -> None:

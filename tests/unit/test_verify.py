@@ -40,6 +40,23 @@ def memory(tmp_path: Path) -> HashMemory:
     return HashMemory(tmp_path / "state/hashes.json")
 
 
+def configure(model: Path, **values: int) -> None:
+    config = json.loads((model / "config.json").read_text())
+    config["language_config"].update(values)
+    (model / "config.json").write_text(json.dumps(config))
+
+
+def replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def set_size(model: Path, size: int) -> None:
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["files"]["config.json"]["size"] = size
+    (model / "manifest.json").write_text(json.dumps(manifest))
+
+
 def failed(report: Report) -> dict[str, str]:
     return {check.name: check.found for check in report.failures}
 
@@ -141,6 +158,15 @@ def wider(folder: Path) -> None:
         (lambda m: (m / "config.json").write_text("[" * 200_000), "configuration", "cannot be read"),
         (lambda m: (m / "manifest.json").write_text("[" * 200_000), "manifest", "cannot be read"),
         (lambda m: (m / INDEX).write_text("[" * 200_000), "weights", "index"),
+        (lambda m: (m / INDEX).write_text('{"weight_map": {"x": 1}}'), "weights", "index"),
+        (lambda m: configure(m, num_attention_heads=0), "configuration", "heads is 0"),
+        (lambda m: configure(m, num_hidden_layers=10**9), "configuration", "layers is 1000000000"),
+        (lambda m: configure(m, hidden_size=-1), "configuration", "width is -1"),
+        (lambda m: replace_by_pipe(m / "config.json"), "configuration", "not a plain file"),
+        (lambda m: replace_by_pipe(m / "manifest.json"), "manifest", "not a plain file"),
+        (lambda m: replace_by_pipe(m / "tokenizer.json"), "tokenizer", "missing"),
+        (lambda m: os.mkfifo(m / "modeling_deepseekocr.py"), "published code", "not a plain file"),
+        (lambda m: set_size(m, 10**400), "manifest", "not a file's size"),
         (lambda m: (m / "tokenizer.json").write_text("{}"), "tokenizer", "is not a tokenizer"),
         (lambda m: (m / "tokenizer.json").unlink(), "tokenizer", "missing"),
         (lambda m: (m / "manifest.json").write_text('{"files": 3}'), "manifest", "not a manifest"),
@@ -203,6 +229,23 @@ def test_the_published_code_does_not_overrule_the_hubs_own_hash(model: Path, mem
     write_manifest(model, replace(written, files={**written.files, "modeling_deepseekocr.py": entry}))
     report = verify(model, memory, Wanted(pinned=True))
     assert report.ok and {c.name: c.state for c in report.checks}["published code"] == "warn"
+
+
+def test_code_that_is_nested_as_no_program_is_said(model: Path, memory: HashMemory) -> None:
+    deep = f"def f(x, m, y):\n    y = y.to(a{'.b' * 900})\n    x.masked_scatter_(m, y)\n"
+    (model / "modeling_deepseekocr.py").write_text(deep)
+    assert {c.name: c.state for c in verify(model, memory).checks}["published code"] == "warn"
+
+
+def test_a_broken_memory_costs_one_hashing(model: Path, tmp_path: Path) -> None:
+    for text in ("[" * 100_000, "{", "[1]", '{"x": 1}'):
+        (tmp_path / "hashes.json").write_text(text)
+        assert verify(model, HashMemory(tmp_path / "hashes.json")).ok
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said(tmp_path: Path, memory: HashMemory) -> None:
+    report = verify(tmp_path / ("y" * 300), memory)
+    assert "cannot be read" in failed(report)["folder"]
 
 
 def test_what_the_configuration_promises() -> None:

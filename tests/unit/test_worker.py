@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,7 +88,7 @@ def test_waiting_for_the_hub_is_no_hang(stage: Stage) -> None:
 
 def test_silence_beyond_the_deadline_ends_it(stage: Stage) -> None:
     worker = stage.worker_that("time.sleep(60)", deadline=0.3)
-    with pytest.raises(WorkerDied, match="no sign while loading the model"):
+    with pytest.raises(WorkerDied, match="no sign while starting"):
         worker.start()
     assert not worker.warm and worker.pid is None
 
@@ -116,6 +117,26 @@ def test_a_death_says_how(stage: Stage) -> None:
         worker.start()
     worker = stage.worker_that("import signal; os.kill(os.getpid(), signal.SIGSEGV)")
     with pytest.raises(WorkerDied, match="signal 11"):
+        worker.start()
+
+
+def test_a_worker_that_ends_while_nothing_is_asked_of_it_is_noticed_at_once(stage: Stage) -> None:
+    ended = threading.Event()
+    worker = stage.worker_that("""
+        say(**READY)
+        time.sleep(0.3)
+    """)
+    worker._on_end = ended.set
+    worker.start()
+    assert worker.warm and ended.wait(5) and not worker.warm
+
+
+def test_what_it_was_at_when_it_died_is_said(stage: Stage) -> None:
+    worker = stage.worker_that("""
+        say(event="preparing", state="healing", phase="fetching", done=1, total=5, speed=None, left=None)
+        os._exit(3)
+    """)
+    with pytest.raises(WorkerDied, match="died while healing the model"):
         worker.start()
 
 
