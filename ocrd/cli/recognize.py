@@ -65,13 +65,15 @@ class _Waiting:
         import sys
 
         self._out = sys.stderr
+        self._said = ""
 
     def show(self, message: Message) -> None:
         from ocrd.cli.wording import engine_words
 
-        if message.get("state") == "waiting" and not self._out.isatty():
-            print(f"ocrd: {engine_words(message)}", file=self._out)
         if not self._out.isatty():
+            if message.get("state") == "waiting" and message["message"] != self._said:
+                self._said = message["message"]
+                print(f"ocrd: {engine_words(message)}", file=self._out)
             return
         words = engine_words({"state": message["event"], **message})
         ended = message["event"] == "loading" and message["done"] == 1.0

@@ -70,7 +70,9 @@ class DeepSeekOCR:
             # One tile at a time: six at once would need six times the activations for little speed.
             tiles = torch.cat([network.see(t[None].to(network.device, network.dtype)).projected for t in views.tiles])
         picture = network.lay_out(global_view, tiles, views.grid)
-        before, after = (torch.tensor(ids, device=network.device) for ids in (prompt.before, prompt.after))
+        before, after = (
+            torch.tensor(ids, dtype=torch.long, device=network.device) for ids in (prompt.before, prompt.after)
+        )
         decoded = decode(network, network.embed_prompt(before, picture, after), limits, on_token)
         text = self.tokenizer.decode(list(decoded.ids), skip_special_tokens=True).strip()
         return PageReading(

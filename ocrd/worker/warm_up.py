@@ -119,7 +119,7 @@ class WarmUp:
     def _wait(self, error: ModelUnavailable, seconds: float) -> None:
         if str(error) != self._waited_for:
             self._waited_for = str(error)
-            structlog.get_logger(component="model").warning("waiting for the model", error=str(error))
+            structlog.get_logger(component="model").info("waiting for the model", error=str(error))
         self._say(event="preparing", state="waiting", message=str(error), seconds=seconds)
 
 

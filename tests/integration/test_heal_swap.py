@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,7 +61,34 @@ def test_room_that_a_reset_makes_counts(machine: Machine, hub: LocalHub) -> None
         machine.heal(reset=True)
     assert machine.places.cached.exists()
     machine.free += 1
+    meanwhile: list[bool] = []
+    hub.faults.cut, hub.faults.on_cut = {FIRST: [1000]}, lambda: meanwhile.append(machine.places.cached.exists())
     assert machine.heal(reset=True).ok
+    assert meanwhile == [False]  # there was no room for both
+
+
+def test_a_reset_keeps_the_other_copies_until_the_new_one_is_whole(machine: Machine, hub: LocalHub) -> None:
+    machine.cache(published_files(), machine.places.revision)
+    meanwhile: list[bool] = []
+    hub.faults.cut, hub.faults.on_cut = {FIRST: [1000]}, lambda: meanwhile.append(machine.places.cached.exists())
+    assert machine.heal(reset=True).ok
+    assert meanwhile == [True] and not machine.places.cached.exists()
+
+
+def test_room_on_another_disk_does_not_count(machine: Machine, hub: LocalHub) -> None:
+    shared_memory = Path("/dev/shm")
+    if not shared_memory.is_dir() or shared_memory.stat().st_dev == machine.home.stat().st_dev:
+        pytest.skip("there is no other disk here")
+    with tempfile.TemporaryDirectory(dir=shared_memory) as other:
+        machine.places = replace(machine.places, hub_cache=Path(other))
+        machine.cache(published_files(), machine.places.revision)
+        machine.free = room_for(sum(len(published_files()[name]) for name in WANTED)) - 1
+        for reset in (True, False):  # a second name cannot be given there either
+            with pytest.raises(ModelUnavailable, match="missing"):
+                machine.heal(reset)
+        machine.free += 1
+        hub.asked.clear()
+        assert machine.heal().ok and machine.verified().ok and hub.bytes_asked == 0
 
 
 def test_what_was_fetched_before_needs_no_room_again(machine: Machine, hub: LocalHub) -> None:
@@ -172,6 +201,8 @@ def test_a_reset_that_is_interrupted_goes_on_where_it_was(machine: Machine, hub:
     with pytest.raises(ModelUnavailable):
         healer.heal()
     hub.faults.stall, hub.asked[:] = {}, []
+    staged = {path.name for path in machine.places.staging.path.iterdir()}
+    machine.free = room_for(sum(len(published_files()[name]) for name in WANTED if name not in staged) - 70_000)
     assert healer.heal().ok and machine.verified().ok
     assert hub.fetched(FIRST) == [] and {a.range for a in hub.fetched(SECOND)} == {"bytes=70000-"}
 
@@ -203,7 +234,10 @@ def test_a_preview_tells_and_touches_nothing(machine: Machine, hub: LocalHub) ->
     plan = machine.healer().preview()
     assert plan is not None and plan.how(FIRST) == "fetch" and plan.how(SECOND) == "link" and plan.removals == ()
     assert plan.bytes_by("fetch") == len(published_files()[FIRST])
+    machine.places.staging.path.mkdir()
+    shutil.copyfile(machine.folder / SECOND, machine.places.staging.path / SECOND)
     reset = machine.healer(reset=True).preview()
+    machine.places.staging.remove()
     assert reset is not None and reset.removals == machine.places.reset and reset.how(SECOND) == "fetch"
     assert machine.contents() == old and hub.bytes_asked == 0 and not machine.places.staging.exists()
 

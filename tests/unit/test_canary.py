@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from ocrd.engine import recognizer
 from ocrd.engine.canary import read_canary
+from ocrd.engine.prompt import Prompt
 from ocrd.engine.recognizer import DeepSeekOCR
 from ocrd.errors import EngineError
 from ocrd.paths import POCKET_MODEL
@@ -48,3 +50,11 @@ def test_the_text_is_known_of_the_pocket_model_wherever_it_lies(tmp_path: Path) 
     assert known_text(tmp_path) is None
     (tmp_path / "elsewhere/manifest.json").write_text("{")
     assert known_text(tmp_path / "elsewhere") is None
+
+
+def test_a_tokenizer_that_knows_no_word_of_the_prompt_is_no_crash(
+    engine: DeepSeekOCR, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a checkpoint of random weights with a made-up tokenizer has it: no token stands after the picture."""
+    monkeypatch.setattr(recognizer, "encode_prompt", lambda *_: Prompt((0,), ()))
+    assert isinstance(read_canary(engine, CANARY, None), str)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import string
 from collections.abc import Iterator
 from pathlib import Path
@@ -194,6 +195,25 @@ def test_a_file_where_the_cache_should_be_holds_nothing_of_ours(tmp_path: Path) 
     (tmp_path / "hub").write_text("mine")
     places(tmp_path).cached.remove()
     assert (tmp_path / "hub").read_text() == "mine"
+
+
+def test_folders_that_nobody_may_write_are_opened_before_they_are_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = places(tmp_path).final.path / "inner"
+    inner.mkdir(parents=True)
+    for folder in (inner, inner.parent):
+        folder.chmod(0o500)
+    modes: list[int] = []
+    real = shutil.rmtree
+
+    def look(name: str, dir_fd: int) -> None:
+        modes.extend(stat.S_IMODE(folder.stat().st_mode) for folder in (inner, inner.parent))
+        real(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(shutil, "rmtree", look)  # root may empty them anyway
+    places(tmp_path).final.remove()
+    assert modes == [0o700, 0o700]
 
 
 def test_its_size_counts_what_would_be_freed(tmp_path: Path) -> None:
