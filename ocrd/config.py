@@ -69,6 +69,20 @@ class EngineConfig(_Table):
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 8192
     page_deadline: Annotated[float, Field(gt=0)] = 1800.0
     load_deadline: Annotated[float, Field(gt=0)] = 1800.0
+    max_fallbacks: Annotated[int, Field(ge=1)] = 3
+    cool_down: Annotated[float, Field(ge=0)] = 600.0
+    memory_ceiling: Annotated[float | None, Field(gt=0)] = None
+    memory_growth: Annotated[float, Field(gt=0)] = 6.0
+    mps_fallback: bool = True
+    # Never 0: torch's own documentation says of it that it may cause system failure.
+    mps_high_watermark: Annotated[float, Field(gt=0, le=2)] = 1.0
+    mps_low_watermark: Annotated[float, Field(gt=0, le=2)] = 0.9
+
+    @model_validator(mode="after")
+    def _marks_in_order(self) -> EngineConfig:
+        if self.mps_low_watermark > self.mps_high_watermark:
+            raise ValueError("mps_low_watermark must not be above mps_high_watermark: torch refuses that")
+        return self
 
 
 class DocumentsConfig(_Table):

@@ -57,6 +57,10 @@ class EngineError(OcrdError):
     exit_code = 6
 
 
+class FreshWorkerNeeded(EngineError):
+    """This process cannot help any more: its GPU or its memory is used up. The page can be read by a new one."""
+
+
 class ServiceError(OcrdError):
     """The background service could not be reached, started or stopped."""
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.errors import ServiceError
-from ocrd.types import Block, Fingerprint, PageReading
+from ocrd.types import Block, Fallback, Fingerprint, PageReading
 
 FILE = "journal.sqlite3"
 SCHEMA_VERSION = 2
@@ -273,7 +273,8 @@ def reading_from(data: Mapping[str, Any]) -> PageReading:
         Block(text=b["text"], label=b["label"], bbox=tuple(b["bbox"]) if b["bbox"] else None, page=b["page"])
         for b in data["blocks"]
     )
-    return PageReading(**{**data, "blocks": blocks})
+    fallbacks = tuple(Fallback(**f) for f in data.get("fallbacks", ()))
+    return PageReading(**{**data, "blocks": blocks, "fallbacks": fallbacks})
 
 
 def _key(path: Path) -> str:

@@ -71,15 +71,19 @@ def _document(
     unfinished = [
         f"page {p.index + 1} ended by {p.stop_reason}; its text may be cut" for p in pages if p.stop_reason != "eos"
     ]
+    again = [
+        f"page {p.index + 1} was read after a failure ({p.fallbacks[0].kind} on {p.fallbacks[0].device})"
+        for p in pages if p.fallbacks
+    ]  # fmt: skip
     document = {
         "$schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "source": {**asdict(source), "name": _printable(source.name)},
         "model": dict(provenance.model),
-        "engine": {**provenance.engine, "task": task, "fallbacks": []},
+        "engine": {**provenance.engine, "task": task, "fallbacks": [asdict(f) for p in pages for f in p.fallbacks]},
         "pages": [_page(page) for page in pages],
         "outputs": dict(hashes),
-        "warnings": unfinished,
+        "warnings": unfinished + again,
     }
     return json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n"
 
@@ -87,6 +91,7 @@ def _document(
 def _page(page: PageReading) -> dict[str, Any]:
     fields = asdict(page)
     fields["seconds"] = round(page.seconds, 3)
+    del fields["fallbacks"]  # they stand with the engine
     for block in fields["blocks"]:
         del block["page"]  # it stands under its page
     return fields

@@ -22,6 +22,19 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Fallback:
+    """One failure on the way to a page's text, and what was done about it."""
+
+    page: int
+    kind: str
+    message: str
+    device: str
+    dtype: str
+    then: str
+    """``free-cache``, ``smaller-mode (MODE)``, ``fresh-worker`` or ``cpu``."""
+
+
+@dataclass(frozen=True)
 class PageReading:
     """What was read on one page, and how."""
 
@@ -35,6 +48,7 @@ class PageReading:
     """``eos``, ``length``, ``loop`` or ``deadline``."""
     seconds: float
     mode: str
+    fallbacks: tuple[Fallback, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ def status(as_json: JsonOption = False) -> None:
         "daemon", f"running (pid {found['pid']})" if found["running"] else "not running; start it with: ocrd run"
     )
     table.add_row("engine", Text(engine_words(found["engine"])))
+    for reason in (found["engine"] or {}).get("skipped", ()):
+        table.add_row("skipped", Text(reason, "yellow"))
     table.add_row("jobs", ", ".join(f"{n} {state}" for state, n in found["jobs"].items()))
     # As plain text: a file's name may hold what rich takes for markup, or bytes that are no UTF-8.
     for name, label, colour in (("waiting", "waiting", "yellow"), ("failures", "failed", "red")):

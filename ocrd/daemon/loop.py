@@ -18,7 +18,7 @@ import structlog
 
 from ocrd.config import Config, InboxConfig
 from ocrd.daemon.reader import Reader
-from ocrd.daemon.requests import worker_setup
+from ocrd.daemon.requests import memory_limits, worker_setup
 from ocrd.documents.kinds import SUFFIXES
 from ocrd.errors import ConfigError, EngineError, OcrdError
 from ocrd.inbox.inbox import Inbox
@@ -44,7 +44,12 @@ class Daemon:
     """Run with `run`; end it from a signal handler or another thread with `stop`."""
 
     def __init__(
-        self, config: Config, journal: Journal, once: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        config: Config,
+        journal: Journal,
+        once: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        worker_module: str = "ocrd.worker.child",
     ) -> None:
         """With ``once`` it ends when all that lies in the inboxes is read, and does not wait for a model for ever."""
         self._config = config
@@ -65,7 +70,9 @@ class Daemon:
         self._told = -math.inf
         """When the log last said how the healing goes."""
         setup = worker_setup(config, tries=TRIES_ONCE if once else None)
-        self._worker = Worker(setup, config.engine.load_deadline, self._on_preparing, self._work.set)
+        self._worker = Worker(
+            setup, config.engine.load_deadline, self._on_preparing, self._work.set, memory_limits(config), worker_module
+        )
         self._inboxes = [
             (Inbox(inbox.path, SUFFIXES, inbox.settle, inbox.recursive, journal.knows, self._wake), inbox)
             for inbox in config.inbox

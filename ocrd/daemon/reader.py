@@ -14,10 +14,10 @@ from ocrd.config import Config, InboxConfig
 from ocrd.daemon.requests import provenance, read_request
 from ocrd.inbox.look import look
 from ocrd.journal import Job, Journal, reading_from
-from ocrd.worker.parent import Refused, Transient, Worker, WorkerDied
+from ocrd.worker.parent import Refused, Transient, Worker, WorkerDied, WorkerRetired
 
-CRASHES_ALLOWED = 2
-"""A file that ends this many workers is failed, and the rest go on."""
+CRASHES_ALLOWED = 3
+"""A file that ends this many workers, the last one on the CPU alone, is failed, and the rest go on."""
 MAYBE_UNFINISHED = frozenset({"damaged", "empty", "unsupported"})
 STILL_WRITING = 6.0
 """Seconds since the last write within which a broken file may be an unfinished one (scanners pause up to 4 s)."""
@@ -41,6 +41,8 @@ class Reader:
         self._worker = worker
         self._stopping = stopping
         self._look_again = look_again
+        self._retired: set[str] = set()
+        """Jobs that used up a worker: the next one does not give up so soon."""
         self._log = structlog.get_logger(component="reader")
 
     def handle(self, job: Job) -> None:
@@ -49,6 +51,10 @@ class Reader:
             self._read_and_write(job)
         except WorkerDied as error:
             self._after_death(job, error)
+        except WorkerRetired as error:
+            self._log.warning("the worker is used up; a new one goes on", file=str(job.path), error=str(error))
+            self._retired.add(job.id)
+            self._journal.hand_back(job.id)
         except Refused as error:
             self._after_refusal(job, error)
         except (Transient, OSError) as error:
@@ -69,9 +75,12 @@ class Reader:
             self._journal.finish(job.id)
             return
         started = time.monotonic()
-        ready = self._worker.start()
-        done = len(self._journal.pages(job.id))
-        for message in self._worker.read(read_request(self._config, job.id, job.path, inbox.task, done)):
+        on_cpu = job.crashes == CRASHES_ALLOWED - 1
+        ready = self._worker.start(on_cpu=on_cpu)
+        request = read_request(
+            self._config, job.id, job.path, inbox.task, len(self._journal.pages(job.id)), job.id in self._retired
+        )
+        for message in self._worker.read(request, on_cpu):
             if message["event"] == "page":
                 self._journal.keep_page(job.id, reading_from(message["reading"]))
         if not self._unchanged(job):
@@ -80,6 +89,7 @@ class Reader:
         contents = sidecar.render(source, provenance(ready), inbox.task, pages, inbox.formats)
         self._write(job, first, contents)
         self._journal.finish(job.id)
+        self._retired.discard(job.id)
         seconds = round(time.monotonic() - started, 2)
         self._log.info("done", file=str(job.path), pages=len(pages), seconds=seconds)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
 from ocrd import sidecar
 from ocrd.config import Config
+from ocrd.worker.memory import MemoryLimits
 from ocrd.worker.parent import Ready
 from ocrd.worker.protocol import Request, Setup
 
@@ -14,10 +16,31 @@ from ocrd.worker.protocol import Request, Setup
 def worker_setup(config: Config, tries: int | None = None) -> Setup:
     """What the worker loads; a model that is out of reach is given up after ``tries``, never with None."""
     engine = config.engine
-    return Setup(config.model.model_dump(mode="json"), engine.device, engine.dtype, engine.mode, tries)
+    return Setup(
+        config.model.model_dump(mode="json"),
+        engine.device,
+        engine.dtype,
+        engine.mode,
+        tries,
+        max_fallbacks=engine.max_fallbacks,
+        cool_down=engine.cool_down,
+        environment={
+            "PYTORCH_ENABLE_MPS_FALLBACK": str(int(engine.mps_fallback)),
+            # torch refuses one without the other where the low mark would be above the high one.
+            "PYTORCH_MPS_HIGH_WATERMARK_RATIO": str(engine.mps_high_watermark),
+            "PYTORCH_MPS_LOW_WATERMARK_RATIO": str(engine.mps_low_watermark),
+        },
+    )
 
 
-def read_request(config: Config, job: str, path: Path, task: str, start: int = 0) -> Request:
+def memory_limits(config: Config) -> MemoryLimits:
+    """How large the worker may become."""
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    ceiling = config.engine.memory_ceiling * 1e9 if config.engine.memory_ceiling else 0.9 * whole
+    return MemoryLimits(ceiling, config.engine.memory_growth * 1e9)
+
+
+def read_request(config: Config, job: str, path: Path, task: str, start: int = 0, fresh: bool = False) -> Request:
     """Ask for ``path`` from page ``start`` on, within the configured limits."""
     return Request(
         job=job,
@@ -29,10 +52,12 @@ def read_request(config: Config, job: str, path: Path, task: str, start: int = 0
         dpi=config.documents.dpi,
         max_bytes=config.documents.max_megabytes * 1024 * 1024,
         max_pixels=config.documents.max_megapixels * 1_000_000,
+        fresh=fresh,
     )
 
 
 def provenance(ready: Ready) -> sidecar.Provenance:
     """The model and the engine that read a document."""
     engine = asdict(ready)
+    del engine["skipped"]  # of the machine, not of this document
     return sidecar.Provenance(model=engine.pop("model"), engine={"backend": "torch", **engine})

@@ -12,9 +12,12 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2TextModel
 
+from ocrd.engine.failures import NotFinite
 from ocrd.engine.network import Network
-from ocrd.errors import EngineError
 
+TOKENS_BETWEEN_LOOKS = 32
+"""Scores are looked at for numbers that are none at the first token and then now and then: each look waits for the
+device, and what was written since is thrown away with the page."""
 TABLE_CELLS = frozenset({128821, 128822})
 """``<td>`` and ``</td>``: empty table cells repeat honestly, so the guard exempts them (vLLM's recipe)."""
 
@@ -132,7 +135,7 @@ def decode(
 ) -> Decoded:
     """Read on from ``prompt`` [1, T, D] until the end token or a limit; ``forbid_end`` bans the end token.
 
-    Raises EngineError when the logits are not finite, which a greedy choice would hide.
+    Raises NotFinite when the logits are not finite, which a greedy choice would hide.
     """
     arch = network.arch.decoder
     started = clock()
@@ -142,8 +145,7 @@ def decode(
     guard = NgramGuard(limits.ngram, limits.window, limits.exempt)
     ids: list[int] = []
     logits = next_logits(network, prompt, cache)
-    if not bool(torch.isfinite(logits).all()):
-        raise EngineError(f"the model's scores are not finite on {network.device.type} in {network.dtype}")
+    _refuse_not_finite(logits, network)
     while len(ids) < longest:
         banned = guard.banned() | ({arch.eos} if forbid_end else set())
         if banned:
@@ -158,7 +160,14 @@ def decode(
             return Decoded(tuple(ids), "deadline")
         embedded = network.language_model.embed_tokens(torch.tensor([[token]], device=network.device))
         logits = next_logits(network, embedded, cache)
+        if len(ids) % TOKENS_BETWEEN_LOOKS == 0:
+            _refuse_not_finite(logits, network)
     return Decoded(tuple(ids), "length")
+
+
+def _refuse_not_finite(logits: Tensor, network: Network) -> None:
+    if not bool(torch.isfinite(logits).all()):
+        raise NotFinite(f"the model's scores are not finite on {network.device.type} in {network.dtype}")
 
 
 def next_logits(network: Network, embedded: Tensor, cache: PreallocatedCache) -> Tensor:

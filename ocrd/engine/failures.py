@@ -9,10 +9,12 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from ocrd.errors import EngineError
+
 Kind = Literal["mps-dtype", "mps-unsupported-op", "mps-oom", "mps-numerics", "mps-wedged", "other"]
 
 
-class NotFinite(Exception):
+class NotFinite(EngineError):
     """Scores that are no numbers: greedy decoding would hide them and write garbage."""
 
 

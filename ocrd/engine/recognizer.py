@@ -11,9 +11,11 @@ from PIL import Image
 
 from ocrd.engine.checkpoint import load_network
 from ocrd.engine.decode import Limits, decode
-from ocrd.engine.devices import choose_device, choose_dtype
-from ocrd.engine.preprocess import choose_mode, prepare
+from ocrd.engine.devices import DTYPES, TorchDevices
+from ocrd.engine.plan import make_plan
+from ocrd.engine.preprocess import Mode, choose_mode, prepare
 from ocrd.engine.prompt import encode_prompt, prompt_text
+from ocrd.layout.architecture import count_parameters, read_architecture
 from ocrd.layout.tokenizer import load_tokenizer
 from ocrd.types import Block, PageReading
 
@@ -32,11 +34,17 @@ class DeepSeekOCR:
         dtype: str = "auto",
         mode: str = "auto",
         progress: Callable[[float], None] = lambda _done: None,
+        place: torch.device | None = None,
     ) -> None:
+        """``auto`` is what `make_plan` would try first; ``place`` is where ``device`` really is, for tests."""
         self.model_dir = Path(model_dir)
-        self.device = choose_device(device)
+        if "auto" in (device, dtype) or place is None:
+            parameters = count_parameters(read_architecture(self.model_dir))
+            first = make_plan(device, dtype, parameters, TorchDevices().machine()).candidates[0]
+            device, dtype = first.device, first.dtype
+        self.device: str = device
         self.tokenizer = load_tokenizer(self.model_dir)
-        self.network = load_network(self.model_dir, self.device, choose_dtype(dtype), progress)
+        self.network = load_network(self.model_dir, place or device, DTYPES[dtype], progress)
         self.mode = choose_mode(mode, self.network.arch.sam.view)
 
     @property
@@ -55,15 +63,17 @@ class DeepSeekOCR:
         index: int = 0,
         limits: Limits = Limits(),  # noqa: B008 - frozen, so one instance for all is safe
         on_token: Callable[[int], None] = lambda _count: None,
+        mode: Mode | None = None,
     ) -> PageReading:
-        """Read one page; ``on_token`` is told how many tokens there are so far.
+        """Read one page, in ``mode`` or the engine's own; ``on_token`` is told how many tokens there are so far.
 
-        Raises EngineError when the model's scores are not finite, UsageError for an unknown task.
+        Raises NotFinite when the model's scores are not finite, UsageError for an unknown task.
         """
         started = time.monotonic()
+        mode = mode or self.mode
         network = self.network
         prompt = encode_prompt(prompt_text(task), self.tokenizer, network.arch.decoder.bos)
-        views = prepare(image.convert("RGB"), self.mode)
+        views = prepare(image.convert("RGB"), mode)
         global_view = network.see(views.global_view.to(network.device, network.dtype)).projected[0]
         tiles = None
         if views.tiles is not None:
@@ -84,5 +94,5 @@ class DeepSeekOCR:
             tokens=len(decoded.ids),
             stop_reason=decoded.stop_reason,
             seconds=time.monotonic() - started,
-            mode=self.mode.name,
+            mode=mode.name,
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,11 @@ def _decoder(text: Mapping[str, Any]) -> DecoderShape:
 def published_tensors(arch: Architecture) -> dict[str, Shape]:
     """Every tensor of the published layout, by its published name, with its shape."""
     return dict([*_sam_tensors(arch.sam), *_clip_tensors(arch.clip), *_glue_tensors(arch), *_decoder_tensors(arch)])
+
+
+def count_parameters(arch: Architecture) -> int:
+    """Of the published layout: 3.34 billion at the published size."""
+    return sum(prod(shape) for shape in published_tensors(arch).values())
 
 
 def _linear(name: str, out: int, into: int) -> Iterator[tuple[str, Shape]]:

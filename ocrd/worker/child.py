@@ -12,28 +12,34 @@ import os
 import queue
 import sys
 import threading
+import time
 import traceback
 from collections.abc import MutableMapping
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
+import psutil
 import structlog
 
 from ocrd.documents.document import open_document
 from ocrd.documents.page import Limits
-from ocrd.errors import DocumentError, ModelError, OcrdError
+from ocrd.errors import DocumentError, FreshWorkerNeeded, ModelError, OcrdError
 from ocrd.worker.protocol import Message, Request, Setup, send
 from ocrd.worker.warm_up import WarmUp
 
 if TYPE_CHECKING:
-    from ocrd.engine.recognizer import DeepSeekOCR
+    from ocrd.engine.devices import Devices
+    from ocrd.engine.runner import Runner
 
+BEAT = 5.0
+"""Seconds between two signs of life."""
 TOKENS_BETWEEN_REPORTS = 16
 
 
 class Child:
-    def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
-        self._requests, self._answers = requests, answers
+    def __init__(self, requests: IO[bytes], answers: IO[bytes], devices: Devices | None = None) -> None:
+        """``devices`` in place of torch's own, for tests."""
+        self._requests, self._answers, self._devices = requests, answers, devices
         self._lock = threading.Lock()
         self._asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
@@ -49,9 +55,12 @@ class Child:
         structlog.configure(processors=[self._forward_log])
         setup = Setup(**json.loads(self._requests.readline()))
         threading.Thread(target=self._listen, name="requests", daemon=True).start()
-        engine = self._load(setup)
-        while engine is not None:
-            self._read(engine, Request(**json.loads(self._asked.get())))
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        for name, value in setup.environment.items():
+            os.environ.setdefault(name, value)
+        runner = self._load(setup)
+        while runner is not None:
+            self._read(runner, Request(**json.loads(self._asked.get())))
 
     def _listen(self) -> None:
         """Take requests; end with the parent, at once, in the middle of a download or of a page too."""
@@ -59,15 +68,20 @@ class Child:
             self._asked.put(line)
         os._exit(0)
 
+    def _beat(self) -> None:
+        while True:
+            time.sleep(BEAT)
+            self.say(event="alive")
+
     def _forward_log(self, _logger: object, level: str, event: MutableMapping[str, Any]) -> str:
         """What is logged here stands in the parent's log: one process alone writes and rotates that."""
         self.say(event="log", level=level, message=event.pop("event"), fields=dict(event))
         raise structlog.DropEvent
 
-    def _load(self, setup: Setup) -> DeepSeekOCR | None:
+    def _load(self, setup: Setup) -> Runner | None:
         try:
-            warm_up = WarmUp(setup, self.say)
-            engine = warm_up.engine()
+            warm_up = WarmUp(setup, self.say, self._devices)
+            runner = warm_up.runner()
         except OcrdError as error:
             kind = ModelError if isinstance(error, ModelError) else type(error)
             self._refuse(None, kind.__name__, "model", str(error))
@@ -77,20 +91,24 @@ class Child:
 
         self.say(
             event="ready",
-            device=engine.device,
-            dtype=engine.dtype,
-            mode=engine.mode.name,
+            device=runner.home.device,
+            dtype=runner.home.dtype,
+            mode=runner.mode,
             torch=torch.__version__,
             transformers=transformers.__version__,
             model=warm_up.identity(),
+            skipped=runner.skipped,
         )
-        return engine
+        return runner
 
-    def _read(self, engine: DeepSeekOCR, request: Request) -> None:
+    def _read(self, runner: Runner, request: Request) -> None:
         try:
-            self._read_document(engine, request)
+            self._read_document(runner, request)
         except DocumentError as error:
             self._refuse(request.job, type(error).__name__, error.reason, str(error))
+        except FreshWorkerNeeded as error:
+            self.say(event="retire", job=request.job, message=str(error))
+            raise SystemExit from None
         except OcrdError as error:
             self._refuse(request.job, type(error).__name__, "engine", str(error))
         except OSError as error:
@@ -103,7 +121,7 @@ class Child:
             )
             self._refuse(request.job, "EngineError", "engine", what)
 
-    def _read_document(self, engine: DeepSeekOCR, request: Request) -> None:
+    def _read_document(self, runner: Runner, request: Request) -> None:
         from ocrd.engine.decode import Limits as DecodeLimits
 
         limits = DecodeLimits(max_new_tokens=request.max_new_tokens, seconds=request.page_deadline)
@@ -116,16 +134,21 @@ class Child:
                     if count % TOKENS_BETWEEN_REPORTS == 0:
                         self.say(event="tokens", job=request.job, page=index, count=count)
 
-                reading = engine.read(page.image, request.task, page.index, limits, on_token)
+                within = runner.budget(page.image, TOKENS_BETWEEN_REPORTS)
+
+                def on_attempt(index: int = page.index, within: float = within) -> None:
+                    self.say(event="reading", job=request.job, page=index, within=within)
+
+                reading = runner.read(page.image, request.task, page.index, limits, on_token, on_attempt, request.fresh)
                 self.say(event="page", job=request.job, reading=asdict(reading))
-        self.say(event="finished", job=request.job)
+        self.say(event="finished", job=request.job, memory=[psutil.Process().memory_info().rss, runner.driver_memory()])
 
     def _refuse(self, job: str | None, error: str, reason: str, message: str) -> None:
         refusal: Message = {"event": "refused", "job": job, "error": error, "reason": reason, "message": message}
         self.say(**refusal)
 
 
-def main() -> None:
+def main(devices: Devices | None = None) -> None:
     requests, answers = (int(fd) for fd in sys.argv[1:3])
     os.set_inheritable(requests, False)
     os.set_inheritable(answers, False)
@@ -135,7 +158,7 @@ def main() -> None:
         os.fdopen(requests, "rb") as reading,
         os.fdopen(answers, "wb") as writing,
     ):
-        Child(reading, writing).serve()
+        Child(reading, writing, devices).serve()
 
 
 if __name__ == "__main__":

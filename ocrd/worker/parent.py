@@ -11,21 +11,30 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import IO
 
 import structlog
 
 from ocrd.errors import EngineError, ModelError, OcrdError
+from ocrd.worker.memory import Memory, MemoryLimits, recycle_reason
 from ocrd.worker.protocol import Message, Request, Setup, parse, send
 
 GRACE = 60.0
-"""Seconds beyond a page's own deadline before a worker counts as hung: the engine ends a page by itself."""
+"""Seconds beyond what a step may take before a worker counts as hung: the engine ends a page by itself."""
+SILENCE = 60.0
+"""Seconds without any sign of life: a worker gives one every 5 s, whatever it waits for."""
+BETWEEN_TOKENS = 60.0
+"""Seconds for a handful of tokens, on any machine."""
 
 
 class WorkerDied(EngineError):
     """The worker ended, or was ended, while something was asked of it. The job can run again."""
+
+
+class WorkerRetired(EngineError):
+    """The worker is used up (its GPU, its memory); a new one can read the job."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,8 @@ class Ready:
     transformers: str
     model: Mapping[str, str | None]
     """repo and revision, as the model's own manifest says."""
+    skipped: Sequence[str] = ()
+    """Devices that did not pass, with their reasons."""
 
 
 class Worker:
@@ -50,12 +61,20 @@ class Worker:
         load_deadline: float,
         on_preparing: Callable[[Message], None] = lambda _message: None,
         on_end: Callable[[], None] = lambda: None,
+        memory_limits: MemoryLimits = MemoryLimits(),  # noqa: B008 - frozen
+        module: str = "ocrd.worker.child",
     ) -> None:
-        """``on_preparing`` is told what a starting worker does; ``on_end``, from another thread, that one has ended."""
+        """``on_preparing`` is told what a starting worker does; ``on_end``, from another thread, that one has ended.
+
+        ``module`` is what runs as the worker.
+        """
         self._setup = setup
         self._load_deadline = load_deadline
         self._on_preparing = on_preparing
         self._on_end = on_end
+        self._memory_limits, self._module = memory_limits, module
+        self._first_memory: Memory | None = None
+        self._on_cpu = False
         self._log = structlog.get_logger(component="worker")
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: IO[bytes] | None = None
@@ -74,20 +93,22 @@ class Worker:
         alive = self._process is not None and self._process.poll() is None
         return self.ready is not None and alive and not self._hung_up.is_set()
 
-    def start(self, distrust: bool = False) -> Ready:
+    def start(self, distrust: bool = False, on_cpu: bool = False) -> Ready:
         """Start the worker and wait until its model is whole and loaded; at once when it is warm.
 
-        With ``distrust`` the model is hashed in full first. The deadline is for loading: fetching may take hours, and
-        each sign of it begins the deadline anew.
+        With ``distrust`` the model is hashed in full first; with ``on_cpu`` no other device is used.
+        The deadline is for loading: fetching may take hours, and each sign of it begins the deadline anew.
         Raises ModelError or EngineError as the worker says, WorkerDied when it ended or took too long.
         """
-        if self.ready is not None and self.warm:
+        if self.ready is not None and self.warm and self._on_cpu == on_cpu:
             return self.ready
         self._end()
         with self._lock:
             if self._stopping:
                 raise WorkerDied("the worker is being stopped")
-            self._spawn(replace(self._setup, distrust=distrust))
+            self._on_cpu, self._first_memory = on_cpu, None
+            device = "cpu" if on_cpu else self._setup.device
+            self._spawn(replace(self._setup, distrust=distrust, device=device))
         deadline, doing = time.monotonic() + self._load_deadline, "starting"
         while True:
             message = self._next(deadline, doing)
@@ -107,34 +128,44 @@ class Worker:
                     self._end()
                     raise _refusal(message)
 
-    def read(self, request: Request) -> Iterator[Message]:
+    def read(self, request: Request, on_cpu: bool = False) -> Iterator[Message]:
         """Ask for a document; yields ``opened``, ``tokens`` and ``page`` messages, ends when it is finished.
 
-        Raises the error that the worker reports (see `Refused`), WorkerDied when it dies or hangs.
+        Raises the error that the worker reports (see `Refused`), WorkerDied when it dies or hangs, WorkerRetired when
+        only another one can read it.
         """
-        self.start()
+        self.start(on_cpu=on_cpu)
         assert self._requests is not None
         try:
             send(self._requests, request)
         except OSError as error:
             self._end()
             raise WorkerDied(f"the worker ended before it took the job ({error})") from error
-        finished = False
+        finished, within = False, request.page_deadline
         try:
             while not finished:
-                message = self._next(time.monotonic() + request.page_deadline + GRACE, f"reading {request.file.name}")
+                message = self._next(time.monotonic() + within + GRACE, f"reading {request.file.name}")
                 if message.get("job") not in (None, request.job):
                     continue
                 match message["event"]:
                     case "finished":
                         finished = True
+                        self._recycle(Memory(*message["memory"]))
+                    case "retire":
+                        raise WorkerRetired(message["message"])
+                    case "reading":
+                        within = message["within"]
                     case "refused":
                         finished = True
                         raise Refused(message["reason"], message["message"], message["error"])
                     case "transient":
                         finished = True
                         raise Transient(message["message"])
+                    case "tokens":
+                        within = BETWEEN_TOKENS
+                        yield message
                     case _:
+                        within = request.page_deadline
                         yield message
         finally:
             if not finished:  # the caller went away in the middle: its answers must not reach the next job
@@ -152,7 +183,7 @@ class Worker:
     def _spawn(self, setup: Setup) -> None:
         child_reads, we_write = os.pipe()
         we_read, child_writes = os.pipe()
-        argv = [sys.executable, "-m", "ocrd.worker.child", str(child_reads), str(child_writes)]
+        argv = [sys.executable, "-m", self._module, str(child_reads), str(child_writes)]
         try:
             self._process = subprocess.Popen(
                 argv,
@@ -189,16 +220,27 @@ class Worker:
         answers.put(None)
         self._on_end()
 
+    def _recycle(self, memory: Memory) -> None:
+        """End a worker that has become too large; the next job gets a new one."""
+        self._first_memory = self._first_memory or memory
+        if why := recycle_reason(self._first_memory, memory, self._memory_limits):
+            self._log.info("the worker is replaced", why=why, pid=self.pid)
+            self._end()
+
     def _next(self, deadline: float, doing: str) -> Message:
+        heard = time.monotonic()
         while True:
             try:
-                message = self._answers.get(timeout=max(0.0, deadline - time.monotonic()))
+                message = self._answers.get(timeout=max(0.0, min(deadline, heard + SILENCE) - time.monotonic()))
             except queue.Empty:
                 self._end()
                 raise WorkerDied(f"the worker was ended: it gave no sign while {doing}") from None
             if message is None:
                 code = self._end()
                 raise WorkerDied(f"the worker died while {doing} ({_said(code)})")
+            heard = time.monotonic()
+            if message["event"] == "alive":
+                continue
             if message["event"] != "log":
                 return message
             log = self._log.bind(job=message.get("job"))

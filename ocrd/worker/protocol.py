@@ -7,7 +7,7 @@ bytes that are no UTF-8 travels as lone surrogates and comes out the same.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +25,10 @@ class Setup:
     """How often in a row the model may be out of reach before it is given up; None for never."""
     distrust: bool = False
     """An earlier worker died while loading: hash every byte first."""
+    max_fallbacks: int = 3
+    cool_down: float = 600.0
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables that torch reads when it is imported; what the user set himself stays."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Request:
     dpi: int
     max_bytes: int
     max_pixels: int
+    fresh: bool = False
+    """The worker was started anew for this document, after another could not go on."""
 
     @property
     def file(self) -> Path:
@@ -51,11 +57,14 @@ Message = dict[str, Any]
 
 preparing state: verifying | healing, phase, done, total, speed, left; or waiting, message, seconds
 loading   done (0..1)
-ready     device, dtype, mode, torch, transformers, model (repo, revision)
+ready     device, dtype, mode, torch, transformers, model (repo, revision), skipped (devices that did not pass)
+alive     nothing: the process runs, whatever it waits for
+reading   job, page, within (seconds until a sign of its text): each try of a page
 opened    job, pages
 tokens    job, page, count
 page      job, reading
-finished  job
+finished  job, memory (bytes of the process, of the device's driver)
+retire    job, message: only a new worker can read this; the old one is used up
 refused   job, reason, message, error (class): the document, the model or the engine says no
 transient job, message: the file system said no; try again later
 log       level, message, fields

@@ -23,7 +23,8 @@ from ocrd.model.verify import Report, bytes_to_hash, verify, wanted_by
 from ocrd.worker.protocol import Setup
 
 if TYPE_CHECKING:
-    from ocrd.engine.recognizer import DeepSeekOCR
+    from ocrd.engine.devices import Devices
+    from ocrd.engine.runner import Runner
 
 CANARY = paths.POCKET_MODEL / "demo" / "greeting.png"
 Say = Callable[..., None]
@@ -32,8 +33,9 @@ Say = Callable[..., None]
 class WarmUp:
     """Each step tells the parent how far it is, for ``ocrd status``."""
 
-    def __init__(self, setup: Setup, say: Say) -> None:
-        self._setup, self._say = setup, say
+    def __init__(self, setup: Setup, say: Say, devices: Devices | None = None) -> None:
+        """``devices`` in place of torch's own, for tests."""
+        self._setup, self._say, self._devices = setup, say, devices
         self._model = ModelConfig.model_validate(setup.model)
         self._folder = model_dir(self._model)
         self._memory = HashMemory(paths.hash_memory())
@@ -41,12 +43,13 @@ class WarmUp:
         self._waited_for = ""
         self._meter = Meter(self._tell, pause=1.0)
 
-    def engine(self) -> DeepSeekOCR:
-        """The loaded model. Raises ModelError for a model that is and stays broken, EngineError for an engine."""
+    def runner(self) -> Runner:
+        """With the model loaded. Raises ModelError for a model that stays broken, EngineError for want of a device."""
         self._make_whole(full=self._setup.distrust)
-        self._refuse_absent_device()
+        runner = self._new_runner()
         try:
-            return self._load()
+            runner.start()
+            return runner
         except Exception as error:
             # Something that a quick look cannot see: a byte that changed, a disk that fails. If every byte is right,
             # it is not the files' fault.
@@ -58,7 +61,9 @@ class WarmUp:
                 raise EngineError(
                     f"the model does not load ({type(error).__name__}: {error}); the log says more"
                 ) from error
-        return self._load()
+        runner = self._new_runner()
+        runner.start()
+        return runner
 
     def identity(self) -> dict[str, str | None]:
         """Whose model this is and at which commit; a folder that was made by hand is called by its name."""
@@ -87,18 +92,13 @@ class WarmUp:
         structlog.get_logger(component="model").warning("the model is broken; healing it", broken=broken)
         heal_patiently(healer_of(self._model, self._memory, self._meter), self._setup.tries, self._wait)
 
-    def _refuse_absent_device(self) -> None:
-        """Raises EngineError for a device that is not there: no fault of the model, so nothing is hashed for it."""
-        from ocrd.engine.devices import choose_device
-
-        choose_device(self._setup.device)
-
-    def _load(self) -> DeepSeekOCR:
+    def _new_runner(self) -> Runner:
+        """Not loaded yet. Raises EngineError for a device that is not there, which is no fault of the model."""
         # Imported here: torch takes seconds, and a model that cannot be had should be said before.
-        from ocrd.engine.canary import read_canary
-        from ocrd.engine.recognizer import DeepSeekOCR
+        from ocrd.engine.devices import TorchDevices
+        from ocrd.engine.runner import Policy, Runner
 
-        last = 0.0
+        setup, last = self._setup, 0.0
 
         def progress(done: float) -> None:
             nonlocal last
@@ -107,10 +107,17 @@ class WarmUp:
                 self._say(event="loading", done=round(done, 3))
 
         self._say(event="loading", done=0.0)
-        setup = self._setup
-        engine = DeepSeekOCR(self._folder, setup.device, setup.dtype, setup.mode, progress)
-        read_canary(engine, CANARY, known_text(self._folder))
-        return engine
+        return Runner(
+            self._folder,
+            setup.device,
+            setup.dtype,
+            setup.mode,
+            self._devices or TorchDevices(),
+            CANARY,
+            known_text(self._folder),
+            Policy(setup.max_fallbacks, setup.cool_down),
+            progress,
+        )
 
     def _tell(self, progress: Progress) -> None:
         state = "healing" if self._healing else "verifying"

@@ -45,19 +45,21 @@ class Service:
         self.log = home / "stderr.log"
         self.environment = {**os.environ, "OCRD_STATE_DIR": str(home / "state"), "OCRD_CONFIG": str(self.config)}
         self.process: subprocess.Popen[bytes] | None = None
+        self.program = ["ocrd"]
+        self.engine: dict[str, Any] = {"device": "cpu"}
         self.model: dict[str, str] = {"path": "pocket"}
         self.configure()
 
     def configure(self, *more: dict[str, Any], **first: Any) -> None:
         """Settings of the first inbox, and ``more`` inboxes."""
         tables = [{"path": str(self.inbox), "settle": 0.3} | first, *more]
-        settings = {"model": self.model, "engine": {"device": "cpu"}, "inbox": tables}
+        settings = {"model": self.model, "engine": self.engine, "inbox": tables}
         self.config.write_text(tomli_w.dumps(settings), encoding="utf-8")
 
     def start(self, *options: str) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ocrd", "run", *options], env=self.environment, stderr=log
+                [sys.executable, "-m", *self.program, "run", *options], env=self.environment, stderr=log
             )
 
     def run_once(self) -> int:

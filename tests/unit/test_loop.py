@@ -29,11 +29,16 @@ class ScriptedWorker:
     pid = 1
 
     def __init__(
-        self, setup: Setup, deadline: float, on_preparing: Callable[[Message], None], on_end: Callable[[], None]
+        self,
+        setup: Setup,
+        _deadline: float,
+        _preparing: Callable[[Message], None],
+        _end: Callable[[], None],
+        *_: object,
     ) -> None:
         type(self).setup = setup
 
-    def start(self, distrust: bool = False) -> Ready:
+    def start(self, distrust: bool = False, on_cpu: bool = False) -> Ready:
         self.distrusted.append(distrust)
         if error := next(self.script, None):
             raise error

@@ -30,12 +30,16 @@ class ScriptedWorker:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.asked: list[int] = []
+        self.on_cpu: list[bool] = []
+        self.fresh: list[bool] = []
 
-    def start(self) -> Ready:
+    def start(self, on_cpu: bool = False) -> Ready:
         return Ready("cpu", "float32", "native", "2", "5", {"repo": "a/b", "revision": None})
 
-    def read(self, request: Request) -> Iterator[dict[str, Any]]:
+    def read(self, request: Request, on_cpu: bool = False) -> Iterator[dict[str, Any]]:
         self.asked.append(request.start)
+        self.on_cpu.append(on_cpu)
+        self.fresh.append(request.fresh)
         return self.answer(request)
 
 

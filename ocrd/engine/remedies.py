@@ -1,0 +1,44 @@
+"""What is tried after a failure, in which order: a function of its class and of where it happened. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ocrd.engine.failures import Kind
+
+Step = Literal["free-cache", "smaller-mode", "fresh-worker", "cpu"]
+
+SMALLER = {"gundam": "base", "large": "base", "base": "small", "small": "tiny"}
+"""The next mode that asks for less memory, by the size of its views."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    step: Step
+    mode: str | None = None
+    """For ``smaller-mode``: which."""
+
+    def __str__(self) -> str:
+        return f"{self.step} ({self.mode})" if self.mode else self.step
+
+
+def remedies(kind: Kind, device: str, dtype: str, mode: str, fresh: bool) -> tuple[Remedy, ...]:
+    """One after another until the page is read; none left means that the page fails.
+
+    Out of memory: free the cache, look at less at once, start a new worker, the CPU. A wedged GPU needs a new process.
+    Everything else is a matter of the device, so the CPU reads the page. ``fresh``: this worker was started for it.
+    """
+    on_cpu = (Remedy("cpu"),) if (device, dtype) != ("cpu", "float32") else ()
+    new = () if fresh or device == "cpu" else (Remedy("fresh-worker"),)
+    if kind == "mps-oom":
+        modes = []
+        while mode in SMALLER:
+            mode = SMALLER[mode]
+            modes.append(Remedy("smaller-mode", mode))
+        # On the CPU another dtype doubles what is needed, and a new worker has no more memory.
+        last = () if device == "cpu" else (*new, *on_cpu)
+        return (Remedy("free-cache"), *modes, *last)
+    if kind == "mps-wedged":
+        return (*new, *on_cpu)
+    return on_cpu

@@ -1,0 +1,271 @@
+"""Read pages on the best device that works: the plan's candidates, the canary, and what follows a failure.
+
+A page that fails is read again (on the CPU in the end) and says so in its `fallbacks`; the next one goes back. After
+several in a row the CPU keeps reading until a cool-down ends; then one canary decides. The weights are moved, never
+doubled: on a Mac both devices share one memory.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+
+import structlog
+import torch
+from PIL import Image
+
+from ocrd.engine.canary import read_canary
+from ocrd.engine.decode import Limits
+from ocrd.engine.devices import DTYPES, Devices, move, refuse_strays
+from ocrd.engine.failures import Failure, failure_of
+from ocrd.engine.plan import Candidate, Plan, make_plan
+from ocrd.engine.preprocess import choose_mode, tile_grid
+from ocrd.engine.recognizer import DeepSeekOCR
+from ocrd.engine.remedies import Remedy, remedies
+from ocrd.errors import EngineError, FreshWorkerNeeded, ModelError, UsageError
+from ocrd.layout.architecture import count_parameters, read_architecture
+from ocrd.types import Fallback, PageReading
+
+SECONDS_A_VIEW = 60.0
+"""Five times what a 1024 view takes in float32 on two server cores (11.3 s)."""
+SECONDS_A_TOKEN = 1.0
+"""Seven times what a token takes there (7.2 a second)."""
+ON_CPU = Candidate("cpu", "float32", "where a page that failed elsewhere is read again")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How failures are met."""
+
+    max_fallbacks: int = 3
+    """Pages in a row that may fail before the CPU stays."""
+    cool_down: float = 600.0
+    """Seconds for which it stays."""
+
+
+class Runner:
+    """Holds the one loaded model. `start` first, then `read`."""
+
+    def __init__(
+        self,
+        model_dir: Path,
+        device: str,
+        dtype: str,
+        mode: str,
+        devices: Devices,
+        canary: Path,
+        known: str | None,
+        policy: Policy = Policy(),
+        progress: Callable[[float], None] = lambda _done: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Raises EngineError when the device is not there, ModelError for a folder that holds no model."""
+        self._model_dir, self._mode = model_dir, mode
+        self._devices, self._policy, self._clock = devices, policy, clock
+        self._canary, self._known = canary, known
+        self._progress = progress
+        self._log = structlog.get_logger(component="engine")
+        self.plan: Plan = make_plan(device, dtype, count_parameters(read_architecture(model_dir)), devices.machine())
+        self.skipped: list[str] = []
+        """Candidates that did not pass, each with its reason."""
+        self._engine: DeepSeekOCR | None = None
+        self._home = self._here = self.plan.candidates[0]
+        self._in_a_row = 0
+        self._back_at = float("-inf")
+
+    @property
+    def home(self) -> Candidate:
+        """Where pages are read when nothing fails."""
+        return self._home
+
+    @property
+    def here(self) -> Candidate:
+        """Where the model is now."""
+        return self._here
+
+    @property
+    def mode(self) -> str:
+        return self._loaded.mode.name
+
+    @property
+    def _loaded(self) -> DeepSeekOCR:
+        assert self._engine is not None, "start comes first"
+        return self._engine
+
+    def start(self) -> None:
+        """Load and settle on the first candidate that passes its canary.
+
+        Raises ModelError when the files are broken, EngineError when no candidate passes.
+        """
+        for candidate in self.plan.candidates:
+            try:
+                self._settle_on(candidate)
+            except ModelError:
+                raise
+            except Exception as error:
+                self._skip(candidate, error)
+                last = error
+            else:
+                self._home = candidate
+                self._log.info("the engine runs", device=candidate.device, dtype=candidate.dtype, why=candidate.why)
+                return
+        raise EngineError(f"no device passed: {'; '.join(self.skipped)}") from last
+
+    def _settle_on(self, candidate: Candidate) -> None:
+        place, dtype = self._devices.place(candidate.device), DTYPES[candidate.dtype]
+        with self._devices.running(candidate.device):
+            if self._engine is None:
+                self._engine = DeepSeekOCR(self._model_dir, candidate.device, candidate.dtype, self._mode,
+                                           self._progress, place)  # fmt: skip
+                refuse_strays(self._engine.network, place, dtype)
+            else:
+                move(self._engine.network, place, dtype)
+            self._here = candidate
+            self._engine.device = candidate.device
+            read_canary(self._engine, self._canary, self._known)
+
+    def _skip(self, candidate: Candidate, error: Exception) -> None:
+        failure = failure_of(error, candidate.device, candidate.dtype)
+        self.skipped.append(f"{candidate} ({failure.kind}: {failure.message})")
+        self._log.error("a device is skipped", **self._about(failure, "the next candidate", error))
+
+    def read(
+        self,
+        image: Image.Image,
+        task: str,
+        index: int,
+        limits: Limits,
+        on_token: Callable[[int], None] = lambda _count: None,
+        on_attempt: Callable[[], None] = lambda: None,
+        fresh: bool = False,
+    ) -> PageReading:
+        """Read one page, on the CPU if need be; ``on_attempt`` is told of each try.
+
+        ``fresh``: this worker was started for a page that used up another.
+
+        Raises EngineError when every remedy failed, FreshWorkerNeeded when only a new process can help, UsageError
+        for an unknown task.
+        """
+        self._go_back()
+        failed_here = self._here
+        fallbacks: list[Fallback] = []
+        todo: tuple[Remedy, ...] | None = None
+        remedy: Remedy | None = None
+        while True:
+            on_attempt()
+            try:
+                reading = self._read_once(image, task, index, limits, on_token, remedy)
+                break
+            except UsageError:
+                raise
+            except Exception as error:
+                failure = failure_of(error, self._here.device, self._here.dtype)
+                if todo is None:
+                    todo = remedies(failure.kind, failure.device, failure.dtype, self.mode, fresh)
+                if not todo:
+                    self._log.error(
+                        "a page cannot be read", page=index, **self._about(failure, "the page fails", error)
+                    )
+                    raise EngineError(f"page {index + 1}: {failure.kind} on {self._here}: {failure.message}") from error
+                remedy, *rest = todo
+                todo = tuple(rest)
+                self._log.error("reading a page failed", page=index, **self._about(failure, str(remedy), error))
+                fallbacks.append(
+                    Fallback(index, failure.kind, failure.message, failure.device, failure.dtype, str(remedy))
+                )
+                if remedy.step == "fresh-worker":
+                    raise FreshWorkerNeeded(
+                        f"page {index + 1}: {failure.kind} on {self._here}: {failure.message}"
+                    ) from error
+        self._count(bool(fallbacks), failed_here)
+        return replace(reading, fallbacks=tuple(fallbacks))
+
+    def budget(self, image: Image.Image, tokens: int) -> float:
+        """Seconds within which this page's first ``tokens`` will be there on the slowest machine, or it hangs."""
+        views = 1 + (prod(tile_grid(*image.size)) if self._loaded.mode.tiled else 0)
+        return SECONDS_A_VIEW * views + SECONDS_A_TOKEN * tokens
+
+    def driver_memory(self) -> int:
+        """Bytes that the device's driver has given to this process."""
+        return self._devices.used(self._here.device)
+
+    def _read_once(
+        self,
+        image: Image.Image,
+        task: str,
+        index: int,
+        limits: Limits,
+        on_token: Callable[[int], None],
+        remedy: Remedy | None,
+    ) -> PageReading:
+        if remedy and remedy.step == "free-cache":
+            self._devices.free_cache(self._here.device)
+        if remedy and remedy.step == "cpu":
+            self._move_to(ON_CPU)
+        engine = self._loaded
+        mode = choose_mode(remedy.mode, engine.network.arch.sam.view) if remedy and remedy.mode else engine.mode
+        with self._devices.running(self._here.device):
+            return engine.read(image, task, index, limits, on_token, mode)
+
+    def _move_to(self, candidate: Candidate) -> None:
+        move(self._loaded.network, self._devices.place(candidate.device), DTYPES[candidate.dtype])
+        self._loaded.device = candidate.device
+        self._here = candidate
+
+    def _count(self, failed: bool, where: Candidate) -> None:
+        """Failures in a row at home; enough of them, and the CPU stays for a while."""
+        if where != self._home or self._home == ON_CPU:
+            return
+        self._in_a_row = self._in_a_row + 1 if failed else 0
+        if self._in_a_row >= self._policy.max_fallbacks:
+            self._back_at = self._clock() + self._policy.cool_down
+            self._log.warning(
+                "the CPU reads for a while",
+                after=self._in_a_row,
+                seconds=self._policy.cool_down,
+                away_from=str(self._home),
+            )
+
+    def _go_back(self) -> None:
+        """The next page goes home again; after a cool-down the canary has to be read there first."""
+        if self._here == self._home:
+            return
+        if self._in_a_row < self._policy.max_fallbacks:
+            self._try(self._move_to, self._home)
+        elif self._clock() >= self._back_at:
+            if self._try(self._settle_on, self._home):
+                self._in_a_row = 0
+                self._log.info("back on the device", device=self._home.device, dtype=self._home.dtype)
+            else:
+                self._back_at = self._clock() + self._policy.cool_down
+
+    def _try(self, go: Callable[[Candidate], None], where: Candidate) -> bool:
+        """Go there; on a failure the model is brought to the CPU, where it works."""
+        try:
+            go(where)
+        except Exception as error:
+            failure = failure_of(error, where.device, where.dtype)
+            self._log.error("the device cannot be used yet", **self._about(failure, "cpu", error))
+            self._in_a_row = max(self._in_a_row, self._policy.max_fallbacks)
+            self._back_at = self._clock() + self._policy.cool_down
+            self._move_to(ON_CPU)
+            return False
+        return True
+
+    def _about(self, failure: Failure, then: str, error: BaseException) -> dict[str, str]:
+        """Everything that a report of this failure needs, with the whole stack trace, causes and all."""
+        return {
+            "kind": failure.kind,
+            "error": failure.message,
+            "device": failure.device,
+            "dtype": failure.dtype,
+            "then": then,
+            "torch": torch.__version__,
+            "system": platform.mac_ver()[0] or platform.platform(),
+            "stack": "".join(traceback.format_exception(error)),
+        }

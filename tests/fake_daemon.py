@@ -1,0 +1,21 @@
+"""``ocrd`` as ever, only that its worker is `tests.fake_worker` and that it does not wait long for a hang."""
+
+from __future__ import annotations
+
+from ocrd.config import Config
+from ocrd.daemon import loop
+from ocrd.journal import Journal
+from ocrd.worker import parent
+
+
+class WithFakeWorker(loop.Daemon):
+    def __init__(self, config: Config, journal: Journal, once: bool = False) -> None:
+        super().__init__(config, journal, once, worker_module="tests.fake_worker")
+
+
+if __name__ == "__main__":
+    from ocrd.__main__ import main
+
+    loop.Daemon = WithFakeWorker  # type: ignore[assignment,misc]  # the command takes it from there
+    parent.GRACE = 1.0
+    main()

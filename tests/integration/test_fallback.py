@@ -1,0 +1,226 @@
+"""When MPS fails: the page is read all the same, the sidecar says so, the log has the whole stack, the next goes back.
+
+The real daemon, worker, engine, sidecars; only where ``mps`` leads is made up (`tests.fake_worker`).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import psutil
+import pytest
+from PIL import Image
+
+from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/sidecar.schema.json").read_text(encoding="utf-8"))
+
+
+class FakeGpu:
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.folder = service.home / "gpu"
+        self.folder.mkdir()
+        service.environment["FAKE_GPU"] = str(self.folder)
+        service.program = ["tests.fake_daemon"]
+        service.engine = {"device": "auto", "cool_down": 0.0}
+        service.configure()
+        self.script()
+
+    def script(self, *faults: str, canary: str = "ok") -> None:
+        (self.folder / "script").write_text("\n".join([canary, *faults]))
+
+    def ran(self) -> list[str]:
+        return (self.folder / "ran").read_text().splitlines()
+
+    def read(self, pages: int, name: str = "pages.tif") -> dict[str, Any]:
+        """A document of so many pages, read to its end: its sidecar."""
+        picture = Image.open(PICTURES / "greeting.png").convert("L")
+        path = self.service.inbox / name
+        picture.save(path, save_all=True, append_images=[picture] * (pages - 1))
+        code = self.service.run_once()
+        assert code == 0, self.service.log.read_text()[-3000:]
+        document: dict[str, Any] = json.loads(path.with_name(f"{name}.json").read_text(encoding="utf-8"))
+        jsonschema.Draft202012Validator(SCHEMA).validate(document)
+        assert [p["text"] for p in document["pages"]] == [DRAWN["greeting.png"]] * pages
+        return document
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        lines = (self.service.home / "state/logs/ocrd.log").read_text(encoding="utf-8").splitlines()
+        return [entry for line in lines if (entry := json.loads(line)).get("event") == event]
+
+
+@pytest.fixture
+def gpu(service: Service) -> FakeGpu:
+    return FakeGpu(service)
+
+
+def kinds(document: dict[str, Any]) -> list[tuple[int, str, str]]:
+    return [(f["page"], f["kind"], f["then"]) for f in document["engine"]["fallbacks"]]
+
+
+@pytest.mark.parametrize("kind", ["mps-dtype", "mps-unsupported-op", "mps-numerics", "other"])
+def test_a_page_that_fails_is_read_on_the_cpu_and_the_next_goes_back(gpu: FakeGpu, kind: str) -> None:
+    gpu.script("ok", kind, "ok")
+    document = gpu.read(3)
+    assert document["engine"]["device"] == "mps" and kinds(document) == [(1, kind, "cpu")]
+    assert gpu.ran() == ["ok", "ok", kind, "ok"]  # the third page went back to MPS
+    assert document["warnings"] == [f"page 2 was read after a failure ({kind} on mps)"]
+    (entry,) = gpu.logged("reading a page failed")
+    assert (entry["kind"], entry["device"], entry["dtype"], entry["then"]) == (kind, "mps", "float32", "cpu")
+    assert entry["torch"] and entry["system"] and entry["level"] == "error"
+
+
+def test_the_logged_stack_is_what_torch_raised_line_for_line_with_its_cause(gpu: FakeGpu) -> None:
+    gpu.script("mps-dtype")
+    gpu.read(1)
+    (stack,) = [json.loads(line) for line in (gpu.folder / "stacks").read_text().splitlines()]
+    (entry,) = gpu.logged("reading a page failed")
+    assert entry["stack"].splitlines() == stack.splitlines()
+    assert entry["stack"].count("Traceback (most recent call last)") == 2
+    assert "masked_scatter_" in stack and "The above exception was the direct cause" in stack
+    last = stack.rstrip().splitlines()[-1]
+    assert "expected self and source to have same dtypes but got" in last and "BFloat16 and Float" in last
+    assert "tests/fake_worker.py" in stack and "ocrd/engine/runner.py" in stack
+
+
+def test_a_device_that_fails_its_canary_is_skipped_with_its_reason(gpu: FakeGpu) -> None:
+    (gpu.folder / "script").write_text("mps-dtype\nmps-numerics")
+    document = gpu.read(1)
+    assert (document["engine"]["device"], document["engine"]["dtype"]) == ("cpu", "float32")
+    assert [entry["kind"] for entry in gpu.logged("a device is skipped")] == ["mps-dtype", "mps-numerics"]
+
+
+def test_what_was_skipped_shows_in_status(gpu: FakeGpu) -> None:
+    gpu.script(canary="mps-unsupported-op")
+    gpu.service.start()
+    wait_until(lambda: (gpu.service.status()["engine"] or {}).get("state") == "ready", "the engine")
+    engine = gpu.service.status()["engine"]
+    assert (engine["device"], engine["dtype"]) == ("mps", "bfloat16")
+    assert engine["skipped"][0].startswith("mps in float32 (mps-unsupported-op: The operator 'aten::")
+    assert "mps in float32" in gpu.service.call("status").stdout
+    assert gpu.service.stop() == 0
+
+
+def test_out_of_memory_frees_the_cache_then_starts_a_new_worker_then_the_cpu(gpu: FakeGpu) -> None:
+    # In this worker twice; in the next one its canary is well, then twice more.
+    gpu.script("mps-oom", "mps-oom", "ok", "mps-oom", "mps-oom")
+    document = gpu.read(1)
+    assert kinds(document) == [(0, "mps-oom", "free-cache"), (0, "mps-oom", "cpu")]
+    assert [entry["then"] for entry in gpu.logged("reading a page failed")] == [
+        "free-cache", "fresh-worker", "free-cache", "cpu",
+    ]  # fmt: skip
+    assert (gpu.folder / "freed").read_text().split() == ["mps", "mps"]
+    assert len(gpu.logged("the worker is used up; a new one goes on")) == 1
+
+
+def test_memory_that_is_there_after_the_cache_was_freed_is_enough(gpu: FakeGpu) -> None:
+    gpu.script("mps-oom", "ok")
+    assert kinds(gpu.read(2)) == [(0, "mps-oom", "free-cache")]
+
+
+def test_a_wedged_gpu_gets_a_new_worker_and_no_crash_is_counted(gpu: FakeGpu) -> None:
+    gpu.script("ok", "mps-wedged")
+    document = gpu.read(3)
+    assert kinds(document) == [] and gpu.ran() == ["ok", "ok", "mps-wedged", "ok", "ok", "ok"]
+
+
+def test_after_failures_in_a_row_the_cpu_stays_until_the_canary_is_read_again(gpu: FakeGpu) -> None:
+    gpu.service.engine = {"device": "auto", "max_fallbacks": 2, "cool_down": 3600.0}
+    gpu.service.configure()
+    gpu.script("mps-dtype", "mps-dtype", "mps-dtype")
+    document = gpu.read(5)
+    assert kinds(document) == [(0, "mps-dtype", "cpu"), (1, "mps-dtype", "cpu")]  # the others never saw MPS
+    assert gpu.ran() == ["ok", "mps-dtype", "mps-dtype"]
+    assert len(gpu.logged("the CPU reads for a while")) == 1
+
+
+def test_after_the_cool_down_one_canary_decides(gpu: FakeGpu) -> None:
+    gpu.service.engine = {"device": "auto", "max_fallbacks": 1, "cool_down": 0.0}
+    gpu.service.configure()
+    gpu.script("mps-dtype", "mps-dtype", "ok", "ok")
+    document = gpu.read(3)
+    # The page, then the canary that fails again, then the one that passes and the last page after it.
+    assert gpu.ran() == ["ok", "mps-dtype", "mps-dtype", "ok", "ok"]
+    assert kinds(document) == [(0, "mps-dtype", "cpu")] and len(gpu.logged("back on the device")) == 1
+
+
+@pytest.mark.parametrize("crash", ["segv", "kill", "exit", "hang"])
+def test_a_worker_that_ends_or_hangs_is_replaced_and_the_page_is_read(gpu: FakeGpu, crash: str) -> None:
+    gpu.script("ok", crash)
+    document = gpu.read(3)
+    assert kinds(document) == [] and gpu.ran() == ["ok", "ok", crash, "ok", "ok", "ok"]
+    assert len(gpu.logged("the worker died")) == 1
+
+
+def test_a_page_that_ends_two_workers_is_read_by_a_third_on_the_cpu_alone(gpu: FakeGpu) -> None:
+    gpu.script("segv", "ok", "segv")
+    document = gpu.read(2)
+    assert document["engine"]["device"] == "cpu" and gpu.ran()[:4] == ["ok", "segv", "ok", "segv"]
+
+
+def test_a_page_that_ends_every_worker_is_failed_and_the_rest_go_on(gpu: FakeGpu) -> None:
+    gpu.service.engine = {"device": "auto", "cool_down": 0.0}
+    gpu.script("segv", "ok", "segv")
+    (gpu.folder / "always").write_text("ok")
+    first = gpu.service.drop("a.png")
+    gpu.service.start()
+    wait_until(lambda: len(gpu.ran()) >= 4 if (gpu.folder / "ran").exists() else False, "two workers to end")
+    (gpu.folder / "always").write_text("segv")
+    wait_until(lambda: gpu.service.status()["jobs"]["failed"] == 1 or first.with_name("a.png.json").exists(), "an end")
+    (gpu.folder / "always").unlink()
+    second = gpu.service.drop("b.png")
+    document = gpu.service.wait_for_sidecar(second)
+    assert document["engine"]["device"] == "mps"  # and MPS is tried again for it
+    assert gpu.service.stop() == 0
+
+
+def test_garbage_on_standard_output_harms_nobody(gpu: FakeGpu) -> None:
+    gpu.script("garbage", "garbage")
+    assert kinds(gpu.read(2)) == []
+
+
+def test_a_worker_that_grew_too_large_is_replaced_after_its_document(gpu: FakeGpu) -> None:
+    gpu.service.engine = {"device": "auto", "memory_growth": 1.0}
+    gpu.service.configure()
+    gpu.service.start()
+    gpu.service.wait_for_sidecar(gpu.service.drop("a.png"))
+    before = gpu.service.status()["engine"]["pid"]
+    (gpu.folder / "used").write_text(str(2 * 10**9))
+    gpu.service.wait_for_sidecar(gpu.service.drop("b.png"))
+    wait_until(lambda: (gpu.service.status()["engine"] or {}).get("pid") not in (None, before), "another worker")
+    assert "it grew by" in gpu.logged("the worker is replaced")[0]["why"]
+    assert gpu.service.stop() == 0
+
+
+def test_two_hundred_pages_with_every_kind_of_failure(gpu: FakeGpu) -> None:
+    """One in ten fails, in every way there is: 200 right texts, each fallback recorded, the parent no larger."""
+    in_process = ["mps-dtype", "mps-unsupported-op", "mps-numerics", "other", "mps-oom"]
+    fatal = ["mps-wedged", "segv", "kill", "exit"]
+    dice = random.Random(7)
+    faults = [f for kind in (*in_process * 3, *fatal, "garbage") for f in (kind, *["ok"] * dice.randint(7, 11))]
+    gpu.script(*faults)
+    picture = Image.open(PICTURES / "greeting.png").convert("L")
+    names = [f"{n:02}.tif" for n in range(20)]
+    gpu.service.start()
+    assert gpu.service.process is not None
+    parent, sizes = psutil.Process(gpu.service.process.pid), list[int]()
+    for name in names:
+        picture.save(gpu.service.home / name, save_all=True, append_images=[picture] * 9)
+        (gpu.service.home / name).rename(gpu.service.inbox / name)
+        gpu.service.wait_for_sidecar(gpu.service.inbox / name)
+        sizes.append(parent.memory_info().rss)
+    documents = [json.loads((gpu.service.inbox / f"{name}.json").read_text(encoding="utf-8")) for name in names]
+    assert gpu.service.stop() == 0
+    texts = [page["text"] for document in documents for page in document["pages"]]
+    assert texts == [DRAWN["greeting.png"]] * 200
+    ran = gpu.ran()
+    recorded = [kind for document in documents for _, kind, _ in kinds(document)]
+    assert sorted(recorded) == sorted(kind for kind in ran if kind in in_process)
+    assert set(ran) == {"ok", "garbage", *in_process, *fatal}
+    assert sum(kind not in ("ok", "garbage") for kind in ran) >= 15
+    assert max(sizes[5:]) - sizes[4] < 8_000_000, sizes

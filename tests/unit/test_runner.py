@@ -1,0 +1,194 @@
+"""The runner with the pocket model on a machine with made-up devices: modes, strays, cool-downs, what ends a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from ocrd.engine import runner as runner_module
+from ocrd.engine.checkpoint import load_network
+from ocrd.engine.decode import Limits, decode
+from ocrd.engine.devices import TorchDevices, move, refuse_strays
+from ocrd.engine.failures import NotFinite
+from ocrd.engine.plan import Machine
+from ocrd.engine.preprocess import Mode
+from ocrd.engine.runner import Policy, Runner
+from ocrd.errors import EngineError, UsageError
+from ocrd.paths import POCKET_MODEL
+from ocrd.worker.memory import Memory, MemoryLimits, recycle_reason
+from ocrd.worker.warm_up import CANARY, known_text
+
+OOM = "MPS backend out of memory"
+
+
+class Fake:
+    """MPS that leads to the CPU, and raises what ``script`` says next; a clock of its own."""
+
+    def __init__(self, *script: Exception | None) -> None:
+        self.script = iter(script)
+        self.now = 0.0
+        self.freed = 0
+        self.ran: list[str] = []
+
+    def machine(self) -> Machine:
+        return Machine(32 * 1024**3, mps=True)
+
+    def place(self, device: str) -> torch.device:
+        return torch.device("cpu")
+
+    def free_cache(self, device: str) -> None:
+        self.freed += 1
+
+    def used(self, device: str) -> int:
+        return 0
+
+    def running(self, device: str) -> AbstractContextManager[None]:
+        return self._running(device)
+
+    @contextmanager
+    def _running(self, device: str) -> Iterator[None]:
+        self.ran.append(device)
+        if device == "mps" and (error := next(self.script, None)):
+            raise error
+        yield
+
+
+def started(fake: Fake, policy: Policy | None = None, **options: Any) -> Runner:
+    options = {"device": "auto", "dtype": "auto", "mode": "auto"} | options
+    runner = Runner(
+        POCKET_MODEL, options["device"], options["dtype"], options["mode"], fake, CANARY, known_text(POCKET_MODEL),
+        policy or Policy(), clock=lambda: fake.now,
+    )  # fmt: skip
+    runner.start()
+    return runner
+
+
+def read(runner: Runner, **options: Any) -> Any:
+    with Image.open(CANARY) as image:
+        return runner.read(image.convert("RGB"), "text", 0, Limits(), **options)
+
+
+def test_too_little_memory_ends_in_a_smaller_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pocket model knows one size; what counts is that the smaller mode is what is read with."""
+    monkeypatch.setattr(runner_module, "choose_mode", Mode)
+    fake = Fake(None, RuntimeError(OOM), RuntimeError(OOM), None)
+    runner = started(fake)
+    runner._loaded.mode = Mode("gundam", 256, tiled=True)
+    reading = read(runner)
+    assert reading.mode == "base" and [f.then for f in reading.fallbacks] == ["free-cache", "smaller-mode (base)"]
+    assert fake.freed == 1 and runner.mode == "gundam"  # the next page is read in full again
+
+
+def test_a_page_that_fails_on_the_cpu_as_well_is_an_error_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Fake(None, RuntimeError("expected scalar type Float but found BFloat16"))
+    runner = started(fake)
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("still wrong")
+
+    fake_read = runner._loaded.read
+    monkeypatch.setattr(runner._loaded, "read", broken)
+    with pytest.raises(EngineError, match="page 1: other on cpu in float32: still wrong"):
+        read(runner)
+    monkeypatch.setattr(runner._loaded, "read", fake_read)
+    assert read(runner).fallbacks == () and runner.here == runner.home  # the next page is read where it belongs
+
+
+def test_a_task_that_is_none_is_the_callers_mistake_and_no_failure() -> None:
+    fake = Fake()
+    runner = started(fake)
+    with Image.open(CANARY) as image, pytest.raises(UsageError, match="dance"):
+        runner.read(image.convert("RGB"), "dance", 0, Limits())
+    assert fake.ran == ["mps", "mps"]
+
+
+def test_the_way_back_that_fails_is_a_cool_down_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Fake(None, ValueError("once"))
+    runner = started(fake, Policy(max_fallbacks=3, cool_down=60.0))
+    assert len(read(runner).fallbacks) == 1 and runner.here.device == "cpu"
+
+    def refuse(network: Any, device: torch.device, dtype: torch.dtype) -> None:
+        monkeypatch.setattr(runner_module, "move", move)
+        raise RuntimeError(OOM)
+
+    monkeypatch.setattr(runner_module, "move", refuse)
+    assert read(runner).fallbacks == () and runner.here.device == "cpu"
+    assert read(runner).fallbacks == () and runner.here.device == "cpu"
+    fake.now = 61.0
+    assert read(runner).fallbacks == () and runner.here == runner.home
+
+
+def test_when_no_candidate_passes_each_reason_is_said() -> None:
+    fake = Fake(ValueError("first"), ValueError("second"))
+    fake.machine = lambda: Machine(32 * 1024**3, mps=True)  # type: ignore[method-assign]
+    runner = Runner(POCKET_MODEL, "auto", "auto", "auto", fake, CANARY, "words that are not there at all")
+    with pytest.raises(EngineError, match=r"first.*second.*canary.*canary"):
+        runner.start()
+    assert len(runner.skipped) == 4
+
+
+def test_a_stray_parameter_is_named() -> None:
+    network = load_network(POCKET_MODEL)
+    network.vision_model.to(torch.bfloat16)
+    with pytest.raises(
+        EngineError, match=r"vision_model\.\S+ is on cpu in torch.bfloat16, but the model runs on cpu in"
+    ):
+        refuse_strays(network, torch.device("cpu"), torch.float32)
+    move(network, torch.device("cpu"), torch.float32)
+    refuse_strays(network, torch.device("cpu"), torch.float32)
+
+
+def test_moving_there_and_back_changes_no_number() -> None:
+    network = load_network(POCKET_MODEL, dtype=torch.bfloat16)
+    before = {name: p.clone() for name, p in network.named_parameters()}
+    frequencies = network.language_model.rotary_emb.inv_freq.clone()
+    move(network, torch.device("cpu"), torch.float32)
+    move(network, torch.device("cpu"), torch.bfloat16)
+    assert all(torch.equal(p, before[name]) for name, p in network.named_parameters())
+    assert torch.equal(network.language_model.rotary_emb.inv_freq, frequencies)
+    assert network.language_model.rotary_emb.inv_freq.dtype == torch.float32
+
+
+def test_numbers_that_go_bad_in_the_middle_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = load_network(POCKET_MODEL)
+    prompt = network.language_model.embed_tokens(torch.arange(5, 17))[None]
+    written: list[int] = []
+
+    def spoil(count: int) -> None:
+        written.append(count)
+        if count == 40:
+            with torch.no_grad():
+                network.lm_head.weight[3] = float("nan")
+
+    with pytest.raises(NotFinite):
+        decode(network, prompt, Limits(max_new_tokens=500, ngram=0), spoil, forbid_end=True)
+    assert 40 <= len(written) <= 64
+
+
+def test_the_real_devices_answer_on_this_machine() -> None:
+    devices = TorchDevices()
+    machine = devices.machine()
+    assert machine.memory > 10**9 and machine.devices[-1] == "cpu"
+    devices.free_cache("cpu")
+    assert devices.used("cpu") == 0 and devices.place("cpu") == torch.device("cpu")
+    with devices.running("cpu"):
+        pass
+
+
+@pytest.mark.parametrize(("first", "now", "limits", "why"), [
+    ((2e9, 0), (2.5e9, 0), MemoryLimits(ceiling=10e9, growth=1e9), None),
+    ((2e9, 0), (2.1e9, 1e9), MemoryLimits(ceiling=10e9, growth=1e9), "grew by 1.1 GB"),
+    ((9e9, 0), (9.5e9, 1e9), MemoryLimits(ceiling=10e9, growth=5e9), "has 10.5 GB, and 10.0 GB are allowed"),
+    ((12e9, 0), (12e9, 0), MemoryLimits(ceiling=10e9, growth=5e9), None),  # a new one would be no smaller
+    ((12e9, 0), (90e9, 0), MemoryLimits(), None),
+])  # fmt: skip
+def test_when_a_worker_is_replaced(
+    first: tuple[float, float], now: tuple[float, float], limits: MemoryLimits, why: str | None
+) -> None:
+    reason = recycle_reason(Memory(*map(int, first)), Memory(*map(int, now)), limits)
+    assert (reason is None) == (why is None) and (why or "") in (reason or "")
