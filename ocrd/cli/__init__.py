@@ -10,9 +10,9 @@ from ocrd.errors import OcrdError
 
 def run_cli() -> int:
     """Run one command: its exit code. Whatever went wrong on purpose is one sentence on standard error."""
-    from ocrd.cli import daemon, demo, init, model, recognize, status
+    from ocrd.cli import daemon, demo, doctor, init, model, recognize, status
 
-    for command in (init.init, daemon.run, recognize.recognize, status.status, demo.demo):
+    for command in (init.init, daemon.run, recognize.recognize, status.status, doctor.doctor, demo.demo):
         app.command()(command)
     app.add_typer(model.app, name="model")
     try:

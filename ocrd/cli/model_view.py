@@ -91,8 +91,8 @@ def print_report(report: Report, as_json: bool) -> None:
 
 def print_whole(report: Report, as_json: bool) -> None:
     """What stands there after healing: one line, for there is nothing left to do."""
-    from ocrd.cli.wording import size_words
     from ocrd.model.manifest import read_manifest
+    from ocrd.words import size_words
 
     if as_json:
         print_report(report, as_json)
@@ -103,7 +103,7 @@ def print_whole(report: Report, as_json: bool) -> None:
 
 def print_plan(plan: Plan | None, places: Places, as_json: bool) -> None:
     """What healing would do; nothing when ``plan`` is None."""
-    from ocrd.cli.wording import size_words
+    from ocrd.words import size_words
 
     removals = [(place, place.size()) for place in plan.removals if place.exists()] if plan else []
     if as_json:

@@ -68,7 +68,7 @@ class _Waiting:
         self._said = ""
 
     def show(self, message: Message) -> None:
-        from ocrd.cli.wording import engine_words
+        from ocrd.words import engine_words
 
         if not self._out.isatty():
             if message.get("state") == "waiting" and message["message"] != self._said:

@@ -23,7 +23,7 @@ def status(as_json: JsonOption = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ocrd.cli.wording import engine_words
+    from ocrd.words import engine_words
 
     table = Table(show_header=False, box=None)
     table.add_row(

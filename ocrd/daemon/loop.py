@@ -21,6 +21,7 @@ from ocrd.daemon.reader import Reader
 from ocrd.daemon.requests import memory_limits, worker_setup
 from ocrd.documents.kinds import SUFFIXES
 from ocrd.errors import ConfigError, EngineError, OcrdError
+from ocrd.inbox.access import folders, refusal
 from ocrd.inbox.inbox import Inbox
 from ocrd.journal import Journal
 from ocrd.types import Settled
@@ -97,6 +98,8 @@ class Daemon:
             self._log.info("interrupted jobs are queued again", jobs=back)
         self._journal.set_fact("daemon", {"pid": os.getpid(), "since": time.time()})
         self._journal.set_fact("engine", {"state": "starting"})
+        # For `ocrd doctor` to compare: macOS may refuse the daemon what it allows a terminal.
+        self._journal.set_fact("folders", {str(folder): refusal(folder) for _, folder in folders(self._config)})
         for inbox, _ in self._inboxes:
             inbox.start()
         self._busy.set()

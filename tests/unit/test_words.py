@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ocrd.cli.wording import engine_words, size_words
+from ocrd.words import engine_words, size_words
 
 FETCHING = {"state": "healing", "phase": "fetching", "done": 2_100_000_000, "total": 6_700_000_000}
 

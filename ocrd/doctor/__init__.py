@@ -1,0 +1,1 @@
+"""Is everything in order on this machine, and what to do where it is not."""

@@ -1,0 +1,31 @@
+"""``ocrd doctor`` beside a real daemon."""
+
+from __future__ import annotations
+
+import json
+
+from tests.integration.conftest import Service, wait_until
+
+
+def test_the_daemon_and_the_foreground_are_compared_and_nothing_is_left(service: Service) -> None:
+    without = service.call("doctor", "--bench")
+    assert without.returncode == 7 and "no daemon is running" in without.stderr and "Traceback" not in without.stderr
+    service.start()
+    wait_until(lambda: (service.status()["engine"] or {}).get("state") == "ready", "the engine")
+    done = service.call("doctor", "--bench", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert all(finding["state"] != "fail" for finding in said["findings"])
+    assert {f["name"] for f in said["findings"]} >= {"torch", "plan", "inbox", "model", "daemon", "engine"}
+    assert 0 < said["bench"]["daemon"] < said["bench"]["whole"] and said["bench"]["foreground"] > 0
+    assert list(service.inbox.iterdir()) == []
+    assert service.stop() == 0
+    shown = service.call("doctor")
+    assert shown.returncode == 0 and "not running" in shown.stdout
+
+
+def test_a_device_that_is_not_there_ends_with_6_and_what_to_mend(service: Service) -> None:
+    service.engine = {"device": "mps"}
+    service.configure()
+    done = service.call("doctor")
+    assert done.returncode == 6 and "engine.device is 'mps'" in done.stdout and "mend engine.device" in done.stdout
