@@ -1,8 +1,8 @@
-"""A worker on a machine that says it has MPS: what runs there runs on the CPU, and fails as it is told to.
+"""A worker on a machine that says it has a GPU: what runs there runs on the CPU, and fails as it is told to.
 
-``FAKE_GPU`` names a folder: ``script`` holds a line for each thing that is run on MPS, over all workers (the first is
+``FAKE_GPU`` names a folder: ``script`` holds a line for each thing that is run on it, over all workers (the first is
 the canary); ``ran`` gets a line for each, ``stacks`` what torch raised as the engine caught it. ``always`` holds what
-happens to everything on the CPU.
+happens to everything on the CPU. With a file ``cuda`` it is no Mac.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ FAULTS: dict[str, Callable[[], object]] = {
     "ok": lambda: None,
     "mps-dtype": clash,
     "mps-oom": say(RuntimeError, "MPS backend out of memory (MPS allocated: 17.80 GB, max allowed: 18.13 GB)."),
+    "cuda-oom": say(RuntimeError, "CUDA out of memory. Tried to allocate 2.00 GiB."),
     "mps-unsupported-op": say(
         NotImplementedError, "The operator 'aten::_upsample_bicubic2d_aa.out' is not currently implemented for the MPS"
     ),
@@ -66,6 +67,8 @@ FAULTS: dict[str, Callable[[], object]] = {
 
 class FakeDevices:
     def machine(self) -> Machine:
+        if (GPU / "cuda").exists():
+            return Machine(memory=32 * 1024**3, cuda=24 * 1024**3, cuda_bfloat16=True)
         return Machine(memory=32 * 1024**3, mps=True)
 
     def place(self, device: str) -> torch.device:
@@ -83,7 +86,7 @@ class FakeDevices:
 
     @contextmanager
     def _running(self, device: str) -> Iterator[None]:
-        if device == "mps":
+        if device != "cpu":
             ran = (GPU / "ran").read_text().splitlines() if (GPU / "ran").exists() else []
             script = (GPU / "script").read_text().splitlines()
             fault = script[len(ran)] if len(ran) < len(script) else "ok"

@@ -118,6 +118,15 @@ def test_out_of_memory_frees_the_cache_then_starts_a_new_worker_then_the_cpu(gpu
     assert len(gpu.logged("the worker is used up; a new one goes on")) == 1
 
 
+def test_on_cuda_it_is_the_same(gpu: FakeGpu) -> None:
+    (gpu.folder / "cuda").touch()
+    gpu.script("cuda-oom", "ok", "mps-dtype")
+    document = gpu.read(3)
+    assert (document["engine"]["device"], document["engine"]["dtype"]) == ("cuda", "bfloat16")
+    assert kinds(document) == [(0, "mps-oom", "free-cache"), (1, "mps-dtype", "cpu")]
+    assert gpu.ran() == ["ok", "cuda-oom", "ok", "mps-dtype", "ok"]
+
+
 def test_memory_that_is_there_after_the_cache_was_freed_is_enough(gpu: FakeGpu) -> None:
     gpu.script("mps-oom", "ok")
     assert kinds(gpu.read(2)) == [(0, "mps-oom", "free-cache")]

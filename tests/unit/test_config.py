@@ -94,3 +94,11 @@ def test_broken_toml_is_named_with_its_place(tmp_path: Path) -> None:
     path.write_text("[engine\n")
     with pytest.raises(ConfigError, match=r"c\.toml.*line 1"):
         load_config(path)
+
+
+@pytest.mark.parametrize("engine", [
+    {"mps_high_watermark": 0.0}, {"mps_high_watermark": 0.5, "mps_low_watermark": 0.6}, {"max_fallbacks": 0},
+])  # fmt: skip
+def test_marks_that_torch_refuses_or_that_endanger_the_system_are_refused(engine: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="engine"):
+        parse_config({"engine": engine}, "test")

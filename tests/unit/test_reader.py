@@ -18,7 +18,7 @@ from ocrd.inbox.look import look
 from ocrd.journal import Job, Journal
 from ocrd.sidecar import hash_bytes
 from ocrd.types import Block, PageReading
-from ocrd.worker.parent import Ready, Refused, Transient, WorkerDied
+from ocrd.worker.parent import Ready, Refused, Transient, WorkerDied, WorkerRetired
 from ocrd.worker.protocol import Request
 
 Answer = Callable[[Request], Iterator[dict[str, Any]]]
@@ -190,6 +190,27 @@ def test_a_file_that_keeps_ending_workers_is_failed(bench: Bench, fault: Excepti
     (failure,) = bench.journal.failures()
     assert failure.reason == "crash"
     assert "scan.png" in str(failure.message) and str(fault) in str(failure.message)
+
+
+def test_the_last_try_is_on_the_cpu_alone(bench: Bench) -> None:
+    bench.drop()
+    tried = [bench.handle(reads(then=WorkerDied("signal 11"))).on_cpu for _ in range(CRASHES_ALLOWED - 1)]
+    assert tried == [[False], [False]]
+    assert bench.handle(reads(page(0))).on_cpu == [True]
+    assert bench.counts() == {"done": 1}
+
+
+def test_a_worker_that_is_used_up_counts_no_crash_and_the_next_one_knows(bench: Bench) -> None:
+    bench.drop()
+    worker = ScriptedWorker(reads(page(0), then=WorkerRetired("page 2: mps-wedged on mps")))
+    reader = Reader(bench.config, bench.journal, worker, lambda: False, lambda: None)  # type: ignore[arg-type]
+    reader.handle(bench.take())
+    worker.answer = reads(page(1))
+    job = bench.take()
+    reader.handle(job)
+    assert job.crashes == 0
+    assert (worker.asked, worker.fresh, worker.on_cpu) == ([0, 1], [False, True], [False, False])
+    assert bench.counts() == {"done": 1}
 
 
 def test_a_stop_hands_the_job_back_and_counts_no_crash(bench: Bench) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ocrd.config import parse_config
+from ocrd.daemon.requests import worker_setup
 from ocrd.errors import ModelError
+from ocrd.worker import parent
 from ocrd.worker.parent import Worker, WorkerDied
 from ocrd.worker.protocol import Setup
 
@@ -147,6 +152,52 @@ def test_distrust_is_told_to_the_worker(stage: Stage) -> None:
     """
     assert stage.worker_that(script).start().device == "False"
     assert stage.worker_that(script).start(distrust=True).device == "True"
+
+
+def test_a_worker_that_beats_no_more_is_ended_before_its_deadline(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parent, "SILENCE", 0.4)
+    worker = stage.worker_that("time.sleep(60)", deadline=50.0)
+    started = time.monotonic()
+    with pytest.raises(WorkerDied, match="no sign"):
+        worker.start()
+    assert time.monotonic() - started < 10
+
+
+def test_beats_alone_do_not_stretch_a_deadline(stage: Stage) -> None:
+    worker = stage.worker_that("""
+        for _ in range(100):
+            say(event="alive")
+            time.sleep(0.1)
+    """)
+    with pytest.raises(WorkerDied, match="no sign"):
+        worker.start()
+
+
+def test_on_the_cpu_alone_means_another_worker_and_back(stage: Stage) -> None:
+    script = """
+        say(**(READY | {"device": setup["device"]}))
+        requests.read()
+    """
+    worker = stage.worker_that(script)
+    worker._setup = replace(SETUP, device="auto")
+    assert worker.start().device == "auto"
+    first = worker.pid
+    assert worker.start().device == "auto" and worker.pid == first
+    assert worker.start(on_cpu=True).device == "cpu" and worker.pid != first
+    assert worker.start().device == "auto"
+
+
+def test_torchs_variables_are_set_before_torch_is_there() -> None:
+    code = "import sys, ocrd.worker.child; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([INTERPRETER, "-c", code], timeout=60, check=False).returncode == 0
+    setup = worker_setup(parse_config({"engine": {"mps_fallback": False, "mps_high_watermark": 1.5}}, "test"))
+    assert setup.environment == {
+        "PYTORCH_ENABLE_MPS_FALLBACK": "0",
+        "PYTORCH_MPS_HIGH_WATERMARK_RATIO": "1.5",
+        "PYTORCH_MPS_LOW_WATERMARK_RATIO": "0.9",
+    }
 
 
 def test_garbage_on_the_pipe_is_passed_over(stage: Stage) -> None:
