@@ -29,22 +29,25 @@ def recognize(
     from ocrd.daemon.requests import provenance, read_request, worker_setup
     from ocrd.errors import EngineError, SomeFilesFailed, UsageError
     from ocrd.journal import reading_from
-    from ocrd.worker.parent import Refused, Transient, Worker, WorkerDied
+    from ocrd.worker.attempts import read_patiently
+    from ocrd.worker.parent import Refused, Transient, Worker, WorkerDied, WorkerRetired
 
     if not file.is_file():
         raise UsageError(f"{file}: {'is not a plain file' if file.exists() else 'there is no such file'}")
     settings = load_config(config)
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
     worker = Worker(worker_setup(settings, tries=TRIES), settings.engine.load_deadline, _Waiting().show)
-    pages = []
+    pages, ready = [], worker.ready
     try:
-        for message in worker.read(read_request(settings, "recognize", file.absolute(), task)):
+        for message in read_patiently(worker, read_request(settings, "recognize", file.absolute(), task)):
+            ready = worker.ready or ready
             if message["event"] == "page":
                 pages.append(reading_from(message["reading"]))
+        assert ready is not None, "a worker that read was ready"
         source = sidecar.Source(file.name, file.stat().st_size, sidecar.hash_file(file))
-        rendered = sidecar.render(source, provenance(worker.start()), task, pages, ("txt", "json"))
-    except WorkerDied as error:
-        raise EngineError(f"{file}: {error}; try again") from error
+        rendered = sidecar.render(source, provenance(ready), task, pages, ("txt", "json"))
+    except (WorkerDied, WorkerRetired) as error:
+        raise EngineError(f"{file}: {error}; ocrd doctor may say why") from error
     except Refused as error:
         if error.error == "UsageError":
             raise UsageError(str(error)) from error

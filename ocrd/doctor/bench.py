@@ -15,6 +15,7 @@ from ocrd.config import Config
 from ocrd.daemon.lock import is_running
 from ocrd.daemon.requests import read_request, worker_setup
 from ocrd.errors import EngineError, ServiceError
+from ocrd.worker.attempts import read_patiently
 from ocrd.worker.parent import Worker
 
 PICTURE = paths.POCKET_MODEL / "demo" / "greeting.png"
@@ -27,7 +28,7 @@ def in_the_foreground(config: Config) -> float:
     worker = Worker(worker_setup(config, tries=1), config.engine.load_deadline)
     try:
         worker.start()
-        for message in worker.read(read_request(config, "doctor", PICTURE, "text")):
+        for message in read_patiently(worker, read_request(config, "doctor", PICTURE, "text")):
             if message["event"] == "page":
                 return float(message["reading"]["seconds"])
     finally:

@@ -78,7 +78,7 @@ class Service:
         return code
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-m", "ocrd", *arguments]
+        argv = [sys.executable, "-m", *self.program, *arguments]
         return subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=90, check=False)
 
     def status(self) -> dict[str, Any]:

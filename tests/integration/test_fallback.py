@@ -188,6 +188,15 @@ def test_a_page_that_ends_every_worker_is_failed_and_the_rest_go_on(gpu: FakeGpu
     assert gpu.service.stop() == 0
 
 
+@pytest.mark.parametrize("faults", [["mps-wedged"], ["segv"], ["ok", "segv"], ["mps-dtype"], ["segv", "ok", "segv"]])
+def test_recognize_has_the_same_patience(gpu: FakeGpu, faults: list[str]) -> None:
+    gpu.script(*faults)
+    gpu.service.program = ["tests.fake_daemon"]
+    done = gpu.service.call("recognize", str(PICTURES / "greeting.png"))
+    assert done.returncode == 0 and done.stdout.strip() == DRAWN["greeting.png"], done.stderr
+    assert gpu.ran()[1] == faults[0]
+
+
 def test_garbage_on_standard_output_harms_nobody(gpu: FakeGpu) -> None:
     gpu.script("garbage", "garbage")
     assert kinds(gpu.read(2)) == []

@@ -1,0 +1,35 @@
+"""One document read in the foreground, with the patience that the daemon has: a new worker where one ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ocrd.worker.parent import Worker, WorkerDied, WorkerRetired
+from ocrd.worker.protocol import Message, Request
+
+TRIES = 3
+"""Workers that may end over one document; the last one is on the CPU alone."""
+
+
+def read_patiently(worker: Worker, request: Request) -> Iterator[Message]:
+    """As `Worker.read`, going on at the next page in a new worker where one died or is used up.
+
+    Raises what `Worker.read` raises, WorkerDied when the last one died too.
+    """
+    deaths, fresh, start = 0, False, request.start
+    while True:
+        try:
+            for message in worker.read(replace(request, start=start, fresh=fresh), on_cpu=deaths == TRIES - 1):
+                if message["event"] == "page":
+                    start += 1
+                yield message
+            return
+        except WorkerRetired:
+            if fresh:
+                raise
+            fresh = True
+        except WorkerDied:
+            deaths += 1
+            if deaths == TRIES:
+                raise
