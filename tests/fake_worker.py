@@ -107,5 +107,5 @@ def kept(error: BaseException, device: str, dtype: str) -> Failure:
 
 if __name__ == "__main__":
     runner.failure_of = kept  # type: ignore[attr-defined]  # it is the name by which the runner calls it
-    runner.SECONDS_A_VIEW = 2.0
+    runner.SECONDS_A_VIEW, runner.SECONDS_A_TOKEN = 2.0, 0.1
     child.main(FakeDevices())

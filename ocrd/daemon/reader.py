@@ -52,9 +52,7 @@ class Reader:
         except WorkerDied as error:
             self._after_death(job, error)
         except WorkerRetired as error:
-            self._log.warning("the worker is used up; a new one goes on", file=str(job.path), error=str(error))
-            self._retired.add(job.id)
-            self._journal.hand_back(job.id)
+            self._after_retirement(job, error)
         except Refused as error:
             self._after_refusal(job, error)
         except (Transient, OSError) as error:
@@ -150,6 +148,14 @@ class Reader:
         else:
             self._log.warning("the worker died", file=str(job.path), error=str(error))
             self._count_crash(job, f"{job.path.name}: {error}")
+
+    def _after_retirement(self, job: Job, error: WorkerRetired) -> None:
+        self._log.warning("the worker is used up; a new one goes on", file=str(job.path), error=str(error))
+        if job.id in self._retired:  # not again and again: the next but one is on the CPU alone
+            self._count_crash(job, f"{job.path.name}: {error}")
+            return
+        self._retired.add(job.id)
+        self._journal.hand_back(job.id)
 
     def _count_crash(self, job: Job, message: str) -> None:
         if job.crashes + 1 >= CRASHES_ALLOWED:

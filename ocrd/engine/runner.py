@@ -35,7 +35,6 @@ SECONDS_A_VIEW = 60.0
 """Five times what a 1024 view takes in float32 on two server cores (11.3 s)."""
 SECONDS_A_TOKEN = 1.0
 """Seven times what a token takes there (7.2 a second)."""
-ON_CPU = Candidate("cpu", "float32", "where a page that failed elsewhere is read again")
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,8 @@ class Runner:
         """Candidates that did not pass, each with its reason."""
         self._engine: DeepSeekOCR | None = None
         self._home = self._here = self.plan.candidates[0]
+        # Where a page that failed is read again: in the precision that this machine has the memory for.
+        self._on_cpu = next(candidate for candidate in self.plan.candidates if candidate.device == "cpu")
         self._in_a_row = 0
         self._back_at = float("-inf")
 
@@ -161,12 +162,13 @@ class Runner:
             try:
                 reading = self._read_once(image, task, index, limits, on_token, remedy)
                 break
-            except UsageError:
+            except (UsageError, FreshWorkerNeeded):
                 raise
             except Exception as error:
                 failure = failure_of(error, self._here.device, self._here.dtype)
                 if todo is None:
-                    todo = remedies(failure.kind, failure.device, failure.dtype, self.mode, fresh)
+                    last = self._here == self._on_cpu
+                    todo = remedies(failure.kind, failure.device, self.mode, fresh, last)
                 if not todo:
                     self._log.error(
                         "a page cannot be read", page=index, **self._about(failure, "the page fails", error)
@@ -206,7 +208,7 @@ class Runner:
         if remedy and remedy.step == "free-cache":
             self._devices.free_cache(self._here.device)
         if remedy and remedy.step == "cpu":
-            self._move_to(ON_CPU)
+            self._retreat()
         engine = self._loaded
         mode = choose_mode(remedy.mode, engine.network.arch.sam.view) if remedy and remedy.mode else engine.mode
         with self._devices.running(self._here.device):
@@ -217,9 +219,18 @@ class Runner:
         self._loaded.device = candidate.device
         self._here = candidate
 
+    def _retreat(self) -> None:
+        """Bring the model to the CPU. Raises FreshWorkerNeeded when it does not come: half of it may be there."""
+        try:
+            self._move_to(self._on_cpu)
+        except Exception as error:
+            failure = failure_of(error, self._here.device, self._here.dtype)
+            self._log.error("the model cannot be brought to the CPU", **self._about(failure, "fresh-worker", error))
+            raise FreshWorkerNeeded(f"the model cannot be brought to the CPU: {failure.message}") from error
+
     def _count(self, failed: bool, where: Candidate) -> None:
         """Failures in a row at home; enough of them, and the CPU stays for a while."""
-        if where != self._home or self._home == ON_CPU:
+        if where != self._home or self._home == self._on_cpu:
             return
         self._in_a_row = self._in_a_row + 1 if failed else 0
         if self._in_a_row >= self._policy.max_fallbacks:
@@ -245,7 +256,7 @@ class Runner:
                 self._back_at = self._clock() + self._policy.cool_down
 
     def _try(self, go: Callable[[Candidate], None], where: Candidate) -> bool:
-        """Go there; on a failure the model is brought to the CPU, where it works."""
+        """Go there; on a failure the model is brought to the CPU, where it works. Raises as `_retreat` does."""
         try:
             go(where)
         except Exception as error:
@@ -253,7 +264,7 @@ class Runner:
             self._log.error("the device cannot be used yet", **self._about(failure, "cpu", error))
             self._in_a_row = max(self._in_a_row, self._policy.max_fallbacks)
             self._back_at = self._clock() + self._policy.cool_down
-            self._move_to(ON_CPU)
+            self._retreat()
             return False
         return True
 

@@ -25,11 +25,10 @@ def read_patiently(worker: Worker, request: Request) -> Iterator[Message]:
                     start += 1
                 yield message
             return
-        except WorkerRetired:
-            if fresh:
-                raise
-            fresh = True
-        except WorkerDied:
+        except (WorkerRetired, WorkerDied) as error:
+            if isinstance(error, WorkerRetired) and not fresh:
+                fresh = True
+                continue
             deaths += 1
             if deaths == TRIES:
                 raise

@@ -25,6 +25,8 @@ GRACE = 60.0
 """Seconds beyond what a step may take before a worker counts as hung: the engine ends a page by itself."""
 SILENCE = 60.0
 """Seconds without any sign of life: a worker gives one every 5 s, whatever it waits for."""
+OPENING = 300.0
+"""Seconds for opening a document or drawing its next page."""
 BETWEEN_TOKENS = 60.0
 """Seconds for a handful of tokens, on any machine."""
 
@@ -141,7 +143,7 @@ class Worker:
         except OSError as error:
             self._end()
             raise WorkerDied(f"the worker ended before it took the job ({error})") from error
-        finished, within = False, request.page_deadline
+        finished, within = False, OPENING
         try:
             while not finished:
                 message = self._next(time.monotonic() + within + GRACE, f"reading {request.file.name}")
@@ -165,7 +167,7 @@ class Worker:
                         within = BETWEEN_TOKENS
                         yield message
                     case _:
-                        within = request.page_deadline
+                        within = OPENING
                         yield message
         finally:
             if not finished:  # the caller went away in the middle: its answers must not reach the next job

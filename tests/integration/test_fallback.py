@@ -20,6 +20,12 @@ from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/sidecar.schema.json").read_text(encoding="utf-8"))
 
 
+def save_pages(path: Path, pages: int) -> None:
+    """A document of so many times the same picture."""
+    picture = Image.open(PICTURES / "greeting.png").convert("L")
+    picture.save(path, save_all=True, append_images=[picture] * (pages - 1))
+
+
 class FakeGpu:
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -39,9 +45,8 @@ class FakeGpu:
 
     def read(self, pages: int, name: str = "pages.tif") -> dict[str, Any]:
         """A document of so many pages, read to its end: its sidecar."""
-        picture = Image.open(PICTURES / "greeting.png").convert("L")
         path = self.service.inbox / name
-        picture.save(path, save_all=True, append_images=[picture] * (pages - 1))
+        save_pages(path, pages)
         code = self.service.run_once()
         assert code == 0, self.service.log.read_text()[-3000:]
         document: dict[str, Any] = json.loads(path.with_name(f"{name}.json").read_text(encoding="utf-8"))
@@ -63,16 +68,20 @@ def kinds(document: dict[str, Any]) -> list[tuple[int, str, str]]:
     return [(f["page"], f["kind"], f["then"]) for f in document["engine"]["fallbacks"]]
 
 
-@pytest.mark.parametrize("kind", ["mps-dtype", "mps-unsupported-op", "mps-numerics", "other"])
-def test_a_page_that_fails_is_read_on_the_cpu_and_the_next_goes_back(gpu: FakeGpu, kind: str) -> None:
-    gpu.script("ok", kind, "ok")
-    document = gpu.read(3)
-    assert document["engine"]["device"] == "mps" and kinds(document) == [(1, kind, "cpu")]
-    assert gpu.ran() == ["ok", "ok", kind, "ok"]  # the third page went back to MPS
-    assert document["warnings"] == [f"page 2 was read after a failure ({kind} on mps)"]
-    (entry,) = gpu.logged("reading a page failed")
-    assert (entry["kind"], entry["device"], entry["dtype"], entry["then"]) == (kind, "mps", "float32", "cpu")
-    assert entry["torch"] and entry["system"] and entry["level"] == "error"
+def test_a_page_that_fails_is_read_on_the_cpu_and_the_next_goes_back(gpu: FakeGpu) -> None:
+    faults = ("mps-dtype", "mps-unsupported-op", "mps-numerics", "other")
+    script = ["ok", *(fault for kind in faults for fault in (kind, "ok"))]
+    gpu.script(*script)
+    document = gpu.read(len(script))
+    assert document["engine"]["device"] == "mps"
+    assert kinds(document) == [(2 * n + 1, kind, "cpu") for n, kind in enumerate(faults)]
+    assert gpu.ran() == ["ok", *script]  # the canary first; and each page after a failure went back to MPS
+    assert document["warnings"][0] == "page 2 was read after a failure (mps-dtype on mps)"
+    logged = gpu.logged("reading a page failed")
+    assert [entry["kind"] for entry in logged] == list(faults)
+    for entry in logged:
+        assert (entry["device"], entry["dtype"], entry["then"], entry["level"]) == ("mps", "float32", "cpu", "error")
+        assert entry["torch"] and entry["system"] and entry["stack"].startswith("Traceback")
 
 
 def test_the_logged_stack_is_what_torch_raised_line_for_line_with_its_cause(gpu: FakeGpu) -> None:
@@ -158,12 +167,22 @@ def test_after_the_cool_down_one_canary_decides(gpu: FakeGpu) -> None:
     assert kinds(document) == [(0, "mps-dtype", "cpu")] and len(gpu.logged("back on the device")) == 1
 
 
-@pytest.mark.parametrize("crash", ["segv", "kill", "exit", "hang"])
-def test_a_worker_that_ends_or_hangs_is_replaced_and_the_page_is_read(gpu: FakeGpu, crash: str) -> None:
-    gpu.script("ok", crash)
-    document = gpu.read(3)
-    assert kinds(document) == [] and gpu.ran() == ["ok", "ok", crash, "ok", "ok", "ok"]
-    assert len(gpu.logged("the worker died")) == 1
+@pytest.mark.timeout(300)  # nine workers
+def test_a_worker_that_ends_or_hangs_is_replaced_and_the_page_is_read(gpu: FakeGpu) -> None:
+    crashes = ("segv", "kill", "exit", "hang")
+    # Each document's second page ends its worker; the next worker has its canary and goes on at that page.
+    gpu.script(*(fault for crash in crashes for fault in ("ok", crash, "ok", "ok")))
+    for name in crashes:
+        save_pages(gpu.service.inbox / f"{name}.tif", 2)
+    assert gpu.service.run_once() == 0
+    for name in crashes:
+        document = json.loads((gpu.service.inbox / f"{name}.tif.json").read_text(encoding="utf-8"))
+        assert [p["text"] for p in document["pages"]] == [DRAWN["greeting.png"]] * 2 and kinds(document) == []
+    assert gpu.ran() == ["ok", *(fault for crash in crashes for fault in ("ok", crash, "ok", "ok"))]
+    said = [entry["error"] for entry in gpu.logged("the worker died")]
+    assert [
+        words in error for words, error in zip(("signal 11", "signal 9", "exit code 3", "no sign"), said, strict=True)
+    ]
 
 
 def test_a_page_that_ends_two_workers_is_read_by_a_third_on_the_cpu_alone(gpu: FakeGpu) -> None:
@@ -188,7 +207,7 @@ def test_a_page_that_ends_every_worker_is_failed_and_the_rest_go_on(gpu: FakeGpu
     assert gpu.service.stop() == 0
 
 
-@pytest.mark.parametrize("faults", [["mps-wedged"], ["segv"], ["ok", "segv"], ["mps-dtype"], ["segv", "ok", "segv"]])
+@pytest.mark.parametrize("faults", [["mps-wedged"], ["segv", "ok", "segv"]])
 def test_recognize_has_the_same_patience(gpu: FakeGpu, faults: list[str]) -> None:
     gpu.script(*faults)
     gpu.service.program = ["tests.fake_daemon"]
@@ -215,6 +234,7 @@ def test_a_worker_that_grew_too_large_is_replaced_after_its_document(gpu: FakeGp
     assert gpu.service.stop() == 0
 
 
+@pytest.mark.timeout(600)  # a dozen workers are started on the way, each with torch to load
 def test_two_hundred_pages_with_every_kind_of_failure(gpu: FakeGpu) -> None:
     """One in ten fails, in every way there is: 200 right texts, each fallback recorded, the parent no larger."""
     in_process = ["mps-dtype", "mps-unsupported-op", "mps-numerics", "other", "mps-oom"]
@@ -222,13 +242,12 @@ def test_two_hundred_pages_with_every_kind_of_failure(gpu: FakeGpu) -> None:
     dice = random.Random(7)
     faults = [f for kind in (*in_process * 3, *fatal, "garbage") for f in (kind, *["ok"] * dice.randint(7, 11))]
     gpu.script(*faults)
-    picture = Image.open(PICTURES / "greeting.png").convert("L")
     names = [f"{n:02}.tif" for n in range(20)]
     gpu.service.start()
     assert gpu.service.process is not None
     parent, sizes = psutil.Process(gpu.service.process.pid), list[int]()
     for name in names:
-        picture.save(gpu.service.home / name, save_all=True, append_images=[picture] * 9)
+        save_pages(gpu.service.home / name, 10)
         (gpu.service.home / name).rename(gpu.service.inbox / name)
         gpu.service.wait_for_sidecar(gpu.service.inbox / name)
         sizes.append(parent.memory_info().rss)

@@ -337,6 +337,7 @@ def test_a_disk_that_refuses_is_said_and_leaves_the_old(machine: Machine, hub: L
     assert machine.contents() == old
 
 
+@pytest.mark.timeout(300)  # some forty forks, each with a healing after it
 @pytest.mark.parametrize("damage", ["a flipped byte", "no model", "a stray file and a lost one"])
 def test_a_crash_at_any_change_of_the_disk_is_made_good_by_the_next_healing(
     machine: Machine, hub: LocalHub, damage: str

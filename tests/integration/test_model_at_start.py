@@ -271,6 +271,7 @@ def test_a_daemon_and_a_command_never_heal_at_once(managed: Service, serving: Lo
         assert len([a for a in serving.fetched(name) if "/cdn/" in a.path]) == 1
 
 
+@pytest.mark.timeout(300)  # forty processes
 def test_kill_9_of_healing_at_random_moments_never_leaves_half_a_model(managed: Service, serving: LocalHub) -> None:
     serving.faults.pause = 0.001
     argv = [sys.executable, "-m", "ocrd", "model", "heal", "--json"]

@@ -213,6 +213,15 @@ def test_a_worker_that_is_used_up_counts_no_crash_and_the_next_one_knows(bench: 
     assert bench.counts() == {"done": 1}
 
 
+def test_workers_that_are_used_up_one_after_another_end_on_the_cpu(bench: Bench) -> None:
+    bench.drop()
+    worker = ScriptedWorker(reads(then=WorkerRetired("the model cannot be brought to the CPU")))
+    reader = Reader(bench.config, bench.journal, worker, lambda: False, lambda: None)  # type: ignore[arg-type]
+    for _ in range(4):
+        reader.handle(bench.take())
+    assert worker.on_cpu == [False, False, False, True] and bench.counts() == {"failed": 1}
+
+
 def test_a_stop_hands_the_job_back_and_counts_no_crash(bench: Bench) -> None:
     bench.drop()
     bench.stopping = True

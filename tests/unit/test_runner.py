@@ -18,7 +18,7 @@ from ocrd.engine.failures import NotFinite
 from ocrd.engine.plan import Machine
 from ocrd.engine.preprocess import Mode
 from ocrd.engine.runner import Policy, Runner
-from ocrd.errors import EngineError, UsageError
+from ocrd.errors import EngineError, FreshWorkerNeeded, UsageError
 from ocrd.paths import POCKET_MODEL
 from ocrd.worker.memory import Memory, MemoryLimits, recycle_reason
 from ocrd.worker.warm_up import CANARY, known_text
@@ -121,6 +121,27 @@ def test_the_way_back_that_fails_is_a_cool_down_and_no_error(monkeypatch: pytest
     assert read(runner).fallbacks == () and runner.here.device == "cpu"
     fake.now = 61.0
     assert read(runner).fallbacks == () and runner.here == runner.home
+
+
+def test_a_model_that_cannot_be_brought_to_the_cpu_needs_a_new_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Fake(None, ValueError("once"))
+    runner = started(fake)
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("command buffer exited with error status")
+
+    monkeypatch.setattr(runner_module, "move", refuse)
+    with pytest.raises(FreshWorkerNeeded, match="cannot be brought to the CPU: command buffer"):
+        read(runner, fresh=True)
+
+
+def test_on_a_small_machine_the_cpu_reads_in_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Fake(None, ValueError("once"))
+    monkeypatch.setattr(fake, "machine", lambda: Machine(20_000_000, mps=True))
+    runner = started(fake)
+    assert (runner.home.device, runner.home.dtype) == ("mps", "bfloat16")
+    assert [f.then for f in read(runner).fallbacks] == ["cpu"]
+    assert (runner.here.device, runner.here.dtype) == ("cpu", "bfloat16")
 
 
 def test_when_no_candidate_passes_each_reason_is_said() -> None:
