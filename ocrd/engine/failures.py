@@ -53,7 +53,7 @@ def classify(error: BaseException) -> Kind:
         if isinstance(seen, MemoryError):
             return "mps-oom"
         for kind, pattern in _TABLE:
-            if re.search(pattern, str(seen), re.IGNORECASE):
+            if re.search(pattern, str(seen)):
                 return kind
         seen = seen.__cause__ or seen.__context__
     return "other"

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ocrd.engine import recognizer
 from ocrd.engine import runner as runner_module
 from ocrd.engine.checkpoint import load_network
 from ocrd.engine.decode import Limits, decode
@@ -151,6 +152,31 @@ def test_when_no_candidate_passes_each_reason_is_said() -> None:
     with pytest.raises(EngineError, match=r"first.*second.*canary.*canary"):
         runner.start()
     assert len(runner.skipped) == 4
+    assert "on cpu in float32" in runner.skipped[2] and "on cpu in bfloat16" in runner.skipped[3]
+
+
+def test_a_network_with_a_stray_is_not_read_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(*arguments: Any) -> Any:
+        network = load_network(*arguments)
+        network.projector.to(torch.bfloat16)
+        return network
+
+    monkeypatch.setattr(recognizer, "load_network", half)
+    runner = started(Fake())
+    assert runner.skipped[0].startswith("mps in float32 (other: projector.layers.weight is on cpu in torch.bfloat16")
+    assert runner.home.dtype == "bfloat16"  # the next candidate, to which all of it was moved
+
+
+def test_failures_in_a_row_keep_the_cpu_until_the_cool_down_ends_and_one_that_is_well_between_does_not() -> None:
+    bad = ValueError("once")
+    fake = Fake(None, bad, None, bad, bad, None, None)
+    runner = started(fake, Policy(max_fallbacks=2, cool_down=60.0))
+    assert [len(read(runner).fallbacks) for _ in range(4)] == [1, 0, 1, 1]
+    fake.ran.clear()
+    assert read(runner).fallbacks == () and fake.ran == ["cpu"]
+    fake.now = 61.0
+    assert read(runner).fallbacks == () and fake.ran == ["cpu", "mps", "mps"]  # the canary, then the page
+    assert read(runner).fallbacks == () and runner.here == runner.home
 
 
 def test_a_stray_parameter_is_named() -> None:
