@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ocrd.types import Fallback
+
 
 class OcrdError(Exception):
     """The base of everything that ocrd raises on purpose."""
@@ -59,6 +61,11 @@ class EngineError(OcrdError):
 
 class FreshWorkerNeeded(EngineError):
     """This process cannot help any more: its GPU or its memory is used up. The page can be read by a new one."""
+
+    def __init__(self, message: str, fallbacks: tuple[Fallback, ...] = ()) -> None:
+        super().__init__(message)
+        self.fallbacks = fallbacks
+        """What was tried with this page before."""
 
 
 class ServiceError(OcrdError):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from ocrd.config import LogConfig
 from ocrd.paths import private_folder
@@ -26,9 +26,11 @@ _SHARED: list[Processor] = [
 def configure(config: LogConfig, folder: Path | None) -> None:
     """Send events to ``folder``/ocrd.log when a folder is given, and to standard error.
 
+    Without a folder it is a command that somebody reads: stack traces stay out.
+
     The file is rotated by this process alone: the worker's events come to it through its pipe.
     """
-    handlers: list[logging.Handler] = [_terminal()]
+    handlers: list[logging.Handler] = [_terminal(stacks=folder is not None)]
     if folder is not None:
         handlers.append(_file(private_folder(folder) / FILE, config))
     root = logging.getLogger()
@@ -46,12 +48,18 @@ def configure(config: LogConfig, folder: Path | None) -> None:
     )
 
 
-def _terminal() -> logging.Handler:
+def _without_stack(_logger: object, _method: str, event: EventDict) -> EventDict:
+    event.pop("stack", None)
+    event.pop("exc_info", None)
+    return event
+
+
+def _terminal(stacks: bool) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     renderer: Processor = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
-    handler.setFormatter(_formatter(renderer))
+    handler.setFormatter(_formatter(renderer) if stacks else _formatter(renderer, _without_stack))
     return handler
 
 

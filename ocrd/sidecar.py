@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.durable import sync_descriptor, sync_folder
-from ocrd.types import PageReading
+from ocrd.types import Fallback, PageReading
 
 SCHEMA = "https://ocrd.invalid/sidecar.schema.json"
 SCHEMA_VERSION = 1
@@ -53,34 +53,46 @@ def hash_bytes(data: bytes) -> str:
 
 
 def render(
-    source: Source, provenance: Provenance, task: str, pages: Sequence[PageReading], formats: Sequence[str]
+    source: Source,
+    provenance: Provenance,
+    task: str,
+    pages: Sequence[PageReading],
+    formats: Sequence[str],
+    mishaps: Sequence[Fallback] = (),
 ) -> dict[str, bytes]:
-    """The bytes of each wanted format, in the order in which they are to be written."""
+    """The bytes of each wanted format, in the order in which they are to be written.
+
+    ``mishaps``: failures that ended a worker, beside those that the pages themselves tell.
+    """
     text = PAGE_BREAK.join(f"{page.text}\n" if page.text else "" for page in pages)
     rendered = {"txt": text.encode(), "md": "\n\n".join(page.text for page in pages).encode() + b"\n"}
     out = {format_: rendered[format_] for format_ in ORDER if format_ in formats and format_ in rendered}
     if "json" in formats:
         hashes = {format_: hash_bytes(data) for format_, data in out.items()}
-        out["json"] = _document(source, provenance, task, pages, hashes)
+        fallbacks = sorted((*mishaps, *(f for p in pages for f in p.fallbacks)), key=lambda f: f.page)
+        out["json"] = _document(source, provenance, task, pages, hashes, fallbacks)
     return out
 
 
 def _document(
-    source: Source, provenance: Provenance, task: str, pages: Sequence[PageReading], hashes: Mapping[str, str]
+    source: Source,
+    provenance: Provenance,
+    task: str,
+    pages: Sequence[PageReading],
+    hashes: Mapping[str, str],
+    fallbacks: Sequence[Fallback],
 ) -> bytes:
     unfinished = [
         f"page {p.index + 1} ended by {p.stop_reason}; its text may be cut" for p in pages if p.stop_reason != "eos"
     ]
-    again = [
-        f"page {p.index + 1} was read after a failure ({p.fallbacks[0].kind} on {p.fallbacks[0].device})"
-        for p in pages if p.fallbacks
-    ]  # fmt: skip
+    first = {f.page: f for f in reversed(fallbacks)}
+    again = [f"page {n + 1} was read after a failure ({first[n].kind} on {first[n].device})" for n in sorted(first)]
     document = {
         "$schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "source": {**asdict(source), "name": _printable(source.name)},
         "model": dict(provenance.model),
-        "engine": {**provenance.engine, "task": task, "fallbacks": [asdict(f) for p in pages for f in p.fallbacks]},
+        "engine": {**provenance.engine, "task": task, "fallbacks": [asdict(f) for f in fallbacks]},
         "pages": [_page(page) for page in pages],
         "outputs": dict(hashes),
         "warnings": unfinished + again,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ocrd.config import Config
     from ocrd.doctor.findings import Finding
+    from ocrd.errors import OcrdError
 
 
 def doctor(
@@ -32,16 +33,18 @@ def doctor(
     settings = load_config(config)
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
     findings = list(examine(settings))
-    compared = _compare(settings) if bench else None
+    if not as_json:
+        _show(findings)
+    compared, refused = _compare(settings, findings) if bench else (None, None)
     if as_json:
         said: dict[str, Any] = {"findings": [vars(finding) for finding in findings]}
-        print(json.dumps(said | ({"bench": compared} if compared else {}), indent=2))
-    else:
-        _show(findings)
-        for line in _words(compared) if compared else ():
-            print(line)
+        print(json.dumps(said | {"bench": compared, "bench_refused": refused and str(refused)}, indent=2))
+    for line in _words(compared) if compared and not as_json else ():
+        print(line)
     if failed := [finding for finding in findings if finding.state == "fail"]:
         raise typer.Exit(failed[0].exit_code)
+    if refused:
+        raise refused
 
 
 def _show(findings: Iterable[Finding]) -> None:
@@ -59,11 +62,24 @@ def _show(findings: Iterable[Finding]) -> None:
     Console().print(table)
 
 
-def _compare(settings: Config) -> dict[str, float]:
-    """Seconds for one picture: its page here, its page in the daemon, and from dropping it to its sidecar."""
-    from ocrd.doctor.bench import in_the_foreground, through_the_daemon
+def _compare(settings: Config, findings: list[Finding]) -> tuple[dict[str, float] | None, OcrdError | None]:
+    """Seconds for one picture: its page here, its page in the daemon, and from dropping it to its sidecar.
 
-    return {"foreground": in_the_foreground(settings), **through_the_daemon(settings)}
+    Or why that cannot be.
+    """
+    from ocrd.doctor.bench import in_the_foreground, through_the_daemon
+    from ocrd.errors import ModelError, OcrdError, ServiceError
+
+    try:
+        if any(finding.name == "model" and finding.state != "ok" for finding in findings):
+            raise ModelError("there is no whole model to compare with; run: ocrd model heal")
+        # The daemon first: without one nothing has to be loaded here.
+        daemon = through_the_daemon(settings)
+        return {"foreground": in_the_foreground(settings), **daemon}, None
+    except OcrdError as error:
+        return None, error
+    except OSError as error:
+        return None, ServiceError(f"the comparison cannot be made ({error})")
 
 
 def _words(compared: dict[str, float]) -> list[str]:

@@ -79,7 +79,7 @@ class _Waiting:
                 print(f"ocrd: {engine_words(message)}", file=self._out)
             return
         words = engine_words({"state": message["event"], **message})
-        ended = message["event"] == "loading" and message["done"] == 1.0
+        ended = message["event"] == "ready"
         # Back to the line's begin and clear it, so that nothing stays when the text comes.
         self._out.write("\r\033[K" if ended else f"\r\033[K{words[:200]}")
         self._out.flush()

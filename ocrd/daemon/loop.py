@@ -208,7 +208,7 @@ class Daemon:
             self._fetched = False
             try:
                 # One that died over it may have met a damaged file: then every byte is looked at.
-                ready = self._worker.start(distrust=deaths > 0)
+                self._worker.start(distrust=deaths > 0)
             except WorkerDied as error:
                 # A download that goes on piece by piece is no reason to give up.
                 deaths = 1 if self._fetched else deaths + 1
@@ -216,8 +216,6 @@ class Daemon:
                     raise EngineError(f"the model could not be made ready: {error}; see the log") from error
                 self._log.warning("making the model ready failed; trying again", error=str(error))
             else:
-                warm = {"state": "ready", "since": time.time(), "pid": self._worker.pid, **vars(ready)}
-                self._journal.set_fact("engine", warm)
                 return
 
 

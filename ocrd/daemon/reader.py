@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from ocrd.config import Config, InboxConfig
 from ocrd.daemon.requests import provenance, read_request
 from ocrd.inbox.look import look
 from ocrd.journal import Job, Journal, reading_from
-from ocrd.worker.parent import Refused, Transient, Worker, WorkerDied, WorkerRetired
+from ocrd.types import Fallback
+from ocrd.worker.parent import Ready, Refused, Transient, Worker, WorkerDied, WorkerRetired
 
 CRASHES_ALLOWED = 3
 """A file that ends this many workers, the last one on the CPU alone, is failed, and the rest go on."""
@@ -41,8 +43,11 @@ class Reader:
         self._worker = worker
         self._stopping = stopping
         self._look_again = look_again
+        self._last_ready: Ready | None = None
         self._retired: set[str] = set()
         """Jobs that used up a worker: the next one does not give up so soon."""
+        self._mishaps: defaultdict[str, list[Fallback]] = defaultdict(list)
+        """What befell a job's pages in workers that are gone, for its sidecar."""
         self._log = structlog.get_logger(component="reader")
 
     def handle(self, job: Job) -> None:
@@ -74,7 +79,7 @@ class Reader:
             return
         started = time.monotonic()
         on_cpu = job.crashes == CRASHES_ALLOWED - 1
-        ready = self._worker.start(on_cpu=on_cpu)
+        ready = self._last_ready = self._worker.start(on_cpu=on_cpu)
         request = read_request(
             self._config, job.id, job.path, inbox.task, len(self._journal.pages(job.id)), job.id in self._retired
         )
@@ -84,10 +89,11 @@ class Reader:
         if not self._unchanged(job):
             return
         pages = self._journal.pages(job.id)
-        contents = sidecar.render(source, provenance(ready), inbox.task, pages, inbox.formats)
+        mishaps = self._mishaps.get(job.id, ())
+        contents = sidecar.render(source, provenance(ready), inbox.task, pages, inbox.formats, mishaps)
         self._write(job, first, contents)
         self._journal.finish(job.id)
-        self._retired.discard(job.id)
+        self._forget(job)
         seconds = round(time.monotonic() - started, 2)
         self._log.info("done", file=str(job.path), pages=len(pages), seconds=seconds)
 
@@ -107,6 +113,10 @@ class Reader:
         self._journal.plan_outputs(source, planned)
         sidecar.write_set(where, contents, ours)
         self._journal.settle_outputs(source, planned)
+
+    def _forget(self, job: Job) -> None:
+        self._retired.discard(job.id)
+        self._mishaps.pop(job.id, None)
 
     def _inbox_of(self, job: Job) -> InboxConfig:
         for inbox in self._config.inbox:
@@ -147,10 +157,18 @@ class Reader:
             self._journal.hand_back(job.id)
         else:
             self._log.warning("the worker died", file=str(job.path), error=str(error))
+            self._note_crash(job, str(error))
             self._count_crash(job, f"{job.path.name}: {error}")
+
+    def _note_crash(self, job: Job, message: str) -> None:
+        ready, page = self._last_ready, len(self._journal.pages(job.id))
+        then = "cpu" if job.crashes + 2 == CRASHES_ALLOWED else "fresh-worker"
+        device, dtype = (ready.device, ready.dtype) if ready else ("cpu", "float32")
+        self._mishaps[job.id].append(Fallback(page, "crash", message, device, dtype, then))
 
     def _after_retirement(self, job: Job, error: WorkerRetired) -> None:
         self._log.warning("the worker is used up; a new one goes on", file=str(job.path), error=str(error))
+        self._mishaps[job.id] += [Fallback(**fallback) for fallback in error.fallbacks]
         if job.id in self._retired:  # not again and again: the next but one is on the CPU alone
             self._count_crash(job, f"{job.path.name}: {error}")
             return
@@ -164,5 +182,6 @@ class Reader:
             self._journal.hand_back(job.id, message=message, crashed=True)
 
     def _fail(self, job: Job, reason: str, message: str) -> None:
+        self._forget(job)
         self._log.error("failed", file=str(job.path), reason=reason, error=message)
         self._journal.fail(job.id, reason, message)

@@ -14,7 +14,8 @@ from typing import Any
 from ocrd import paths
 from ocrd.config import Config, is_managed, model_dir, models_folder
 from ocrd.daemon.lock import is_running
-from ocrd.inbox.access import folders, refusal
+from ocrd.errors import OcrdError
+from ocrd.inbox.access import NOT_THERE, folders, nearest, refusal
 from ocrd.journal import FILE as JOURNAL
 from ocrd.journal import Journal
 from ocrd.model.hashes import HashMemory
@@ -43,14 +44,33 @@ class Finding:
 def examine(config: Config, probe: Callable[[Config], Mapping[str, Any]] | None = None) -> Iterator[Finding]:
     """Every finding, as it is made; ``probe`` asks torch about the machine, in a process of its own."""
     yield Finding("system", "ok", f"{platform.mac_ver()[0] or platform.platform()}, Python {platform.python_version()}")
+    yield from _guarded("libraries", ENGINE, _libraries)
+    yield from _guarded("plan", ENGINE, lambda: _engine((probe or ask_torch)(config)))
+    facts: dict[str, Any] = {}
+
+    def journal() -> Iterator[Finding]:
+        facts.update(_facts())
+        yield from ()
+
+    yield from _guarded("journal", SERVICE, journal)
+    yield from _guarded("folders", CONFIGURATION, lambda: _folders(config, facts))
+    yield from _guarded("model", MODEL, lambda: iter([_model(config)]))
+    yield from _guarded("disks", SERVICE, lambda: _disks(config))
+    yield from _guarded("daemon", SERVICE, lambda: _service(facts))
+
+
+def _guarded(name: str, exit_code: int, section: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """What ``section`` finds; what stops it is a finding as well, and the rest is examined all the same."""
+    try:
+        yield from section()
+    except (OSError, OcrdError) as error:
+        yield Finding(name, "fail", str(error), "mend that, then ask the doctor again", exit_code)
+
+
+def _libraries() -> Iterator[Finding]:
     for check in surroundings(full=False):
         advice = "" if check.state == "ok" else f"expected {check.expected}; install ocrd anew"
         yield Finding(check.name, check.state, check.found, advice, ENGINE)
-    yield from _engine((probe or ask_torch)(config))
-    yield from _folders(config, _facts())
-    yield _model(config)
-    yield from _disks(config)
-    yield from _service(_facts())
 
 
 def ask_torch(config: Config) -> dict[str, Any]:
@@ -86,10 +106,10 @@ def _folders(config: Config, facts: Mapping[str, Any]) -> Iterator[Finding]:
     for name, folder in folders(config):
         here, there = refusal(folder), daemons.get(str(folder))
         advice = "see that it is there and that you may write into it"
-        if here is None and there:
+        if here is None and there and there != NOT_THERE:  # what was not there when it started may be by now
             here = f"the daemon is refused: {there}"
             advice = "allow ocrd access in System Settings, Privacy & Security, Files and Folders; then restart it"
-        if here == "it is not there":
+        if here == NOT_THERE:
             yield Finding(name, "warn", f"{folder}: not there yet", "ocrd init makes it, or the first start")
         elif here:
             yield Finding(name, "fail", f"{folder}: {here}", advice, CONFIGURATION)
@@ -115,9 +135,7 @@ def _disks(config: Config) -> Iterator[Finding]:
     wanted = dict([*folders(config), ("models", models_folder(config.model))])
     seen: set[int] = set()
     for name, wished in wanted.items():
-        folder = wished
-        while not folder.exists():
-            folder = folder.parent
+        folder = nearest(wished)
         if folder.stat().st_dev in seen:
             continue
         seen.add(folder.stat().st_dev)
@@ -130,9 +148,12 @@ def _disks(config: Config) -> Iterator[Finding]:
 def _facts() -> dict[str, Any]:
     """What a running daemon published; nothing when none runs."""
     state = paths.state_dir()
-    if not is_running(state) or not (state / JOURNAL).exists():
+    if not (state / JOURNAL).exists():
         return {}
-    journal = Journal(state)
+    journal = Journal(state)  # opened whether a daemon runs or not: one that is broken is worth knowing
+    if not is_running(state):
+        journal.close()
+        return {}
     try:
         return {name: journal.fact(name) for name in ("daemon", "engine", "folders")} | {"jobs": journal.counts()}
     finally:

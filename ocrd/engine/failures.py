@@ -31,7 +31,11 @@ class Failure:
 
 _TABLE: tuple[tuple[Kind, str], ...] = (
     ("mps-oom", r"out of memory|Invalid buffer size|not enough memory|can't allocate memory"),
-    ("mps-wedged", r"command buffer exited with error|ImpactingInteractivity|SubmissionsIgnored"),
+    (
+        "mps-wedged",
+        r"command buffer exited with error|ImpactingInteractivity|SubmissionsIgnored"
+        r"|CUDA error|illegal memory access|device-side assert|unspecified launch failure",
+    ),
     ("mps-unsupported-op", r"The operator '?aten::\S+' is not currently (implemented|supported)"),
     (
         "mps-dtype",

@@ -6,7 +6,7 @@ halves the weights; the CPU is the last resort, and always there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ocrd.errors import EngineError
@@ -47,7 +47,7 @@ class Machine:
 class Candidate:
     device: Device
     dtype: Dtype
-    why: str
+    why: str = field(compare=False)
 
     def __str__(self) -> str:
         return f"{self.device} in {self.dtype}"

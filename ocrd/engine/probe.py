@@ -24,7 +24,7 @@ def main() -> None:
     machine = TorchDevices().machine()
     try:
         parameters = count_parameters(read_architecture(Path(folder)))
-    except OcrdError:
+    except (OcrdError, OSError):
         parameters = PUBLISHED
     said: dict[str, object] = {"machine": asdict(machine), "parameters": parameters}
     try:

@@ -19,7 +19,7 @@ import structlog
 import torch
 from PIL import Image
 
-from ocrd.engine.canary import read_canary
+from ocrd.engine.canary import LONGEST, read_canary
 from ocrd.engine.decode import Limits
 from ocrd.engine.devices import DTYPES, Devices, move, refuse_strays
 from ocrd.engine.failures import Failure, failure_of
@@ -61,13 +61,17 @@ class Runner:
         known: str | None,
         policy: Policy = Policy(),
         progress: Callable[[float], None] = lambda _done: None,
+        on_canary: Callable[[float], None] = lambda _within: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raises EngineError when the device is not there, ModelError for a folder that holds no model."""
+        """``on_canary`` is told within how many seconds the picture will be read, or the device hangs.
+
+        Raises EngineError when the device is not there, ModelError for a folder that holds no model.
+        """
         self._model_dir, self._mode = model_dir, mode
         self._devices, self._policy, self._clock = devices, policy, clock
         self._canary, self._known = canary, known
-        self._progress = progress
+        self._progress, self._on_canary = progress, on_canary
         self._log = structlog.get_logger(component="engine")
         self.plan: Plan = make_plan(device, dtype, count_parameters(read_architecture(model_dir)), devices.machine())
         self.skipped: list[str] = []
@@ -110,12 +114,11 @@ class Runner:
                 raise
             except Exception as error:
                 self._skip(candidate, error)
-                last = error
             else:
                 self._home = candidate
                 self._log.info("the engine runs", device=candidate.device, dtype=candidate.dtype, why=candidate.why)
                 return
-        raise EngineError(f"no device passed: {'; '.join(self.skipped)}") from last
+        raise EngineError(f"no device passed: {'; '.join(self.skipped)}")
 
     def _settle_on(self, candidate: Candidate) -> None:
         place, dtype = self._devices.place(candidate.device), DTYPES[candidate.dtype]
@@ -128,6 +131,7 @@ class Runner:
                 move(self._engine.network, place, dtype)
             self._here = candidate
             self._engine.device = candidate.device
+            self._on_canary(SECONDS_A_VIEW + SECONDS_A_TOKEN * LONGEST)
             read_canary(self._engine, self._canary, self._known)
 
     def _skip(self, candidate: Candidate, error: Exception) -> None:
@@ -152,6 +156,7 @@ class Runner:
         Raises EngineError when every remedy failed, FreshWorkerNeeded when only a new process can help, UsageError
         for an unknown task.
         """
+        on_attempt()  # a canary may be read first
         self._go_back()
         failed_here = self._here
         fallbacks: list[Fallback] = []
@@ -162,8 +167,10 @@ class Runner:
             try:
                 reading = self._read_once(image, task, index, limits, on_token, remedy)
                 break
-            except (UsageError, FreshWorkerNeeded):
+            except UsageError:
                 raise
+            except FreshWorkerNeeded as error:
+                raise FreshWorkerNeeded(str(error), tuple(fallbacks)) from error
             except Exception as error:
                 failure = failure_of(error, self._here.device, self._here.dtype)
                 if todo is None:
@@ -181,10 +188,9 @@ class Runner:
                     Fallback(index, failure.kind, failure.message, failure.device, failure.dtype, str(remedy))
                 )
                 if remedy.step == "fresh-worker":
-                    raise FreshWorkerNeeded(
-                        f"page {index + 1}: {failure.kind} on {self._here}: {failure.message}"
-                    ) from error
-        self._count(bool(fallbacks), failed_here)
+                    said = f"page {index + 1}: {failure.kind} on {self._here}: {failure.message}"
+                    raise FreshWorkerNeeded(said, tuple(fallbacks)) from error
+        self._count(any(fallback.then == "cpu" for fallback in fallbacks), failed_here)
         return replace(reading, fallbacks=tuple(fallbacks))
 
     def budget(self, image: Image.Image, tokens: int) -> float:
@@ -215,9 +221,12 @@ class Runner:
             return engine.read(image, task, index, limits, on_token, mode)
 
     def _move_to(self, candidate: Candidate) -> None:
+        before = self._here.device
         move(self._loaded.network, self._devices.place(candidate.device), DTYPES[candidate.dtype])
         self._loaded.device = candidate.device
         self._here = candidate
+        if before != candidate.device:
+            self._devices.free_cache(before)  # torch would keep what the weights left behind
 
     def _retreat(self) -> None:
         """Bring the model to the CPU. Raises FreshWorkerNeeded when it does not come: half of it may be there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -10,12 +11,23 @@ from ocrd import paths
 from ocrd.config import Config
 from ocrd.sidecar import TEMPORARY_PREFIX
 
+NOT_THERE = "it is not there"
+
+
+def nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there and may be looked at."""
+    for place in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            if place.exists():
+                return place
+    return Path(folder.anchor)
+
 
 def refusal(folder: Path, writable: bool = True) -> str | None:
     """Why ``folder`` cannot be listed and, with ``writable``, written into; None when it can."""
     try:
         if not folder.is_dir():
-            return "it is not there" if not folder.exists() else "it is not a folder"
+            return NOT_THERE if not folder.exists() else "it is not a folder"
         with os.scandir(folder) as entries:
             next(entries, None)
         if writable:

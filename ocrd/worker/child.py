@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
@@ -56,8 +56,7 @@ class Child:
         setup = Setup(**json.loads(self._requests.readline()))
         threading.Thread(target=self._listen, name="requests", daemon=True).start()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
-        for name, value in setup.environment.items():
-            os.environ.setdefault(name, value)
+        os.environ.update(missing_variables(setup.environment, os.environ))
         runner = self._load(setup)
         while runner is not None:
             self._read(runner, Request(**json.loads(self._asked.get())))
@@ -86,6 +85,12 @@ class Child:
             kind = ModelError if isinstance(error, ModelError) else type(error)
             self._refuse(None, kind.__name__, "model", str(error))
             return None
+        except Exception as error:  # torch that does not import, say: what unwinds from here would be heard by nobody
+            structlog.get_logger(component="worker").exception("the engine cannot be started")
+            self._refuse(
+                None, "EngineError", "engine", f"the engine cannot be started ({type(error).__name__}: {error})"
+            )
+            return None
         import torch
         import transformers
 
@@ -107,7 +112,8 @@ class Child:
         except DocumentError as error:
             self._refuse(request.job, type(error).__name__, error.reason, str(error))
         except FreshWorkerNeeded as error:
-            self.say(event="retire", job=request.job, message=str(error))
+            said = [asdict(fallback) for fallback in error.fallbacks]
+            self.say(event="retire", job=request.job, message=str(error), fallbacks=said)
             raise SystemExit from None
         except OcrdError as error:
             self._refuse(request.job, type(error).__name__, "engine", str(error))
@@ -146,6 +152,12 @@ class Child:
     def _refuse(self, job: str | None, error: str, reason: str, message: str) -> None:
         refusal: Message = {"event": "refused", "job": job, "error": error, "reason": reason, "message": message}
         self.say(**refusal)
+
+
+def missing_variables(wanted: Mapping[str, str], here: Mapping[str, str]) -> dict[str, str]:
+    """Those of ``wanted`` that the user has not set; of the two watermarks both or none, for they must agree."""
+    given = {"WATERMARK" for name in here if "WATERMARK" in name}
+    return {n: v for n, v in wanted.items() if n not in here and not ("WATERMARK" in n and given)}
 
 
 def main(devices: Devices | None = None) -> None:

@@ -29,11 +29,12 @@ class MemoryLimits:
 def recycle_reason(first: Memory, now: Memory, limits: MemoryLimits) -> str | None:
     """Why a worker with this memory is to be replaced; None when it is well.
 
-    One that is above the ceiling from its first document on is not: a new one would be no smaller.
+    One that is above the ceiling from its first document on is not, before it grew by a tenth of it: a new one would
+    be no smaller.
     """
     grown = now.total - first.total
     if grown > limits.growth:
         return f"it grew by {grown / 1e9:.1f} GB since its first document"
-    if now.total > limits.ceiling and grown > 0:
+    if now.total > limits.ceiling and grown > 0.1 * limits.ceiling:
         return f"it has {now.total / 1e9:.1f} GB, and {limits.ceiling / 1e9:.1f} GB are allowed"
     return None

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import IO
+from typing import IO, Any
 
 import structlog
 
@@ -25,6 +25,12 @@ GRACE = 60.0
 """Seconds beyond what a step may take before a worker counts as hung: the engine ends a page by itself."""
 SILENCE = 60.0
 """Seconds without any sign of life: a worker gives one every 5 s, whatever it waits for."""
+LOADING = "loading the model"
+DEATHS_ON_GPU = 2
+"""Workers that may die while loading before the CPU alone is used for a while."""
+GPU_OFF = "every device but the CPU (a worker died there; tried again after engine.cool_down)"
+LONGEST_LINE = 64 * 1024 * 1024
+"""Bytes: no page's text comes near; a worker that says more in one breath has lost its mind."""
 OPENING = 300.0
 """Seconds for opening a document or drawing its next page."""
 BETWEEN_TOKENS = 60.0
@@ -35,8 +41,17 @@ class WorkerDied(EngineError):
     """The worker ended, or was ended, while something was asked of it. The job can run again."""
 
 
+class DiedLoading(WorkerDied):
+    """It died while the model was brought to its device."""
+
+
 class WorkerRetired(EngineError):
     """The worker is used up (its GPU, its memory); a new one can read the job."""
+
+    def __init__(self, message: str, fallbacks: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.fallbacks = fallbacks
+        """What was tried before, as `types.Fallback` in JSON."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +92,8 @@ class Worker:
         self._memory_limits, self._module = memory_limits, module
         self._first_memory: Memory | None = None
         self._on_cpu = False
+        self._deaths_on_gpu = 0
+        self._gpu_back_at = float("-inf")
         self._log = structlog.get_logger(component="worker")
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: IO[bytes] | None = None
@@ -102,9 +119,21 @@ class Worker:
         The deadline is for loading: fetching may take hours, and each sign of it begins the deadline anew.
         Raises ModelError or EngineError as the worker says, WorkerDied when it ended or took too long.
         """
+        on_cpu = on_cpu or time.monotonic() < self._gpu_back_at
         if self.ready is not None and self.warm and self._on_cpu == on_cpu:
             return self.ready
         self._end()
+        try:
+            return self._started(distrust, on_cpu)
+        except DiedLoading:
+            # What kills a worker while it loads may be the device itself: a Metal assertion cannot be caught.
+            self._deaths_on_gpu += not on_cpu
+            if self._deaths_on_gpu >= DEATHS_ON_GPU:
+                self._deaths_on_gpu, self._gpu_back_at = 0, time.monotonic() + self._setup.cool_down
+                self._log.warning("the CPU alone is used for a while", seconds=self._setup.cool_down)
+            raise
+
+    def _started(self, distrust: bool, on_cpu: bool) -> Ready:
         with self._lock:
             if self._stopping:
                 raise WorkerDied("the worker is being stopped")
@@ -113,24 +142,35 @@ class Worker:
             self._spawn(replace(self._setup, distrust=distrust, device=device))
         deadline, doing = time.monotonic() + self._load_deadline, "starting"
         while True:
-            message = self._next(deadline, doing)
+            try:
+                message = self._next(deadline, doing)
+            except WorkerDied as error:
+                if doing != LOADING:
+                    raise
+                raise DiedLoading(str(error)) from error
             match message["event"]:
                 case "preparing":
                     doing = f"{message['state']} the model".replace("waiting the", "waiting for the")
                     deadline = time.monotonic() + self._load_deadline + message.get("seconds", 0.0)
                     self._on_preparing(message)
                 case "loading":
-                    doing = "loading the model"
+                    doing = LOADING
                     self._on_preparing(message)
+                case "canary":
+                    deadline = time.monotonic() + message["within"] + GRACE
                 case "ready":
+                    self._deaths_on_gpu = 0 if not on_cpu else self._deaths_on_gpu
+                    if on_cpu and self._setup.device != "cpu":
+                        message["skipped"] = [*message.get("skipped", ()), GPU_OFF]
                     self.ready = Ready(**{k: v for k, v in message.items() if k != "event"})
+                    self._on_preparing(message | {"state": "ready", "pid": self.pid})
                     self._log.info("the model is loaded", pid=self.pid, **vars(self.ready))
                     return self.ready
                 case "refused":
                     self._end()
                     raise _refusal(message)
 
-    def read(self, request: Request, on_cpu: bool = False) -> Iterator[Message]:
+    def read(self, request: Request, on_cpu: bool = False) -> Iterator[Message]:  # noqa: PLR0912 - a case for each event
         """Ask for a document; yields ``opened``, ``tokens`` and ``page`` messages, ends when it is finished.
 
         Raises the error that the worker reports (see `Refused`), WorkerDied when it dies or hangs, WorkerRetired when
@@ -143,18 +183,20 @@ class Worker:
         except OSError as error:
             self._end()
             raise WorkerDied(f"the worker ended before it took the job ({error})") from error
-        finished, within = False, OPENING
+        finished, within, missing = False, OPENING, 0
         try:
             while not finished:
                 message = self._next(time.monotonic() + within + GRACE, f"reading {request.file.name}")
                 if message.get("job") not in (None, request.job):
                     continue
                 match message["event"]:
+                    case "finished" if missing > 0:
+                        raise WorkerDied(f"the worker said that it had finished, but {missing} pages did not come")
                     case "finished":
                         finished = True
                         self._recycle(Memory(*message["memory"]))
                     case "retire":
-                        raise WorkerRetired(message["message"])
+                        raise WorkerRetired(message["message"], message.get("fallbacks", ()))
                     case "reading":
                         within = message["within"]
                     case "refused":
@@ -166,8 +208,15 @@ class Worker:
                     case "tokens":
                         within = BETWEEN_TOKENS
                         yield message
-                    case _:
+                    case "opened":
+                        missing = message["pages"] - request.start
                         within = OPENING
+                        yield message
+                    case "page":
+                        missing -= 1
+                        within = OPENING
+                        yield message
+                    case _:
                         yield message
         finally:
             if not finished:  # the caller went away in the middle: its answers must not reach the next job
@@ -202,15 +251,23 @@ class Worker:
         self._answers, self._hung_up = queue.Queue(), threading.Event()
         threading.Thread(
             target=self._listen,
-            args=(os.fdopen(we_read, "rb"), self._answers, self._hung_up),
+            args=(os.fdopen(we_read, "rb"), self._answers, self._hung_up, self._process),
             name="worker-pipe",
             daemon=True,
         ).start()
         send(self._requests, setup)
 
-    def _listen(self, pipe: IO[bytes], answers: queue.Queue[Message | None], hung_up: threading.Event) -> None:
+    def _listen(
+        self,
+        pipe: IO[bytes],
+        answers: queue.Queue[Message | None],
+        hung_up: threading.Event,
+        process: subprocess.Popen[bytes],
+    ) -> None:
         with pipe:
-            for line in pipe:
+            while line := pipe.readline(LONGEST_LINE):
+                if not line.endswith(b"\n"):
+                    break  # it ended in mid-line, or never will
                 message = parse(line)
                 if message is None or "event" not in message:
                     self._log.warning(
@@ -218,6 +275,7 @@ class Worker:
                     )
                 else:
                     answers.put(message)
+        process.kill()  # nothing that it may still say would be heard
         hung_up.set()  # its pipe is closed before the system knows that it has ended
         answers.put(None)
         self._on_end()

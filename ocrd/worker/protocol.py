@@ -57,6 +57,7 @@ Message = dict[str, Any]
 
 preparing state: verifying | healing, phase, done, total, speed, left; or waiting, message, seconds
 loading   done (0..1)
+canary    within (seconds in which the shipped picture is read, or the device hangs)
 ready     device, dtype, mode, torch, transformers, model (repo, revision), skipped (devices that did not pass)
 alive     nothing: the process runs, whatever it waits for
 reading   job, page, within (seconds until a sign of its text): each try of a page
@@ -64,7 +65,7 @@ opened    job, pages
 tokens    job, page, count
 page      job, reading
 finished  job, memory (bytes of the process, of the device's driver)
-retire    job, message: only a new worker can read this; the old one is used up
+retire    job, message, fallbacks: only a new worker can read this; the old one is used up
 refused   job, reason, message, error (class): the document, the model or the engine says no
 transient job, message: the file system said no; try again later
 log       level, message, fields
@@ -81,6 +82,6 @@ def parse(line: bytes) -> Message | None:
     """A message, or None for a line that is none: the pipe is private, but a bug must not end the daemon."""
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None

@@ -117,6 +117,7 @@ class WarmUp:
             known_text(self._folder),
             Policy(setup.max_fallbacks, setup.cool_down),
             progress,
+            lambda within: self._say(event="canary", within=within),
         )
 
     def _tell(self, progress: Progress) -> None:

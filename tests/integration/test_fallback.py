@@ -104,6 +104,20 @@ def test_a_device_that_fails_its_canary_is_skipped_with_its_reason(gpu: FakeGpu)
     assert [entry["kind"] for entry in gpu.logged("a device is skipped")] == ["mps-dtype", "mps-numerics"]
 
 
+def test_a_device_whose_canary_kills_every_worker_is_given_up_for_a_while(gpu: FakeGpu) -> None:
+    gpu.service.engine = {"device": "auto", "cool_down": 3600.0}
+    gpu.service.configure()
+    (gpu.folder / "script").write_text("\n".join(["segv"] * 9))
+    gpu.service.start()
+    document = gpu.service.wait_for_sidecar(gpu.service.drop("a.png"))
+    assert document["engine"]["device"] == "cpu" and gpu.ran() == ["segv", "segv"]
+    engine = gpu.service.status()["engine"]
+    assert engine["state"] == "ready" and "every device but the CPU" in engine["skipped"][-1]
+    gpu.service.wait_for_sidecar(gpu.service.drop("b.png"))
+    assert gpu.ran() == ["segv", "segv"]  # and is not loaded anew for each document
+    assert gpu.service.stop() == 0
+
+
 def test_what_was_skipped_shows_in_status(gpu: FakeGpu) -> None:
     gpu.script(canary="mps-unsupported-op")
     gpu.service.start()
@@ -119,11 +133,11 @@ def test_out_of_memory_frees_the_cache_then_starts_a_new_worker_then_the_cpu(gpu
     # In this worker twice; in the next one its canary is well, then twice more.
     gpu.script("mps-oom", "mps-oom", "ok", "mps-oom", "mps-oom")
     document = gpu.read(1)
-    assert kinds(document) == [(0, "mps-oom", "free-cache"), (0, "mps-oom", "cpu")]
+    assert kinds(document) == [(0, "mps-oom", then) for then in ("free-cache", "fresh-worker", "free-cache", "cpu")]
     assert [entry["then"] for entry in gpu.logged("reading a page failed")] == [
         "free-cache", "fresh-worker", "free-cache", "cpu",
     ]  # fmt: skip
-    assert (gpu.folder / "freed").read_text().split() == ["mps", "mps"]
+    assert (gpu.folder / "freed").read_text().split() == ["mps", "mps", "mps"]  # and what the weights left behind
     assert len(gpu.logged("the worker is used up; a new one goes on")) == 1
 
 
@@ -144,7 +158,8 @@ def test_memory_that_is_there_after_the_cache_was_freed_is_enough(gpu: FakeGpu) 
 def test_a_wedged_gpu_gets_a_new_worker_and_no_crash_is_counted(gpu: FakeGpu) -> None:
     gpu.script("ok", "mps-wedged")
     document = gpu.read(3)
-    assert kinds(document) == [] and gpu.ran() == ["ok", "ok", "mps-wedged", "ok", "ok", "ok"]
+    assert kinds(document) == [(1, "mps-wedged", "fresh-worker")]
+    assert gpu.ran() == ["ok", "ok", "mps-wedged", "ok", "ok", "ok"]
 
 
 def test_after_failures_in_a_row_the_cpu_stays_until_the_canary_is_read_again(gpu: FakeGpu) -> None:
@@ -177,7 +192,8 @@ def test_a_worker_that_ends_or_hangs_is_replaced_and_the_page_is_read(gpu: FakeG
     assert gpu.service.run_once() == 0
     for name in crashes:
         document = json.loads((gpu.service.inbox / f"{name}.tif.json").read_text(encoding="utf-8"))
-        assert [p["text"] for p in document["pages"]] == [DRAWN["greeting.png"]] * 2 and kinds(document) == []
+        assert [p["text"] for p in document["pages"]] == [DRAWN["greeting.png"]] * 2
+        assert kinds(document) == [(1, "crash", "fresh-worker")]
     assert gpu.ran() == ["ok", *(fault for crash in crashes for fault in ("ok", crash, "ok", "ok"))]
     said = [entry["error"] for entry in gpu.logged("the worker died")]
     assert [
@@ -189,17 +205,18 @@ def test_a_page_that_ends_two_workers_is_read_by_a_third_on_the_cpu_alone(gpu: F
     gpu.script("segv", "ok", "segv")
     document = gpu.read(2)
     assert document["engine"]["device"] == "cpu" and gpu.ran()[:4] == ["ok", "segv", "ok", "segv"]
+    assert kinds(document) == [(0, "crash", "fresh-worker"), (0, "crash", "cpu")]
 
 
 def test_a_page_that_ends_every_worker_is_failed_and_the_rest_go_on(gpu: FakeGpu) -> None:
-    gpu.service.engine = {"device": "auto", "cool_down": 0.0}
     gpu.script("segv", "ok", "segv")
-    (gpu.folder / "always").write_text("ok")
     first = gpu.service.drop("a.png")
     gpu.service.start()
     wait_until(lambda: len(gpu.ran()) >= 4 if (gpu.folder / "ran").exists() else False, "two workers to end")
     (gpu.folder / "always").write_text("segv")
-    wait_until(lambda: gpu.service.status()["jobs"]["failed"] == 1 or first.with_name("a.png.json").exists(), "an end")
+    wait_until(lambda: gpu.service.status()["jobs"]["failed"] == 1, "an end")
+    assert not first.with_name("a.png.json").exists()
+    assert "3 times" in gpu.service.status()["failures"][0]["message"]
     (gpu.folder / "always").unlink()
     second = gpu.service.drop("b.png")
     document = gpu.service.wait_for_sidecar(second)
@@ -257,7 +274,10 @@ def test_two_hundred_pages_with_every_kind_of_failure(gpu: FakeGpu) -> None:
     assert texts == [DRAWN["greeting.png"]] * 200
     ran = gpu.ran()
     recorded = [kind for document in documents for _, kind, _ in kinds(document)]
-    assert sorted(recorded) == sorted(kind for kind in ran if kind in in_process)
+    crashes = {"segv", "kill", "exit"}
+    assert sorted(recorded) == sorted(
+        "crash" if kind in crashes else kind for kind in ran if kind not in ("ok", "garbage")
+    )
     assert set(ran) == {"ok", "garbage", *in_process, *fatal}
     assert sum(kind not in ("ok", "garbage") for kind in ran) >= 15
     assert max(sizes[5:]) - sizes[4] < 8_000_000, sizes

@@ -33,6 +33,7 @@ CLASH = "expected self and source to have same dtypes but got BFloat16 and Float
     ("Caused GPU Timeout Error (00000002:kIOGPUCommandBufferCallbackErrorImpactingInteractivity)", "mps-wedged"),
     ("Ignored (for causing prior/excessive GPU errors) (00000004:kIOGPUCommandBufferCallbackErrorSubmissionsIgnored)",
      "mps-wedged"),
+    ("CUDA error: an illegal memory access was encountered", "mps-wedged"),
     ("Torch not compiled with CUDA enabled", "other"),
     ("", "other"),
 ])  # fmt: skip

@@ -231,7 +231,7 @@ def test_the_real_devices_answer_on_this_machine() -> None:
     ((2e9, 0), (2.5e9, 0), MemoryLimits(ceiling=10e9, growth=1e9), None),
     ((2e9, 0), (2.1e9, 1e9), MemoryLimits(ceiling=10e9, growth=1e9), "grew by 1.1 GB"),
     ((9e9, 0), (9.5e9, 1e9), MemoryLimits(ceiling=10e9, growth=5e9), "has 10.5 GB, and 10.0 GB are allowed"),
-    ((12e9, 0), (12e9, 0), MemoryLimits(ceiling=10e9, growth=5e9), None),  # a new one would be no smaller
+    ((12e9, 0), (12.9e9, 0), MemoryLimits(ceiling=10e9, growth=5e9), None),  # a new one would be no smaller
     ((12e9, 0), (90e9, 0), MemoryLimits(), None),
 ])  # fmt: skip
 def test_when_a_worker_is_replaced(
