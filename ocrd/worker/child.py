@@ -74,6 +74,8 @@ class Child:
 
     def _forward_log(self, _logger: object, level: str, event: MutableMapping[str, Any]) -> str:
         """What is logged here stands in the parent's log: one process alone writes and rotates that."""
+        if event.pop("exc_info", None):
+            level, event["stack"] = "error", traceback.format_exc()
         self.say(event="log", level=level, message=event.pop("event"), fields=dict(event))
         raise structlog.DropEvent
 

@@ -59,6 +59,19 @@ def test_a_missing_or_empty_model_ends_with_5(service: Service, folder: str) -> 
     assert folder in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_torch_that_does_not_import_is_said_with_its_reason(service: Service) -> None:
+    (service.home / "bad/torch").mkdir(parents=True)
+    (service.home / "bad/torch/__init__.py").write_text("raise RuntimeError('libgomp is missing')")
+    service.environment["PYTHONPATH"] = f"{service.home / 'bad'}{os.pathsep}{Path.cwd()}"
+    done = service.call("recognize", str(PICTURES / "note.png"))
+    assert done.returncode == 6 and "libgomp is missing" in done.stderr and "Traceback" not in done.stderr
+    assert service.run_once() == 6
+    log = service.log.read_text()
+    assert "libgomp is missing" in log and "Traceback" in log  # the daemon's log has the whole of it
+    shown = service.call("doctor")
+    assert shown.returncode == 6 and "libgomp is missing" in shown.stdout
+
+
 def test_init_writes_a_working_configuration_once(service: Service, tmp_path: Path) -> None:
     config, inbox = tmp_path / "new/config.toml", tmp_path / 'in "box"'
     first = service.call("init", "--config", str(config), "--inbox", str(inbox), "--pocket")

@@ -155,6 +155,13 @@ def test_when_no_candidate_passes_each_reason_is_said() -> None:
     assert "on cpu in float32" in runner.skipped[2] and "on cpu in bfloat16" in runner.skipped[3]
 
 
+def test_what_the_freed_cache_mends_sends_nobody_to_the_cpu() -> None:
+    fake = Fake(None, RuntimeError(OOM), None, RuntimeError(OOM), None, None)
+    runner = started(fake, Policy(max_fallbacks=1, cool_down=3600.0))
+    assert [len(read(runner).fallbacks) for _ in range(3)] == [1, 1, 0]
+    assert set(fake.ran) == {"mps"}
+
+
 def test_a_network_with_a_stray_is_not_read_with(monkeypatch: pytest.MonkeyPatch) -> None:
     def half(*arguments: Any) -> Any:
         network = load_network(*arguments)

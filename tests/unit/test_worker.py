@@ -18,8 +18,9 @@ from ocrd.config import parse_config
 from ocrd.daemon.requests import worker_setup
 from ocrd.errors import ModelError
 from ocrd.worker import parent
+from ocrd.worker.child import missing_variables
 from ocrd.worker.parent import Worker, WorkerDied
-from ocrd.worker.protocol import Setup
+from ocrd.worker.protocol import Request, Setup
 
 READY = {
     "event": "ready", "device": "cpu", "dtype": "float32", "mode": "native", "torch": "2", "transformers": "5",
@@ -200,9 +201,70 @@ def test_torchs_variables_are_set_before_torch_is_there() -> None:
     }
 
 
+REQUEST = Request("j", "/x.png", "text", 0, 10, 10.0, 200, 1, 1)
+
+
+def test_a_worker_that_says_it_has_finished_before_it_has_is_not_believed(stage: Stage) -> None:
+    worker = stage.worker_that("""
+        say(**READY)
+        requests.readline()
+        say(event="opened", job="j", pages=3)
+        say(event="page", job="j", reading={})
+        say(event="finished", job="j", memory=[1, 1])
+        requests.read()
+    """)
+    with pytest.raises(WorkerDied, match="2 pages did not come"):
+        list(worker.read(REQUEST))
+
+
+def test_a_worker_that_never_ends_its_line_is_ended(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parent, "LONGEST_LINE", 1000)
+    worker = stage.worker_that(
+        """
+        answers.write(b"x" * 5000); answers.flush()
+        time.sleep(60)
+    """,
+        deadline=50.0,
+    )
+    started = time.monotonic()
+    with pytest.raises(WorkerDied, match="signal 9"):
+        worker.start()
+    assert time.monotonic() - started < 10
+
+
+def test_two_deaths_while_loading_put_the_gpu_off_for_a_while(stage: Stage) -> None:
+    script = """
+        say(event="loading", done=1.0)
+        if setup["device"] != "cpu":
+            os._exit(6)
+        say(**READY)
+        requests.read()
+    """
+    worker = stage.worker_that(script)
+    worker._setup = replace(SETUP, device="auto", cool_down=0.5)
+    for _ in range(2):
+        with pytest.raises(WorkerDied, match="loading"):
+            worker.start()
+    ready = worker.start()
+    assert "every device but the CPU" in ready.skipped[-1]
+    assert worker.start() is ready  # the next document does not begin anew
+    time.sleep(0.5)
+    with pytest.raises(WorkerDied, match="exit code 6"):
+        worker.start()  # the cool-down is over: it is tried again
+
+
+def test_of_torchs_two_watermarks_both_are_the_users_or_both_are_ours() -> None:
+    ours = {"PYTORCH_ENABLE_MPS_FALLBACK": "1", "PYTORCH_MPS_HIGH_WATERMARK_RATIO": "1.0",
+            "PYTORCH_MPS_LOW_WATERMARK_RATIO": "0.9"}  # fmt: skip
+    assert missing_variables(ours, {}) == ours
+    theirs = {"PYTORCH_MPS_HIGH_WATERMARK_RATIO": "0.7"}
+    assert missing_variables(ours, theirs) == {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
+    assert "PYTORCH_ENABLE_MPS_FALLBACK" not in missing_variables(ours, {"PYTORCH_ENABLE_MPS_FALLBACK": "0"})
+
+
 def test_garbage_on_the_pipe_is_passed_over(stage: Stage) -> None:
     worker = stage.worker_that("""
-        answers.write(b'not json\\n[1, 2]\\n{"no": "event"}\\n\\xff\\xfe\\n'); answers.flush()
+        answers.write(b'not json\\n' + b'[' * 100000 + b'\\n[1, 2]\\n{"no": "event"}\\n\\xff\\xfe\\n'); answers.flush()
         say(**READY)
         requests.read()
     """)
