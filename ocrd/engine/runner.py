@@ -7,6 +7,7 @@ doubled: on a Mac both devices share one memory.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import time
 import traceback
@@ -114,6 +115,8 @@ class Runner:
                 raise
             except Exception as error:
                 self._skip(candidate, error)
+                with contextlib.suppress(Exception):  # a device in trouble may refuse even that
+                    self._devices.free_cache(candidate.device)
             else:
                 self._home = candidate
                 self._log.info("the engine runs", device=candidate.device, dtype=candidate.dtype, why=candidate.why)
