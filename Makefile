@@ -18,7 +18,8 @@ demo: setup
 	$(BIN)/ocrd demo
 
 test: setup lint
-	$(BIN)/python -m pytest
+	# Most tests wait for processes that they started: two at a time.
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check .
