@@ -41,6 +41,7 @@ class Child:
         """``devices`` in place of torch's own, for tests."""
         self._requests, self._answers, self._devices = requests, answers, devices
         self._lock = threading.Lock()
+        self._working = threading.Event()
         self._asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def say(self, **message: object) -> None:
@@ -55,11 +56,15 @@ class Child:
         structlog.configure(processors=[self._forward_log])
         setup = Setup(**json.loads(self._requests.readline()))
         threading.Thread(target=self._listen, name="requests", daemon=True).start()
+        self._working.set()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         os.environ.update(missing_variables(setup.environment, os.environ))
         runner = self._load(setup)
         while runner is not None:
-            self._read(runner, Request(**json.loads(self._asked.get())))
+            self._working.clear()
+            request = Request(**json.loads(self._asked.get()))
+            self._working.set()
+            self._read(runner, request)
 
     def _listen(self) -> None:
         """Take requests; end with the parent, at once, in the middle of a download or of a page too."""
@@ -68,9 +73,12 @@ class Child:
         os._exit(0)
 
     def _beat(self) -> None:
+        """Signs of life while something is done; an idle worker wakes nobody."""
         while True:
+            self._working.wait()
             time.sleep(BEAT)
-            self.say(event="alive")
+            if self._working.is_set():
+                self.say(event="alive")
 
     def _forward_log(self, _logger: object, level: str, event: MutableMapping[str, Any]) -> str:
         """What is logged here stands in the parent's log: one process alone writes and rotates that."""

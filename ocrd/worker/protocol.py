@@ -59,7 +59,7 @@ preparing state: verifying | healing, phase, done, total, speed, left; or waitin
 loading   done (0..1)
 canary    within (seconds in which the shipped picture is read, or the device hangs)
 ready     device, dtype, mode, torch, transformers, model (repo, revision), skipped (devices that did not pass)
-alive     nothing: the process runs, whatever it waits for
+alive     nothing: every few seconds while something is done, whatever it waits for
 reading   job, page, within (seconds until a sign of its text): each try of a page
 opened    job, pages
 tokens    job, page, count

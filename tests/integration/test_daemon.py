@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from ocrd.worker import child
 from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/sidecar.schema.json").read_text(encoding="utf-8"))
@@ -129,6 +132,26 @@ def test_each_inbox_has_its_own_formats_names_and_folder(service: Service) -> No
     assert service.sidecars() == ["a.png.json", "a.png.txt"]
     assert [str(p.relative_to(out)) for p in Path(out).rglob("*") if p.is_file()] == ["deep/b.md"]
     assert right((service.home / "out/deep/b.md").read_text(), "note.png")
+
+
+def test_an_idle_worker_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its signs of life would pile up in the parent, and cost a laptop's battery."""
+    monkeypatch.setattr(child, "BEAT", 0.02)
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb") as answers:
+        worker = child.Child(io.BytesIO(), answers)
+        said: list[object] = []
+        monkeypatch.setattr(worker, "say", lambda **message: said.append(message["event"]))
+        threading.Thread(target=worker._beat, daemon=True).start()
+        time.sleep(0.2)
+        assert said == []
+        worker._working.set()
+        wait_until(lambda: len(said) >= 3, "signs of life", 5)
+        worker._working.clear()
+        time.sleep(0.1)
+        before = len(said)
+        time.sleep(0.2)
+        assert len(said) == before
 
 
 def test_the_idle_parent_is_small_and_has_no_torch(service: Service) -> None:
