@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +46,15 @@ def example_config() -> Path:
     """``config.example.toml``: beside the package in a source tree, inside it in a wheel."""
     inside = PACKAGE / "config.example.toml"
     return inside if inside.is_file() else PACKAGE.parent / "config.example.toml"
+
+
+def nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there and may be looked at."""
+    for place in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            if place.exists():
+                return place
+    return Path(folder.anchor)
 
 
 def private_folder(path: Path) -> Path:

@@ -131,6 +131,7 @@ class Reader:
         gone = not os.path.lexists(job.path)
         self._log.info("the file is gone" if gone else "the file changed; it is read anew", file=str(job.path))
         self._journal.drop(job.id)
+        self._forget(job)
         self._look_again()
         return False
 

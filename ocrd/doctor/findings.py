@@ -15,7 +15,7 @@ from ocrd import paths
 from ocrd.config import Config, is_managed, model_dir, models_folder
 from ocrd.daemon.lock import is_running
 from ocrd.errors import OcrdError
-from ocrd.inbox.access import NOT_THERE, folders, nearest, refusal
+from ocrd.inbox.access import NOT_THERE, folders, refusal
 from ocrd.journal import FILE as JOURNAL
 from ocrd.journal import Journal
 from ocrd.model.hashes import HashMemory
@@ -135,7 +135,7 @@ def _disks(config: Config) -> Iterator[Finding]:
     wanted = dict([*folders(config), ("models", models_folder(config.model))])
     seen: set[int] = set()
     for name, wished in wanted.items():
-        folder = nearest(wished)
+        folder = paths.nearest(wished)
         if folder.stat().st_dev in seen:
             continue
         seen.add(folder.stat().st_dev)

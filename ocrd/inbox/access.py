@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -12,15 +11,6 @@ from ocrd.config import Config
 from ocrd.sidecar import TEMPORARY_PREFIX
 
 NOT_THERE = "it is not there"
-
-
-def nearest(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there and may be looked at."""
-    for place in (folder, *folder.parents):
-        with contextlib.suppress(OSError):
-            if place.exists():
-                return place
-    return Path(folder.anchor)
 
 
 def refusal(folder: Path, writable: bool = True) -> str | None:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ocrd.errors import ModelError
-from ocrd.model.manifest import Entry, Manifest, is_wanted, read_manifest
+from ocrd.model.manifest import Entry, Manifest, is_commit, is_wanted, read_manifest
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+SHA256_LENGTH = 64
+"""Hexadecimal digits; git's blob ids have fewer."""
 _RECORDS = Path(".cache/huggingface/download")
 
 
@@ -60,7 +59,7 @@ def cache_copies(repo_folder: Path, repo: str, ours: bool = False) -> list[Copy]
     """The snapshots of one repository in a hub cache (``models--ORG--NAME``); ``ours``: of this user's own cache."""
     return [
         Copy(folder, _snapshot_record(folder, repo), repo_folder if ours else None)
-        for folder in _folders(repo_folder / "snapshots") if _COMMIT.fullmatch(folder.name)
+        for folder in _folders(repo_folder / "snapshots") if is_commit(folder.name)
     ]  # fmt: skip
 
 
@@ -81,7 +80,7 @@ def copies_at(path: Path, repo: str) -> list[Copy]:
     for repo_folder in (path, path / name, path / "hub" / name):
         found += cache_copies(repo_folder, repo)
     if (path / "config.json").exists():
-        in_cache = path.parent.name == "snapshots" and _COMMIT.fullmatch(path.name)
+        in_cache = path.parent.name == "snapshots" and is_commit(path.name)
         found.append(Copy(path, _snapshot_record(path, repo)) if in_cache else folder_copy(path, repo))
     if not found:
         raise ModelError(f"{path} holds no model and no hub cache of {repo}; name the folder that holds config.json")
@@ -113,17 +112,14 @@ def _local_dir_record(folder: Path, repo: str) -> Manifest | None:
             if is_wanted(name) and len(lines) >= 2 and (entry := _entry(folder / name, lines[1].strip())):
                 files[name] = entry
                 commits.add(lines[0].strip())
-    if len(commits) != 1 or not _COMMIT.fullmatch(commit := commits.pop()):
+    if len(commits) != 1 or not is_commit(commit := commits.pop()):
         return None
     return Manifest(repo, commit, files)
 
 
 def _entry(path: Path, name: str) -> Entry | None:
-    """The size is what lies there: a wrong one shows when the hash is checked."""
-    try:
+    """The size is what lies there: a wrong one shows when the hash is checked. None for a name that is no hash."""
+    with contextlib.suppress(OSError, ValueError):
         size = path.stat().st_size
-    except OSError:
-        return None
-    if _SHA256.fullmatch(name):
-        return Entry(size, sha256=name)
-    return Entry(size, blob_id=name) if _COMMIT.fullmatch(name) else None
+        return Entry(size, sha256=name) if len(name) == SHA256_LENGTH else Entry(size, blob_id=name)
+    return None

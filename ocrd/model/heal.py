@@ -21,10 +21,11 @@ from ocrd.model import hub
 from ocrd.model.hashes import HashMemory, signature
 from ocrd.model.manifest import FILE as MANIFEST
 from ocrd.model.manifest import Entry, Manifest, read_manifest, write_manifest
-from ocrd.model.plan import Order, Plan, Source, existing, make_plan, must_remove_first, part_file, part_size
+from ocrd.model.plan import Order, Plan, Source, make_plan, must_remove_first, part_file, part_size
 from ocrd.model.progress import Meter
 from ocrd.model.staging import link_or_copy, make_staging, recover, refuse_leftover, sole_healer, swap
 from ocrd.model.verify import Report, Wanted, bytes_to_hash, verify
+from ocrd.paths import nearest
 
 FETCHES = 2
 """Times that a file is fetched before its bytes are called wrong: one fault on the way is nobody's."""
@@ -125,7 +126,7 @@ class Healer:
 
     def _removes_first(self, plan: Plan) -> bool:
         places = self.order.places
-        return must_remove_first(plan, places, self.free(existing(places.siblings)))
+        return must_remove_first(plan, places, self.free(nearest(places.siblings)))
 
     def _build(self, plan: Plan) -> None:
         """Fill the staging folder until every byte in it is right; for a reset, see that no other copy stays."""

@@ -13,6 +13,7 @@ from ocrd.model import hub
 from ocrd.model.copies import Copy, cache_copies, cached_commit, copies_at, folder_copy
 from ocrd.model.manifest import Entry, Manifest, is_commit
 from ocrd.model.places import Place, Places
+from ocrd.paths import nearest
 
 How = Literal["staged", "link", "copy", "fetch"]
 ROOM = 64 * 1024 * 1024
@@ -94,7 +95,7 @@ def _planned(
     unreachable: ModelUnavailable | None = None,
 ) -> Plan:
     with_staged = resumed or not order.reset
-    device = existing(order.places.siblings).stat().st_dev
+    device = nearest(order.places.siblings).stat().st_dev
     sources = {
         name: tuple(_sources(order.places, name, entry, copies, refuted, with_staged, device))
         for name, entry in manifest.files.items()
@@ -189,7 +190,7 @@ def must_remove_first(plan: Plan, places: Places, free: int) -> bool:
                if plan.how(name) == "fetch")  # fmt: skip
     needed = plan.bytes_by("fetch", "copy") - here
     needed += min(ROOM, max(0, needed))
-    device = existing(places.siblings).stat().st_dev
+    device = nearest(places.siblings).stat().st_dev
     freed = sum(place.size() for place in plan.removals if place.exists() and place.path.stat().st_dev == device)
     if needed > free + freed:
         raise ModelUnavailable(
@@ -199,13 +200,6 @@ def must_remove_first(plan: Plan, places: Places, free: int) -> bool:
             soon=False,
         )
     return needed > free
-
-
-def existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    while not folder.exists():
-        folder = folder.parent
-    return folder
 
 
 def part_file(staging: Path, name: str, entry: Entry) -> Path:
