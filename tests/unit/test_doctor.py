@@ -74,7 +74,9 @@ def test_what_the_daemon_is_refused_is_told_though_this_command_may(config: Conf
     from ocrd.daemon.lock import sole_daemon
 
     journal = Journal(tmp_path / "state")
-    journal.set_fact("folders", {str(tmp_path / "in"): "Operation not permitted", str(tmp_path / "out"): None})
+    was_not_there = {str(tmp_path / "state"): "it is not there"}  # when the daemon started; it is now
+    refused = {str(tmp_path / "in"): "Operation not permitted", str(tmp_path / "out"): None}
+    journal.set_fact("folders", refused | was_not_there)
     journal.set_fact("daemon", {"pid": 1})
     journal.set_fact("engine", {"state": "ready", "device": "cpu", "dtype": "float32", "mode": "native",
                                 "skipped": ["mps in float32 (mps-dtype: clash)"]})  # fmt: skip
@@ -86,7 +88,7 @@ def test_what_the_daemon_is_refused_is_told_though_this_command_may(config: Conf
         and "the daemon is refused: Operation not permitted" in findings["inbox"].found
     )
     assert "Privacy & Security" in findings["inbox"].advice
-    assert "this command and the daemon" in findings["output"].found
+    assert "this command and the daemon" in findings["output"].found and findings["state"].state == "ok"
     assert findings["daemon"].state == "ok" and findings["skipped device"].state == "warn"
 
 
