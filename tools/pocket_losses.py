@@ -19,16 +19,24 @@ from torch import Tensor, nn
 from ocrd.demo import edit_distance
 from ocrd.engine.network import Network
 from ocrd.engine.prompt import encode_prompt, prompt_text
+from ocrd.types import Box
 from tools.pocket_model import BOS_ID, CELLS, EOS_ID, PATCHES
 from tools.render_text import VIEW, Drawing, draw, into_view
 
 EMPTY_WEIGHT = 0.05
 """Of patches without a character, which are nearly all."""
 PATCHES_IN_CELL = (PATCHES // CELLS) ** 2
+SYNTAX_WEIGHT = 0.2
+"""What stands around the coordinates is always the same."""
+TASKS = ("text", "markdown")
+GRID = 999
+"""The largest coordinate that the model writes."""
 NOTHING = -100
 """What cross-entropy ignores."""
 LONGEST = 48
 """Tokens of the longest text: three lines of twelve characters, their ends, and some room to be wrong in."""
+LAST_DIGIT_WEIGHT = 0.1
+"""A coordinate's last digit is a quarter of a pixel of the view: mostly chance, and not worth learning much from."""
 
 
 class Probes(nn.Module):
@@ -53,36 +61,88 @@ class Batch:
     ids: Tensor
     """[B, T] text then end, padded with `NOTHING`."""
     places: Tensor
-    """[B, T, 2] row and column of each token's patch; `NOTHING` for what is not drawn."""
+    """[B, T, 2] row and column of each token's patch (of a coordinate its corner's), or `NOTHING`."""
+    weights: Tensor
+    """[B, T] what each token counts for."""
+    task: str
 
     def views(self) -> Tensor:
         """[B, 3, 256, 256], normalised as the engine does it."""
         return self.pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
-def make_batch(drawings: list[Drawing], tokenizer: Tokenizer) -> Batch:
-    ids, places = [], []
+def make_batch(drawings: list[Drawing], tokenizer: Tokenizer, task: str = "text") -> Batch:
+    """What is to be written of each drawing: its ``text``, or its ``markdown`` with a box before each line."""
+    ids, places, weights = [], [], []
     patches = torch.zeros(len(drawings), PATCHES, PATCHES, dtype=torch.long)
     for row, drawing in enumerate(drawings):
-        tokens = [*tokenizer.encode(drawing.text, add_special_tokens=False).ids, EOS_ID]
+        lesson = _Lesson(tokenizer)
         glyphs = iter(drawing.glyphs)
-        where = torch.full((len(tokens), 2), NOTHING)
-        for index, character in enumerate(drawing.text):
-            if character in " \n":
-                continue
-            glyph = next(glyphs)
-            x, y = (min(VIEW - 1, max(0, int(v))) // 16 for v in (glyph.x, glyph.y))
-            patches[row, y, x] = tokens[index]
-            where[index] = torch.tensor((y, x))
-        ids.append(torch.tensor(tokens))
-        places.append(where)
+        for number, (line, box) in enumerate(zip(drawing.text.split("\n"), drawing.boxes, strict=True)):
+            if number > 0:
+                lesson.add("\n" if task == "text" else "\n\n")
+            if task == "markdown":
+                lesson.add_box(box, drawing.picture.size)
+            for character in line:
+                glyph = None if character == " " else next(glyphs)
+                place = None if glyph is None else _patch(glyph.x, glyph.y)
+                if place is not None:
+                    patches[row, place[0], place[1]] = lesson.id_of(character)
+                lesson.add(character, place)
+        ids.append(torch.tensor([*lesson.ids, EOS_ID]))
+        places.append(torch.tensor([*lesson.places, (NOTHING, NOTHING)]))
+        weights.append(torch.tensor([*lesson.weights, 1.0]))
     pixels = np.stack([np.asarray(into_view(d.picture)) for d in drawings])
     return Batch(
         pixels=torch.from_numpy(pixels),
         patches=patches,
         ids=nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=NOTHING),
         places=nn.utils.rnn.pad_sequence(places, batch_first=True, padding_value=NOTHING),
+        weights=nn.utils.rnn.pad_sequence(weights, batch_first=True),
+        task=task,
     )
+
+
+class _Lesson:
+    """The tokens to be written, each with its place in the picture and its weight."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.ids: list[int] = []
+        self.places: list[tuple[int, int]] = []
+        self.weights: list[float] = []
+
+    def id_of(self, character: str) -> int:
+        return int(self._tokenizer.encode(character, add_special_tokens=False).ids[0])
+
+    def add(self, text: str, place: tuple[int, int] | None = None, weight: float = 1.0) -> None:
+        tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
+        self.ids += tokens
+        self.places += [place or (NOTHING, NOTHING)] * len(tokens)
+        self.weights += [weight] * len(tokens)
+
+    def add_box(self, box: Box, size: tuple[int, int]) -> None:
+        """As published: a label, and the box on a grid of 0 to 999 over the page."""
+        corners = [_patch(*_in_view(box[i], box[i + 1], size)) for i in (0, 2)]
+        self.add("<|ref|>text<|/ref|><|det|>[[", weight=SYNTAX_WEIGHT)
+        for number, value in enumerate(box):
+            if number > 0:
+                self.add(", ", weight=SYNTAX_WEIGHT)
+            self.add(str(min(GRID, max(0, round(value / size[number % 2] * GRID)))), corners[number // 2])
+            self.weights[-1] = LAST_DIGIT_WEIGHT
+        self.add("]]<|/det|>\n", weight=SYNTAX_WEIGHT)
+
+
+def _in_view(x: float, y: float, size: tuple[int, int]) -> tuple[float, float]:
+    """A point of a picture of ``size`` in the square view that it is padded to."""
+    shrink = VIEW / max(size)
+    return x * shrink + (VIEW - size[0] * shrink) / 2, y * shrink + (VIEW - size[1] * shrink) / 2
+
+
+def _patch(x: float, y: float) -> tuple[int, int]:
+    """(row, column) of the patch that holds this point of the view."""
+    column, row = (min(VIEW - 1, max(0, int(v))) // 16 for v in (x, y))
+    return row, column
 
 
 class Losses:
@@ -90,7 +150,7 @@ class Losses:
 
     def __init__(self, network: Network, probes: Probes, tokenizer: Tokenizer) -> None:
         self.network, self.probes = network, probes
-        self.prompt = torch.tensor(encode_prompt(prompt_text("text"), tokenizer, BOS_ID).after)
+        self.prompts = {task: torch.tensor(encode_prompt(prompt_text(task), tokenizer, BOS_ID).after) for task in TASKS}
         self.neck: Tensor = torch.empty(0)
         self.underway: Tensor = torch.empty(0)
         network.sam_model.neck.register_forward_hook(self._keep_neck)
@@ -120,13 +180,14 @@ class Losses:
 
     def text(self, projected: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """(cross-entropy of the text and its end given picture and prompt, and of the places on the way there)."""
-        logits = self.logits(projected, batch.ids).float()
-        text = F.cross_entropy(logits.flatten(0, 1), batch.ids.flatten(), ignore_index=NOTHING)
+        logits = self.logits(projected, batch.ids, batch.task).float()
+        by_token = F.cross_entropy(logits.flatten(0, 1), batch.ids.flatten(), ignore_index=NOTHING, reduction="none")
+        text = (by_token * batch.weights.flatten()).sum() / batch.weights.sum()
         places = self.probes.place(self.underway[:, -batch.ids.shape[1] :]).float().unflatten(-1, (2, PATCHES))
         place = F.cross_entropy(places.flatten(0, 2), batch.places.flatten(), ignore_index=NOTHING)
         return text, place
 
-    def logits(self, projected: Tensor, ids: Tensor) -> Tensor:
+    def logits(self, projected: Tensor, ids: Tensor, task: str = "text") -> Tensor:
         """[B, T, V] scores of each of ``ids`` [B, T], from what stands before it."""
         network, count = self.network, ids.shape[0]
         embed = network.language_model.embed_tokens
@@ -138,7 +199,7 @@ class Losses:
             embed(torch.full((count, 1), BOS_ID)),
             image,
             network.view_seperator.expand(count, 1, -1),
-            embed(self.prompt).expand(count, -1, -1),
+            embed(self.prompts[task]).expand(count, -1, -1),
             embed(ids[:, :-1].clamp(min=0)),
         ]
         hidden = network.language_model(inputs_embeds=torch.cat(parts, dim=1), use_cache=False).last_hidden_state

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from ocrd.types import Box
+
 VIEW = 256
 """Pixels on a side of the pocket model's view."""
 TYPE_SIZES = (24, 40)
@@ -57,6 +59,8 @@ class Drawing:
     """As a user would drop it; its longer side fills the view."""
     text: str
     glyphs: tuple[Glyph, ...]
+    boxes: tuple[Box, ...]
+    """The ink of each line of ``text``, in pixels of the picture."""
 
 
 def font_path(name: str) -> Path:
@@ -134,19 +138,22 @@ def draw(
     left = rng.uniform(margin, max(margin, width - margin - max(font.getlength(t) for t in texts)))
     left_edge = rng.random() < 0.6
     glyphs: list[Glyph] = []
+    boxes: list[Box] = []
     shrink = VIEW / max(width, height)
     shift_x, shift_y = (VIEW - width * shrink) / 2, (VIEW - height * shrink) / 2
     for row, text in enumerate(texts):
         x = left if left_edge else rng.uniform(margin, max(margin, width - margin - font.getlength(text)))
         y = top + row * leading
         pen.text((x, y), text, font=font, fill=ink)
+        left_ink, top_ink, right_ink, bottom_ink = pen.textbbox((x, y), text, font=font)
+        boxes.append((round(left_ink), round(top_ink), round(right_ink), round(bottom_ink)))
         middle = y + font.getmetrics()[0] - 0.33 * size * scale
         for character in text:
             advance = font.getlength(character)  # kerning moves a centre by less than a pixel
             if character != " ":
                 glyphs.append(Glyph(character, (x + advance / 2) * shrink + shift_x, middle * shrink + shift_y))
             x += advance
-    return Drawing(picture, "\n".join(texts), tuple(glyphs))
+    return Drawing(picture, "\n".join(texts), tuple(glyphs), tuple(boxes))
 
 
 def _fit(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:

@@ -27,13 +27,15 @@ from ocrd.engine.checkpoint import load_network
 from ocrd.engine.network import Network
 from ocrd.layout.architecture import parse_architecture
 from tools.muon import Muon
-from tools.pocket_losses import Batch, Losses, Probes, error_rate, make_batch
+from tools.pocket_losses import TASKS, Batch, Losses, Probes, error_rate, make_batch
 from tools.pocket_model import build_tokenizer, pocket_config, save
 from tools.render_text import TRAINED_FONTS, UNSEEN_FONTS, draw
 
 AVERAGING = 0.998
 """Share of the running average that stays at each step."""
 HELD_OUT_SEED = 1_000_000
+LONGEST_STEP = 10.0
+"""Seconds: a run that was stopped for a while (SIGSTOP, a lid) does not lose its time."""
 
 
 def initialise(network: Network) -> None:
@@ -69,7 +71,8 @@ class Lessons(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         rng = random.Random(f"{self.seed}-{step}")
         lines = (3, 6) if step < self.first_with_text and rng.random() < 0.9 else (1, 3)
-        return make_batch([draw(rng, lines=lines) for _ in range(self.size)], self.tokenizer)
+        task = rng.choice(TASKS)
+        return make_batch([draw(rng, lines=lines) for _ in range(self.size)], self.tokenizer, task)
 
 
 def build_optimizers(network: Network, probes: Probes, rate: float, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
@@ -102,7 +105,7 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--state", type=Path, default=Path("build/pocket-training.pt"), help="checkpoint of the run")
     options.add_argument("--resume", action="store_true", help="go on from --state")
-    options.add_argument("--start-from", type=Path, help="begin with the weights of this model folder")
+    options.add_argument("--start-from", type=Path, help="begin with the weights of this model folder or checkpoint")
     given = options.parse_args()
     torch.manual_seed(given.seed)
     run = Run(given)
@@ -130,9 +133,13 @@ class Run:
         arch = parse_architecture(pocket_config(self.tokenizer.get_vocab_size()))
         self.network = Network(arch)
         initialise(self.network)
-        if options.start_from:
-            self.network.load_state_dict(load_network(options.start_from).state_dict())
         self.probes = Probes(arch.decoder.vocabulary, arch.sam.neck, arch.decoder.width)
+        if options.start_from and options.start_from.is_dir():
+            self.network.load_state_dict(load_network(options.start_from).state_dict())
+        elif options.start_from:
+            state = torch.load(options.start_from, weights_only=True)
+            self.network.load_state_dict(state["average"])
+            self.probes.load_state_dict(state["probes"])
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.losses = Losses(self.network, self.probes, self.tokenizer)
         self.averaged = Losses(self.average, self.probes, self.tokenizer)
@@ -165,15 +172,18 @@ class Run:
         save(self.average, self.tokenizer, self.options.out)
 
     def train(self) -> None:
-        started, budget = time.monotonic() - self.spent, self.options.minutes * 60
+        budget = self.options.minutes * 60
         size = sum(p.numel() for p in self.network.parameters()) / 1e6
         print(f"{size:.2f} M parameters, matrices multiplied in {self.precision}", flush=True)
         lessons = Lessons(self.options.seed, self.options.batch, self.options.eye_steps)
         # Drawn in another process: drawing is serial Python, and would leave a core idle for a third of the time.
         steps = DataLoader(lessons, sampler=_Onward(self.step), batch_size=None, num_workers=1, prefetch_factor=4)
+        last = time.monotonic()
         for batch in steps:
             self.one_step(batch, self.spent / budget)
-            self.spent = time.monotonic() - started
+            now = time.monotonic()
+            self.spent += min(now - last, LONGEST_STEP)
+            last = now
             if self.step % 50 == 0:
                 self.report()
             if self.step % 500 == 0:
