@@ -4,7 +4,7 @@ Two stages, because from scratch on the text loss alone nothing is learnt (the l
 entropy of characters): first the eye alone, told which character's centre lies in each patch; then
 everything together, with the eye's losses and that of the places kept at a weight that fades.
 
-    python -m tools.train_pocket --minutes 115
+    python -m tools.train_pocket --steps 8000
 
 Interrupted, it goes on from its last checkpoint with ``--resume``; from shipped weights with ``--start-from``.
 """
@@ -34,8 +34,6 @@ from tools.render_text import TRAINED_FONTS, UNSEEN_FONTS, draw
 AVERAGING = 0.998
 """Share of the running average that stays at each step."""
 HELD_OUT_SEED = 1_000_000
-LONGEST_STEP = 10.0
-"""Seconds: a run that was stopped for a while (SIGSTOP, a lid) does not lose its time."""
 
 
 def initialise(network: Network) -> None:
@@ -98,7 +96,7 @@ def rate_at(done: float) -> float:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, default=Path("ocrd/pocket"))
-    options.add_argument("--minutes", type=float, default=115.0, help="the learning rate reaches its end then")
+    options.add_argument("--steps", type=int, default=8000, help="the learning rate reaches its end then")
     options.add_argument("--eye-steps", type=int, default=600, help="steps that teach the eye alone")
     options.add_argument("--batch", type=int, default=48)
     options.add_argument("--rate", type=float, default=2e-3)
@@ -172,7 +170,6 @@ class Run:
         save(self.average, self.tokenizer, self.options.out)
 
     def train(self) -> None:
-        budget = self.options.minutes * 60
         size = sum(p.numel() for p in self.network.parameters()) / 1e6
         print(f"{size:.2f} M parameters, matrices multiplied in {self.precision}", flush=True)
         lessons = Lessons(self.options.seed, self.options.batch, self.options.eye_steps)
@@ -180,15 +177,14 @@ class Run:
         steps = DataLoader(lessons, sampler=_Onward(self.step), batch_size=None, num_workers=1, prefetch_factor=4)
         last = time.monotonic()
         for batch in steps:
-            self.one_step(batch, self.spent / budget)
+            self.one_step(batch, self.step / self.options.steps)
             now = time.monotonic()
-            self.spent += min(now - last, LONGEST_STEP)
-            last = now
+            self.spent, last = self.spent + now - last, now
             if self.step % 50 == 0:
                 self.report()
             if self.step % 500 == 0:
                 self.keep()
-            if self.spent >= budget:
+            if self.step >= self.options.steps:
                 break
         self.keep()
         for name, fonts in (("fonts trained on", TRAINED_FONTS), ("fonts never seen", UNSEEN_FONTS)):

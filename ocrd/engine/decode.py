@@ -1,4 +1,4 @@
-"""Greedy decoding: one prefill over the prompt, then a token at a time over a preallocated cache."""
+"""Greedy decoding: a prefill over each page's prompt, then a token of each page at a time."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache
 from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2TextModel
 
+from ocrd.engine.cache import SlotCache
 from ocrd.engine.failures import NotFinite
+from ocrd.engine.loop import LoopWatch
 from ocrd.engine.network import Network
 
 TOKENS_BETWEEN_LOOKS = 32
 """Scores are looked at for numbers that are none at the first token and then now and then: each look waits for the
 device, and what was written since is thrown away with the page."""
+ROOM = 1536
+"""Positions that the cache begins with: gundam's longest prompt and a page of ordinary length."""
 TABLE_CELLS = frozenset({128821, 128822})
 """``<td>`` and ``</td>``: empty table cells repeat honestly, so the guard exempts them (vLLM's recipe)."""
 
@@ -31,54 +34,16 @@ class Limits:
     window: int = 90
     exempt: frozenset[int] = TABLE_CELLS
     seconds: float = float("inf")
+    loops: bool = True
+    """Whether a text that repeats itself is stopped."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Token ids without the end token, and why decoding stopped: ``eos``, ``length`` or ``deadline``."""
+    """Token ids without the end token, and why decoding stopped: ``eos``, ``length``, ``deadline`` or ``loop``."""
 
     ids: tuple[int, ...]
     stop_reason: str
-
-
-class PreallocatedCache(Cache):  # type: ignore[misc]  # transformers is untyped here
-    """Keys and values in one buffer a layer that doubles when full, handed out as views.
-
-    No concatenation for each token; doubling keeps 8192 possible tokens from costing memory that most
-    pages never use (1.1 GB in float32 at full size).
-    """
-
-    def __init__(self, layers: int, room: int) -> None:
-        super().__init__(layers=[])
-        self._keys: list[Tensor | None] = [None] * layers
-        self._values: list[Tensor | None] = [None] * layers
-        self._lengths = [0] * layers
-        self._room = room
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: object, **kwargs: object
-    ) -> tuple[Tensor, Tensor]:
-        """Append [B, heads, t, d] and give back all so far: [B, heads, length, d]."""
-        start = self._lengths[layer_idx]
-        end = self._lengths[layer_idx] = start + key_states.shape[2]
-        keys = self._keys[layer_idx] = self._roomy(self._keys[layer_idx], key_states, start, end)
-        values = self._values[layer_idx] = self._roomy(self._values[layer_idx], value_states, start, end)
-        keys[:, :, start:end] = key_states
-        values[:, :, start:end] = value_states
-        return keys[:, :, :end], values[:, :, :end]
-
-    def _roomy(self, buffer: Tensor | None, like: Tensor, filled: int, needed: int) -> Tensor:
-        if buffer is not None and needed <= buffer.shape[2]:
-            return buffer
-        batch, heads, _, width = like.shape
-        size = max(needed, self._room, 2 * buffer.shape[2] if buffer is not None else 0)
-        grown = like.new_empty(batch, heads, size, width)
-        if buffer is not None:
-            grown[:, :, :filled] = buffer[:, :, :filled]
-        return grown
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        return self._lengths[layer_idx]
 
 
 @dataclass
@@ -124,7 +89,126 @@ class NgramGuard:
         return gram[:-1], gram[-1]
 
 
-@torch.inference_mode()
+@dataclass(frozen=True)
+class Marks:
+    """Ids of the tokens by which a loop is told from a text; None or nothing where the tokenizer has none."""
+
+    det_open: int | None = None
+    det_close: int | None = None
+    ref_open: int | None = None
+    cells: frozenset[int] = TABLE_CELLS
+    """Of empty table rows, which repeat honestly."""
+
+
+class _Text:
+    """One page's text on its way."""
+
+    def __init__(self, key: int, limits: Limits, marks: Marks, longest: int, on_token: Callable[[int], None]) -> None:
+        self.key, self._limits, self._longest, self._on_token = key, limits, longest, on_token
+        self.ids: list[int] = []
+        self.guard = NgramGuard(limits.ngram, limits.window, limits.exempt)
+        self._watch = LoopWatch(marks.det_open, marks.det_close, marks.ref_open, marks.cells)
+
+    def take(self, token: int, eos: int, seconds: float) -> Decoded | None:
+        """The next token, ``seconds`` after the start; what has become of the page when that ends it."""
+        if token == eos:
+            return Decoded(tuple(self.ids), "eos")
+        self.ids.append(token)
+        self.guard.push(token)
+        self._on_token(len(self.ids))
+        if self._limits.loops and (worth := self._watch.push(token)) is not None:
+            return Decoded(tuple(self.ids[:worth]), "loop")
+        if seconds > self._limits.seconds:
+            return Decoded(tuple(self.ids), "deadline")
+        return Decoded(tuple(self.ids), "length") if len(self.ids) >= self._longest else None
+
+
+class Batch:
+    """Pages whose texts are written together, a token of each at a time: the weights are read once for all.
+
+    `add` pages while there is room, `step` until none is left. Each page's tokens are those that it gets alone, up to
+    rounding.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        limits: Limits,
+        marks: Marks = Marks(),
+        slots: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+        forbid_end: bool = False,
+    ) -> None:
+        """``slots`` pages at most; ``forbid_end`` bans the end token."""
+        self._network, self._limits, self._marks, self._clock = network, limits, marks, clock
+        self._slots, self._forbid_end = slots, forbid_end
+        self._cache = SlotCache(network.arch.decoder.layers, slots, ROOM)
+        self._texts: list[tuple[_Text, float]] = []
+        """By slot; with the time of its start."""
+        self._ended: list[tuple[int, Decoded]] = []
+        self._steps = 0
+
+    def __len__(self) -> int:
+        """Pages that have not been given back."""
+        return len(self._texts) + len(self._ended)
+
+    @property
+    def full(self) -> bool:
+        return len(self) >= self._slots
+
+    @torch.inference_mode()
+    def add(self, key: int, prompt: Tensor, on_token: Callable[[int], None] = lambda _count: None) -> None:
+        """Read ``prompt`` [1, T, D] of the page called ``key``; ``on_token`` is told how many tokens there are so far.
+
+        Raises NotFinite when the scores are not, which a greedy choice would hide.
+        """
+        started = self._clock()
+        longest = min(self._limits.max_new_tokens, self._network.arch.decoder.max_positions - prompt.shape[1])
+        self._cache.begin_prompt(prompt.shape[1], self._network.device)
+        logits = next_logits(self._network, prompt, self._cache)
+        self._refuse_not_finite(logits)
+        self._texts.append((_Text(key, self._limits, self._marks, longest, on_token), started))
+        self._choose(logits, len(self._texts) - 1)
+
+    @torch.inference_mode()
+    def step(self) -> list[tuple[int, Decoded]]:
+        """One more token of each page; the pages that have ended since the last step, by their keys.
+
+        Raises NotFinite as `add` does, for all pages at once.
+        """
+        if not self._ended and self._texts:
+            network = self._network
+            last = torch.tensor([text.ids[-1:] for text, _ in self._texts], device=network.device)
+            self._cache.begin_step(network.device)
+            logits = next_logits(network, network.language_model.embed_tokens(last), self._cache)
+            self._steps += 1
+            if self._steps % TOKENS_BETWEEN_LOOKS == 0:
+                self._refuse_not_finite(logits)
+            self._choose(logits, 0)
+        ended, self._ended = self._ended, []
+        return ended
+
+    def _choose(self, logits: Tensor, first: int) -> None:
+        """The next token of the pages from slot ``first`` on, from their scores [n, V]."""
+        eos = self._network.arch.decoder.eos
+        for row, (text, _) in enumerate(self._texts[first:]):
+            if banned := text.guard.banned() | ({eos} if self._forbid_end else set()):
+                logits[row, list(banned)] = float("-inf")
+        tokens: list[int] = logits.argmax(-1).tolist()
+        for slot in reversed(range(first, len(self._texts))):
+            text, started = self._texts[slot]
+            if done := text.take(tokens[slot - first], eos, self._clock() - started):
+                self._ended.append((text.key, done))
+                self._texts[slot] = self._texts[-1]
+                self._texts.pop()
+                self._cache.drop(slot)
+
+    def _refuse_not_finite(self, logits: Tensor) -> None:
+        if not bool(torch.isfinite(logits).all()):
+            where = f"{self._network.device.type} in {self._network.dtype}"
+            raise NotFinite(f"the model's scores are not finite on {where}")
+
+
 def decode(
     network: Network,
     prompt: Tensor,
@@ -133,60 +217,28 @@ def decode(
     clock: Callable[[], float] = time.monotonic,
     forbid_end: bool = False,
 ) -> Decoded:
-    """Read on from ``prompt`` [1, T, D] until the end token or a limit; ``forbid_end`` bans the end token.
-
-    Raises NotFinite when the logits are not finite, which a greedy choice would hide.
-    """
-    arch = network.arch.decoder
-    started = clock()
-    room = min(prompt.shape[1] + limits.max_new_tokens, prompt.shape[1] + 512)
-    cache = PreallocatedCache(arch.layers, room)
-    longest = min(limits.max_new_tokens, arch.max_positions - prompt.shape[1])
-    guard = NgramGuard(limits.ngram, limits.window, limits.exempt)
-    ids: list[int] = []
-    logits = next_logits(network, prompt, cache)
-    _refuse_not_finite(logits, network)
-    while len(ids) < longest:
-        banned = guard.banned() | ({arch.eos} if forbid_end else set())
-        if banned:
-            logits[0, list(banned)] = float("-inf")
-        token = int(logits.argmax(-1))
-        if token == arch.eos:
-            return Decoded(tuple(ids), "eos")
-        ids.append(token)
-        guard.push(token)
-        on_token(len(ids))
-        if clock() - started > limits.seconds:
-            return Decoded(tuple(ids), "deadline")
-        embedded = network.language_model.embed_tokens(torch.tensor([[token]], device=network.device))
-        logits = next_logits(network, embedded, cache)
-        if len(ids) % TOKENS_BETWEEN_LOOKS == 0:
-            _refuse_not_finite(logits, network)
-    return Decoded(tuple(ids), "length")
+    """One page alone, from ``prompt`` [1, T, D] until the end token or a limit. Raises NotFinite as `Batch` does."""
+    batch = Batch(network, limits, clock=clock, forbid_end=forbid_end)
+    batch.add(0, prompt, on_token)
+    while not (ended := batch.step()):
+        pass
+    return ended[0][1]
 
 
-def _refuse_not_finite(logits: Tensor, network: Network) -> None:
-    if not bool(torch.isfinite(logits).all()):
-        raise NotFinite(f"the model's scores are not finite on {network.device.type} in {network.dtype}")
-
-
-def next_logits(network: Network, embedded: Tensor, cache: PreallocatedCache) -> Tensor:
-    """[1, T, D] new embeddings on top of the cache -> logits [1, V] of the last position only."""
+def next_logits(network: Network, embedded: Tensor, cache: SlotCache) -> Tensor:
+    """[n, T, D] new embeddings on top of the cache -> logits [n, V] of the last position only."""
     hidden = run_decoder(network.language_model, embedded, cache)
     logits: Tensor = network.lm_head(hidden[:, -1])
     return logits
 
 
-def run_decoder(decoder: DeepseekOcr2TextModel, hidden: Tensor, cache: PreallocatedCache) -> Tensor:
-    """The decoder's layers over [1, T, D].
+def run_decoder(decoder: DeepseekOcr2TextModel, hidden: Tensor, cache: SlotCache) -> Tensor:
+    """The decoder's layers over [n, T, D], at the positions that the cache has begun.
 
-    Called directly and without a mask: a first call is causal, later ones see all that came before,
-    and no mask over the whole cache is built for each token.
+    Called directly: a prompt is causal without a mask, and a step needs one only where pages differ in length.
     """
-    start = cache.get_seq_length()
-    positions = torch.arange(start, start + hidden.shape[1], device=hidden.device)[None]
-    rotary = decoder.rotary_emb(hidden, positions)
+    rotary = decoder.rotary_emb(hidden, cache.positions)
     for layer in decoder.layers:
-        hidden = layer(hidden, position_embeddings=rotary, attention_mask=None, past_key_values=cache)
+        hidden = layer(hidden, position_embeddings=rotary, attention_mask=cache.mask, past_key_values=cache)
     normed: Tensor = decoder.norm(hidden)
     return normed

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import DeepseekOcr2TextConfig
 from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2TextModel
 
-from ocrd.engine.vision import ClipOverSam, build_sam
+from ocrd.engine.sam import build_sam
+from ocrd.engine.vision import ClipOverSam
+from ocrd.engine.ways import EXPERTS, FewRows, prepare_ways
 from ocrd.layout.architecture import Architecture, DecoderShape
 
 
@@ -62,8 +64,7 @@ def build_decoder(shape: DecoderShape) -> DeepseekOcr2TextModel:
         eos_token_id=shape.eos,
     )
     config._attn_implementation = "sdpa"
-    # transformers' default "batched_mm" gathers every token's experts: prefill 100 x slower on CPU.
-    config._experts_implementation = "grouped_mm"
+    config._experts_implementation = EXPERTS
     return DeepseekOcr2TextModel(config)
 
 
@@ -80,7 +81,8 @@ class Network(nn.Module):
         self.image_newline = nn.Parameter(torch.zeros(width))
         self.view_seperator = nn.Parameter(torch.zeros(width))
         self.language_model = build_decoder(arch.decoder)
-        self.lm_head = nn.Linear(width, arch.decoder.vocabulary, bias=False)
+        self.lm_head = FewRows(width, arch.decoder.vocabulary, bias=False)
+        self.ways = prepare_ways(self.language_model, self.lm_head)
 
     @property
     def device(self) -> torch.device:

@@ -1,6 +1,6 @@
-"""The eye: SAM's features, seen again by CLIP's layers.
+"""The second eye: SAM's features, seen again by CLIP's layers.
 
-SAM's encoder is transformers' own. CLIP-L is fed with SAM's feature map in place of its patches, so
+CLIP-L is fed with SAM's feature map in place of its patches, so
 only its encoder layers come from transformers; the few lines around them are here.
 """
 
@@ -11,29 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
-from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import DeepseekOcr2SamVisionConfig
-from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2SamVisionEncoder
 
-from ocrd.layout.architecture import MLP_RATIO, SAM_PATCH, ClipShape, SamShape
-
-
-def build_sam(shape: SamShape) -> DeepseekOcr2SamVisionEncoder:
-    """SAM ViT with neck and two stride-2 convolutions: [N, 3, S, S] -> [N, C, S/64, S/64]."""
-    config = DeepseekOcr2SamVisionConfig(
-        hidden_size=shape.width,
-        output_channels=shape.neck,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        image_size=shape.view,
-        patch_size=SAM_PATCH,
-        window_size=shape.window,
-        global_attn_indexes=list(shape.global_layers),
-        downsample_channels=list(shape.downsample),
-        mlp_ratio=float(MLP_RATIO),
-        layer_norm_eps=1e-6,
-    )
-    config._attn_implementation = "sdpa"  # transformers' own switch; it has no public setter on a bare config
-    return DeepseekOcr2SamVisionEncoder(config)
+from ocrd.layout.architecture import MLP_RATIO, ClipShape
 
 
 class ClipEmbeddings(nn.Module):

@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ocrd.engine.checkpoint import load_network
-from ocrd.engine.decode import Limits, PreallocatedCache, decode, run_decoder
+from ocrd.engine.cache import SlotCache
+from ocrd.engine.decode import Limits, decode, run_decoder
 from ocrd.engine.network import Network
 
 LOGITS, FEATURES = 1e-4, 2e-3
@@ -61,11 +62,13 @@ def compare(network: Network, name: str, case: dict[str, object], outputs: dict[
         raise SystemExit(f"{name}: {picture.shape[0]} image tokens where the golden prompt has {last - first + 1}")
     prompt = network.embed_prompt(ids[:first], picture, ids[last + 1 :])
     expected = outputs[f"{name}.last_logits"]
-    hidden = run_decoder(network.language_model, prompt, PreallocatedCache(network.arch.decoder.layers, ids.numel()))
+    cache = SlotCache(network.arch.decoder.layers, 1, ids.numel())
+    cache.begin_prompt(prompt.shape[1], network.device)
+    hidden = run_decoder(network.language_model, prompt, cache)
     logits = network.lm_head(hidden[0, -expected.shape[0] :])
 
     generated = outputs[f"{name}.generated"].flatten().tolist()
-    plain = Limits(max_new_tokens=len(generated), ngram=0, exempt=frozenset())
+    plain = Limits(max_new_tokens=len(generated), ngram=0, exempt=frozenset(), loops=False)
     return Difference(
         case=name,
         logits=_largest(logits, expected),

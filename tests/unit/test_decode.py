@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrd.engine.checkpoint import load_network
-from ocrd.engine.decode import Limits, NgramGuard, PreallocatedCache, decode, next_logits, run_decoder
+from ocrd.engine.cache import SlotCache
+from ocrd.engine.decode import Limits, NgramGuard, decode, next_logits, run_decoder
 from ocrd.engine.network import Network
 from ocrd.errors import EngineError
 
@@ -52,11 +53,17 @@ def test_exempt_tokens_are_never_banned() -> None:
 
 
 def test_one_token_at_a_time_gives_the_logits_of_all_at_once(network: Network, prompt: torch.Tensor) -> None:
-    layers = network.arch.decoder.layers
+    layers, device = network.arch.decoder.layers, network.device
     with torch.inference_mode():
-        whole = network.lm_head(run_decoder(network.language_model, prompt, PreallocatedCache(layers, 64)))
-        cache = PreallocatedCache(layers, 2)  # so small that it must grow on the way
-        steps = [next_logits(network, prompt[:, i : i + 1], cache) for i in range(prompt.shape[1])]
+        cache = SlotCache(layers, 1, 64)
+        cache.begin_prompt(prompt.shape[1], device)
+        whole = network.lm_head(run_decoder(network.language_model, prompt, cache))
+        cache = SlotCache(layers, 1, 2)  # so small that it must grow on the way
+        cache.begin_prompt(1, device)
+        steps = [next_logits(network, prompt[:, :1], cache)]
+        for i in range(1, prompt.shape[1]):
+            cache.begin_step(device)
+            steps.append(next_logits(network, prompt[:, i : i + 1], cache))
     assert cache.get_seq_length() == prompt.shape[1]
     torch.testing.assert_close(torch.cat(steps), whole[0], atol=1e-5, rtol=1e-4)
 

@@ -1,0 +1,150 @@
+"""The ways in which the decoder multiplies: few rows with a large matrix, and the rows of each expert.
+
+Decoding reads every weight that a token needs once, so it is as fast as memory if the multiplication lets it. It often
+does not: in float32 on x86, torch hands one row to a BLAS routine that uses one thread (15 GB/s where two threads read
+33 to 50), and a few rows to one made for many (8 GB/s). The same product said in another way is two to four times as
+fast there, and no faster elsewhere. So `measure` tries them on the loaded model, and `Ways` holds what won.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.integrations.moe import (
+    ALL_EXPERTS_FUNCTIONS,
+    batched_mm_experts_forward,
+    grouped_mm_experts_forward,
+)
+
+ROWS = (1, 2, 4, 8)
+"""Pages that are decoded at once, as far as it is measured; 3 goes as 4 does. More rows are many: `linear`."""
+EXPERTS = "ocrd"
+"""Under this name transformers' mixture-of-experts layer finds `run_experts`."""
+
+Times = Callable[[Tensor, Tensor], Tensor]
+"""Rows [n, I] and a weight [O, I] -> [n, O]."""
+
+
+def wide(rows: Tensor, weight: Tensor) -> Tensor:
+    """The weight first: a product of many rows with few columns."""
+    return (weight @ rows.t()).t().contiguous()
+
+
+def split(rows: Tensor, weight: Tensor) -> Tensor:
+    """The weight in pieces of its rows, as a batch, which is shared among the threads."""
+    outputs, inputs = weight.shape
+    pieces = next(count for count in (8, 4, 2, 1) if outputs % count == 0)
+    columns = rows.t().expand(pieces, inputs, rows.shape[0])
+    made = torch.bmm(weight.view(pieces, outputs // pieces, inputs), columns)
+    return made.reshape(outputs, rows.shape[0]).t().contiguous()
+
+
+TIMES: dict[str, Times] = {"linear": F.linear, "wide": wide, "split": split}
+PACKED = "packed"
+"""`Pack`, for the weights that every token reads; experts are too many to be held twice."""
+
+
+class Pack:
+    """A weight in the order of oneDNN's kernels, which torch would otherwise bring about at each product."""
+
+    def __init__(self, weight: Tensor) -> None:
+        """Raises RuntimeError where this torch has no oneDNN."""
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS[-1])
+
+    def times(self, rows: Tensor) -> Tensor:
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._weight, None, "none", [], "")
+        return product
+
+
+@dataclass
+class Ways:
+    """What is used for how many rows. Without a measurement: torch's own."""
+
+    dense: dict[int, str] = field(default_factory=lambda: dict.fromkeys(ROWS, "linear"))
+    """For the weights that every token reads, by the number of rows."""
+    expert: dict[int, str] = field(default_factory=lambda: dict.fromkeys(ROWS, "linear"))
+    """For one expert's weights, by the number of rows that chose it."""
+    few: str = "grouped"
+    """For the experts of a layer while decoding."""
+    many: str = "grouped"
+    """The same at prefill."""
+
+    def for_expert(self, rows: int) -> Times:
+        return TIMES[self.expert[_bucket(rows)]] if rows <= ROWS[-1] else F.linear
+
+
+def _bucket(rows: int) -> int:
+    return next(most for most in ROWS if rows <= most)
+
+
+class FewRows(nn.Linear):
+    """A linear layer that multiplies few rows in the way that `Ways` names. Bias is not for it."""
+
+    ways: Ways | None = None
+    pack: Pack | None = None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[..., I] -> [..., O]."""
+        rows = hidden.numel() // hidden.shape[-1]
+        if self.ways is None or rows > ROWS[-1]:
+            return super().forward(hidden)
+        way = self.ways.dense[_bucket(rows)]
+        flat = hidden.reshape(rows, -1)
+        made = self.pack.times(flat) if way == PACKED and self.pack else TIMES.get(way, F.linear)(flat, self.weight)
+        return made.view(*hidden.shape[:-1], -1)
+
+
+def by_expert(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """Each expert in turn over the rows that chose it: [n, D], [n, k], [n, k] -> [n, D].
+
+    The host has to know who chose whom, so on a GPU each layer waits for it once.
+    """
+    rows, chosen = index.shape
+    ways: Ways = experts.ways
+    gate_up, down = experts.gate_up_proj, experts.down_proj
+    by = index.flatten().argsort(stable=True)
+    counts = torch.bincount(index.flatten(), minlength=gate_up.shape[0]).tolist()
+    taken = hidden[by // chosen]
+    made, start = torch.empty_like(taken), 0
+    for expert, count in enumerate(counts):
+        if count == 0:
+            continue
+        times = ways.for_expert(count)
+        gate, up = times(taken[start : start + count], gate_up[expert]).chunk(2, dim=-1)
+        made[start : start + count] = times(experts.act_fn(gate) * up, down[expert])
+        start += count
+    weighted = made.new_empty(made.shape, dtype=weights.dtype)
+    weighted[by] = made * weights.flatten()[by, None]
+    return weighted.view(rows, chosen, -1).sum(1).to(hidden.dtype)
+
+
+RUN_EXPERTS = {"by-expert": by_expert, "grouped": grouped_mm_experts_forward, "batched": batched_mm_experts_forward}
+"""Each expert in turn; transformers' grouped product; its batched one, which copies each row's experts together."""
+
+
+def run_experts(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    ways: Ways = experts.ways
+    result: Tensor = RUN_EXPERTS[ways.few if hidden.shape[0] <= ROWS[-1] else ways.many](
+        experts, hidden, index, weights
+    )
+    return result
+
+
+ALL_EXPERTS_FUNCTIONS.register(EXPERTS, run_experts)
+
+
+def prepare_ways(decoder: nn.Module, lm_head: FewRows) -> Ways:
+    """Let everything in ``decoder`` and ``lm_head`` multiply in the ways of the `Ways` that is given back."""
+    ways = Ways()
+    for module in decoder.modules():
+        if type(module) is nn.Linear and module.bias is None:
+            module.__class__ = FewRows
+        if isinstance(module, FewRows) or hasattr(module, "gate_up_proj"):
+            setattr(module, "ways", ways)  # noqa: B010 - of two classes, one of them transformers'
+    lm_head.ways = ways
+    return ways
