@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ocrd import paths
-from ocrd.errors import ConfigError
+from ocrd.errors import ConfigError, UsageError
+from ocrd.tasks import prompt_text
 
 PINNED_REPO = "deepseek-ai/DeepSeek-OCR"
 PINNED_REVISION = "1e3401a3d4603e9e71ea0ec850bfead602191ec4"
@@ -66,6 +67,8 @@ class EngineConfig(_Table):
     device: Literal["auto", "mps", "cuda", "cpu"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     mode: Literal["auto", "tiny", "small", "base", "large", "gundam"] = "auto"
+    batch: Literal["auto"] | Annotated[int, Field(ge=1, le=8)] = "auto"
+    skip_blank: bool = True
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 8192
     page_deadline: Annotated[float, Field(gt=0)] = 1800.0
     load_deadline: Annotated[float, Field(gt=0)] = 1800.0
@@ -122,9 +125,11 @@ class InboxConfig(_Table):
     @field_validator("task")
     @classmethod
     def _known_task(cls, value: str) -> str:
-        if value in ("text", "markdown", "figure") or (value.startswith("locate:") and value[7:].strip()):
-            return value
-        raise ValueError("must be text, markdown, figure or locate:WORDS")
+        try:
+            prompt_text(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return value
 
     @field_validator("formats")
     @classmethod

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrd.errors import ServiceError
-from ocrd.types import Block, Fallback, Fingerprint, PageReading
+from ocrd.types import Attempt, Block, Fallback, Fingerprint, PageReading
 
 FILE = "journal.sqlite3"
 SCHEMA_VERSION = 2
@@ -274,7 +274,8 @@ def reading_from(data: Mapping[str, Any]) -> PageReading:
         for b in data["blocks"]
     )
     fallbacks = tuple(Fallback(**f) for f in data.get("fallbacks", ()))
-    return PageReading(**{**data, "blocks": blocks, "fallbacks": fallbacks})
+    attempts = tuple(Attempt(**a) for a in data.get("attempts", ()))
+    return PageReading(**{**data, "blocks": blocks, "fallbacks": fallbacks, "attempts": attempts})
 
 
 def _key(path: Path) -> str:

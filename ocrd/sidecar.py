@@ -65,7 +65,7 @@ def render(
     ``mishaps``: failures that ended a worker, beside those that the pages themselves tell.
     """
     text = PAGE_BREAK.join(f"{page.text}\n" if page.text else "" for page in pages)
-    rendered = {"txt": text.encode(), "md": "\n\n".join(page.text for page in pages).encode() + b"\n"}
+    rendered = {"txt": text.encode(), "md": "\n\n".join(page.markdown for page in pages).encode() + b"\n"}
     out = {format_: rendered[format_] for format_ in ORDER if format_ in formats and format_ in rendered}
     if "json" in formats:
         hashes = {format_: hash_bytes(data) for format_, data in out.items()}
@@ -83,7 +83,15 @@ def _document(
     fallbacks: Sequence[Fallback],
 ) -> bytes:
     unfinished = [
-        f"page {p.index + 1} ended by {p.stop_reason}; its text may be cut" for p in pages if p.stop_reason != "eos"
+        f"page {p.index + 1} ended by {p.stop_reason}; its text may be cut"
+        for p in pages
+        if p.stop_reason not in ("eos", "blank")
+    ]
+    looped = [
+        f"page {p.index + 1} came out as a loop in mode {p.attempts[0].mode} and was looked at again in mode"
+        f" {p.attempts[1].mode}"
+        for p in pages
+        if p.attempts
     ]
     first = {f.page: f for f in reversed(fallbacks)}
     again = [f"page {n + 1} was read after a failure ({first[n].kind} on {first[n].device})" for n in sorted(first)]
@@ -95,7 +103,7 @@ def _document(
         "engine": {**provenance.engine, "task": task, "fallbacks": [asdict(f) for f in fallbacks]},
         "pages": [_page(page) for page in pages],
         "outputs": dict(hashes),
-        "warnings": unfinished + again,
+        "warnings": unfinished + looped + again,
     }
     return json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n"
 
@@ -103,7 +111,9 @@ def _document(
 def _page(page: PageReading) -> dict[str, Any]:
     fields = asdict(page)
     fields["seconds"] = round(page.seconds, 3)
-    del fields["fallbacks"]  # they stand with the engine
+    del fields["fallbacks"], fields["markdown"]  # they stand with the engine, and in a file of its own
+    for attempt in fields["attempts"]:
+        attempt["seconds"] = round(attempt["seconds"], 3)
     for block in fields["blocks"]:
         del block["page"]  # it stands under its page
     return fields

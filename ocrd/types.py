@@ -35,6 +35,17 @@ class Fallback:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One time that a page was looked at, where once was not enough."""
+
+    mode: str
+    stop_reason: str
+    tokens: int
+    """That were worth keeping."""
+    seconds: float
+
+
+@dataclass(frozen=True)
 class PageReading:
     """What was read on one page, and how."""
 
@@ -45,10 +56,15 @@ class PageReading:
     blocks: tuple[Block, ...]
     tokens: int
     stop_reason: str
-    """``eos``, ``length``, ``loop`` or ``deadline``."""
+    """``eos``, ``length``, ``loop``, ``deadline``, or ``blank`` for a page that was not shown to the model."""
     seconds: float
     mode: str
+    """The resolution mode in which the text was read; ``none`` for a blank page."""
     fallbacks: tuple[Fallback, ...] = ()
+    markdown: str = ""
+    """What the model wrote, without its tags; ``text`` is without markup too."""
+    attempts: tuple[Attempt, ...] = ()
+    """All of them, where a loop made a second one necessary."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from ocrd.demo import edit_distance
 from ocrd.engine.network import Network
-from ocrd.engine.prompt import encode_prompt, prompt_text
+from ocrd.engine.prompt import encode_prompt
+from ocrd.tasks import prompt_text
 from ocrd.types import Box
 from tools.pocket_model import BOS_ID, CELLS, EOS_ID, PATCHES
 from tools.render_text import VIEW, Drawing, draw, into_view

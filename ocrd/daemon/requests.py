@@ -24,6 +24,8 @@ def worker_setup(config: Config, tries: int | None = None) -> Setup:
         tries,
         max_fallbacks=engine.max_fallbacks,
         cool_down=engine.cool_down,
+        batch=None if engine.batch == "auto" else engine.batch,
+        skip_blank=engine.skip_blank,
         environment={
             "PYTORCH_ENABLE_MPS_FALLBACK": str(int(engine.mps_fallback)),
             # torch refuses one without the other where the low mark would be above the high one.

@@ -24,6 +24,12 @@ GOOD_ENOUGH = 0.95
 WORTH_PACKING = 0.85
 """A packed copy takes a tenth of the model's memory again, so it has to be faster than this against the best other."""
 REPEATS = 3
+HOPELESS = 4.0
+"""A way that takes so many times the best one's time, twice in a row, is not run again."""
+PATIENCE = 4.0
+"""Seconds for all of it; on a machine so busy that they do not suffice, torch's own ways stay for the rest."""
+MOST_OF_THE_HEAD = 16384
+"""Rows of the output layer, the largest matrix of all, that stand for it."""
 SPREAD_OVER = 16
 """Matrices that are multiplied in turn, so that none lies in a cache from the last time."""
 
@@ -41,48 +47,65 @@ class Figures:
     many: dict[int, dict[str, float]]
 
 
-def tune(network: Network) -> dict[str, object]:
-    """Measure, and let ``network`` use what is fastest; what was chosen and the figures, for the log.
+@dataclass(frozen=True)
+class Tuned:
+    """What was chosen, and why."""
+
+    ways: dict[str, Any]
+    figures: dict[str, Any]
+
+
+def tune(network: Network, known: Tuned | None = None) -> Tuned:
+    """Let ``network`` use what is fastest where it is now: measured, or ``known`` from an earlier measurement there.
 
     A way that this device cannot do is left out; one that is always there is torch's own.
     """
-    figures = measure(network)
     ways = network.ways
+    if known is not None:
+        for name, chosen in known.ways.items():
+            setattr(ways, name, chosen)
+        _pack(network)
+        return known
+    figures = measure(network)
     ways.dense = {rows: _best(speeds, "linear") for rows, speeds in figures.dense.items()}
     ways.expert = {rows: _best(speeds, "linear") for rows, speeds in figures.expert.items()}
     # By the smaller number of rows: most documents have one page.
     ways.few = _best(next(iter(figures.few.values()), {}), "grouped")
     ways.many = _best(next(iter(figures.many.values()), {}), "grouped")
     _pack(network)
-    chosen = {"dense": ways.dense, "expert": ways.expert, "few": ways.few, "many": ways.many}
-    return {"chosen": chosen, "figures": asdict(figures)}
+    return Tuned(asdict(ways), asdict(figures))
 
 
 @torch.inference_mode()
 def measure(network: Network) -> Figures:
     layers: list[Any] = [layer.mlp for layer in network.language_model.layers]
-    dense = [m for m in network.language_model.modules() if isinstance(m, FewRows)]
-    largest = max(module.weight.numel() for module in dense)
-    weights = [module.weight for module in dense if module.weight.numel() * 4 >= largest][:SPREAD_OVER]
+    dense = [m.weight for m in network.language_model.modules() if isinstance(m, FewRows)]
+    weights = [network.lm_head.weight[:MOST_OF_THE_HEAD], *dense[:SPREAD_OVER]]
     mixtures = [mlp.experts for mlp in layers if hasattr(mlp, "experts")]
+    chosen = network.arch.decoder.experts_per_token
     figures = Figures(dense={}, expert={}, few={}, many={})
+    until = time.monotonic() + PATIENCE
     packs = _packs(weights)
     for rows in ROWS:
-        ways = {name: _each(times, weights, rows) for name, times in TIMES.items()}
+        given = [torch.ones(rows, weight.shape[1], device=weight.device, dtype=weight.dtype) for weight in weights]
+        ways = {name: _each(times, given, weights) for name, times in TIMES.items()}
         if packs:
-            ways[PACKED] = _each(lambda given, pack: pack.times(given), packs, rows, like=weights[0])
-        figures.dense[rows] = _speeds(ways, sum(_bytes(w) for w in weights), network.device)
+            ways[PACKED] = _each(_packed, given, packs)
+        figures.dense[rows] = _speeds(ways, sum(_bytes(w) for w in weights), network.device, until)
         if mixtures:
             some = list(mixtures[0].gate_up_proj[:SPREAD_OVER])
-            ways = {name: _each(times, some, rows) for name, times in TIMES.items()}
-            figures.expert[rows] = _speeds(ways, sum(_bytes(w) for w in some), network.device)
+            given = [torch.ones(rows, some[0].shape[1], device=some[0].device, dtype=some[0].dtype)] * len(some)
+            ways = {name: _each(times, given, some) for name, times in TIMES.items()}
+            figures.expert[rows] = _speeds(ways, sum(_bytes(w) for w in some), network.device, until)
     if mixtures:
         # The ways of one expert's rows are part of going expert by expert.
         network.ways.expert = {rows: _best(speeds, "linear") for rows, speeds in figures.expert.items()}
         for rows in (ROWS[0], ROWS[-1]):
-            read = sum(_bytes(m.gate_up_proj[0]) + _bytes(m.down_proj[0]) for m in mixtures) * _hit(mixtures[0], rows)
-            figures.few[rows] = _speeds(_mixed(mixtures, rows, set()), read, network.device)
-        figures.many[PREFILL] = _speeds(_mixed(mixtures[:1], PREFILL, TOO_MUCH), PREFILL * 1e9, network.device)
+            hit = min(network.arch.decoder.experts, rows * chosen)
+            read = sum(_bytes(m.gate_up_proj[0]) + _bytes(m.down_proj[0]) for m in mixtures) * hit
+            figures.few[rows] = _speeds(_mixed(mixtures, rows, chosen, frozenset()), read, network.device, until)
+        prompt = _mixed(mixtures[:1], PREFILL, chosen, TOO_MUCH)
+        figures.many[PREFILL] = _speeds(prompt, PREFILL * 1e9, network.device, until)
     return figures
 
 
@@ -104,25 +127,23 @@ def _pack(network: Network) -> None:
             module.pack = Pack(module.weight) if wanted else None
 
 
-def _each(
-    times: Callable[[Tensor, W], Tensor], weights: Sequence[W], rows: int, like: Tensor | None = None
-) -> Callable[[], None]:
+def _each(times: Callable[[Tensor, W], Tensor], given: Sequence[Tensor], weights: Sequence[W]) -> Callable[[], None]:
     """One product with each weight."""
-    shape = like if like is not None else weights[0]
-    assert isinstance(shape, Tensor)
-    given = torch.ones(rows, shape.shape[1], device=shape.device, dtype=shape.dtype)
 
     def run() -> None:
-        for weight in weights:
-            times(given, weight)
+        for rows, weight in zip(given, weights, strict=True):
+            times(rows, weight)
 
     return run
 
 
-def _mixed(mixtures: Sequence[Any], rows: int, without: set[str] | frozenset[str]) -> dict[str, Callable[[], None]]:
+def _packed(rows: Tensor, pack: Pack) -> Tensor:
+    return pack.times(rows)
+
+
+def _mixed(mixtures: Sequence[Any], rows: int, chosen: int, without: frozenset[str]) -> dict[str, Callable[[], None]]:
     """Each way over a layer's experts, for ``rows`` whose experts are spread evenly."""
     weight = mixtures[0].gate_up_proj
-    chosen = min(6, weight.shape[0])
     hidden = torch.ones(rows, weight.shape[-1], device=weight.device, dtype=weight.dtype)
     index = (torch.arange(rows * chosen, device=weight.device) % weight.shape[0]).view(rows, chosen)
     shares = torch.full((rows, chosen), 1 / chosen, device=weight.device)
@@ -134,17 +155,17 @@ def _mixed(mixtures: Sequence[Any], rows: int, without: set[str] | frozenset[str
     return {way: partial(run, way) for way in RUN_EXPERTS if way not in without}
 
 
-def _hit(experts: Any, rows: int) -> int:
-    count: int = experts.gate_up_proj.shape[0]
-    return min(count, rows * min(6, count))
-
-
-def _speeds(ways: dict[str, Callable[[], None]], amount: float, device: torch.device) -> dict[str, float]:
+def _speeds(ways: dict[str, Callable[[], None]], amount: float, device: torch.device, until: float) -> dict[str, float]:
     """Billions of ``amount`` a second, of each way that works here."""
     speeds = {}
+    best = float("inf")
     for name, run in ways.items():
+        if time.monotonic() > until:
+            break
         try:
-            speeds[name] = round(amount / _seconds(run, device) / 1e9, 2)
+            seconds = _seconds(run, device, HOPELESS * best)
+            best = min(best, seconds)
+            speeds[name] = round(amount / seconds / 1e9, 2)
         except (
             RuntimeError,
             NotImplementedError,
@@ -153,15 +174,16 @@ def _speeds(ways: dict[str, Callable[[], None]], amount: float, device: torch.de
     return speeds
 
 
-def _seconds(run: Callable[[], None], device: torch.device) -> float:
-    """The best of a few, behind one that is not counted."""
+def _seconds(run: Callable[[], None], device: torch.device, hopeless: float) -> float:
+    """The best of a few; of two where both took longer than ``hopeless``."""
     best = float("inf")
-    for attempt in range(REPEATS + 1):
+    for attempt in range(1 + REPEATS):
         started = time.perf_counter()
         run()
         synchronize(device)
-        if attempt:
-            best = min(best, time.perf_counter() - started)
+        best = min(best, time.perf_counter() - started)
+        if attempt == 1 and best > hopeless:
+            break
     return best
 
 

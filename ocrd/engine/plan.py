@@ -84,6 +84,19 @@ def make_plan(device: str, dtype: str, parameters: int, machine: Machine) -> Pla
     return Plan(tuple(candidates), tuple(refused))
 
 
+MOST_PAGES = 8
+"""Decoded at once. More would hardly be faster: eight already choose most of the experts."""
+
+
+def pages_at_once(here: Candidate, parameters: int, page_bytes: int, machine: Machine) -> int:
+    """How many pages fit beside the weights when each is as long as can be; one always does.
+
+    ``page_bytes``: keys and values of one such page.
+    """
+    room = SHARE[here.device] * machine.memory_of(here.device) - _needs(here.dtype, parameters)
+    return max(1, min(MOST_PAGES, int(room // page_bytes)))
+
+
 def _precisions(device: Device, dtype: str, machine: Machine) -> tuple[Dtype, ...]:
     if dtype in BYTES:
         return ("bfloat16",) if dtype == "bfloat16" else ("float32",)

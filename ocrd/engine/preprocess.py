@@ -43,16 +43,34 @@ MODES = {
 }
 
 
-def choose_mode(name: str, trained_view: int) -> Mode:
-    """The mode called ``name``; ``auto`` is gundam at the published size, else the view that it was trained on.
+NATIVE = "native"
+"""The mode of a model that was trained on another size than the published one: its own, and no other."""
+SMALL_PICTURE, LONGEST_SHAPE = 512, 2.0
+"""``auto``: pictures of up to so many pixels a side, and no longer than so many times their width, lose nothing in
+``small``, which stretches them to 640 x 640 and is a quarter of the work."""
 
-    Raises UsageError for an unknown name.
-    """
-    if name == "auto":
-        return MODES["gundam"] if trained_view == MODES["gundam"].view else Mode("native", trained_view)
-    if name not in MODES:
+
+def check_mode(name: str) -> None:
+    """Raises UsageError for an unknown mode."""
+    if name != "auto" and name not in MODES:
         raise UsageError(f"there is no resolution mode {name!r}; allowed: auto, {', '.join(MODES)}")
-    return MODES[name]
+
+
+def choose_mode(name: str, trained_view: int, size: tuple[int, int]) -> Mode:
+    """The mode called ``name`` for a picture of ``size`` (width, height).
+
+    ``auto``: what a small picture loses nothing in, gundam for the others. A model of another size than the published
+    one is only good at the view that it was trained on. Raises UsageError for an unknown name.
+    """
+    check_mode(name)
+    if name != "auto":
+        return MODES[name]
+    if trained_view != MODES["gundam"].view:
+        return Mode(NATIVE, trained_view)
+    longer, shorter = max(size), min(size)
+    if longer <= SMALL_PICTURE and longer <= LONGEST_SHAPE * shorter:
+        return MODES["small"]
+    return MODES["base" if longer <= TILE else "gundam"]
 
 
 @dataclass(frozen=True)

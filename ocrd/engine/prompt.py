@@ -1,4 +1,4 @@
-"""Tasks in the words that the model was taught, and prompts as token ids around the picture."""
+"""Prompts as token ids around the picture, and the tokens by which an answer is understood."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from ocrd.errors import ModelError, UsageError
+from ocrd.engine.decode import TABLE_CELLS, Marks
+from ocrd.errors import ModelError
+from ocrd.tasks import IMAGE
 
-IMAGE = "<image>"
-
-PROMPTS = {
-    "text": f"{IMAGE}\nFree OCR. ",
-    "markdown": f"{IMAGE}\n<|grounding|>Convert the document to markdown. ",
-    "figure": f"{IMAGE}\nParse the figure. ",
-}
-LOCATE = "locate:"
+EMPTY_ROWS = ("<td>", "</td>", "<tr>", "</tr>", "\n")
+"""What empty rows of a table are written with."""
 
 
 @dataclass(frozen=True)
@@ -24,18 +20,6 @@ class Prompt:
 
     before: tuple[int, ...]
     after: tuple[int, ...]
-
-
-def prompt_text(task: str) -> str:
-    """The published words for ``task``: text, markdown, figure, or ``locate:`` and what to look for.
-
-    Raises UsageError for any other task.
-    """
-    if task.startswith(LOCATE) and (words := task.removeprefix(LOCATE).strip()):
-        return f"{IMAGE}\nLocate <|ref|>{words}<|/ref|> in the image. "
-    if task not in PROMPTS:
-        raise UsageError(f"there is no task {task!r}; allowed: {', '.join(PROMPTS)}, {LOCATE}WORDS")
-    return PROMPTS[task]
 
 
 def encode_prompt(text: str, tokenizer: Tokenizer, bos: int) -> Prompt:
@@ -49,4 +33,15 @@ def encode_prompt(text: str, tokenizer: Tokenizer, bos: int) -> Prompt:
     return Prompt(
         before=(bos, *tokenizer.encode(before, add_special_tokens=False).ids),
         after=tuple(tokenizer.encode(after, add_special_tokens=False).ids),
+    )
+
+
+def find_marks(tokenizer: Tokenizer) -> Marks:
+    """The ids of the tags, and of what empty table rows are written with."""
+    rows = (tokenizer.encode(text, add_special_tokens=False).ids for text in EMPTY_ROWS)
+    return Marks(
+        det_open=tokenizer.token_to_id("<|det|>"),
+        det_close=tokenizer.token_to_id("<|/det|>"),
+        ref_open=tokenizer.token_to_id("<|ref|>"),
+        cells=TABLE_CELLS | {ids[0] for ids in rows if len(ids) == 1},
     )

@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
 import torch
 from PIL import Image
+from torch import Tensor
 
+from ocrd.engine import grounding
+from ocrd.engine.blank import is_blank
 from ocrd.engine.checkpoint import load_network
-from ocrd.engine.decode import Limits, decode
+from ocrd.engine.decode import Batch, Decoded, Limits
 from ocrd.engine.devices import DTYPES, TorchDevices
+from ocrd.engine.measure import Tuned, tune
 from ocrd.engine.plan import make_plan
-from ocrd.engine.preprocess import Mode, choose_mode, prepare
-from ocrd.engine.prompt import encode_prompt, prompt_text
+from ocrd.engine.preprocess import MODES, Mode, check_mode, choose_mode, prepare
+from ocrd.engine.prompt import Prompt, encode_prompt, find_marks
 from ocrd.layout.architecture import count_parameters, read_architecture
 from ocrd.layout.tokenizer import load_tokenizer
-from ocrd.types import Block, PageReading
+from ocrd.pixels import to_rgb, upright
+from ocrd.tasks import LOCATE, is_grounded, prompt_text
+from ocrd.types import Attempt, Block, PageReading
+
+OTHER_MODE = {"gundam": "base", "large": "base", "base": "large", "small": "base", "tiny": "small"}
+"""Where a page is looked at again that came out as a loop: other tokens, another text."""
+
+
+@dataclass
+class _Page:
+    """A page that is being read."""
+
+    index: int
+    image: Image.Image
+    mode: Mode
+    begun: float = field(default_factory=time.monotonic)
+    """Of this attempt."""
+    attempts: list[tuple[Attempt, Decoded]] = field(default_factory=list)
 
 
 class DeepSeekOCR:
@@ -35,27 +59,43 @@ class DeepSeekOCR:
         mode: str = "auto",
         progress: Callable[[float], None] = lambda _done: None,
         place: torch.device | None = None,
+        skip_blank: bool = True,
     ) -> None:
-        """``auto`` is what `make_plan` would try first; ``place`` is where ``device`` really is, for tests."""
+        """``auto`` is what `make_plan` would try first; ``place`` is where ``device`` really is, for tests.
+
+        ``skip_blank``: empty pages are not shown to the model, which may see things there.
+        """
+        check_mode(mode)
         self.model_dir = Path(model_dir)
         if "auto" in (device, dtype) or place is None:
             parameters = count_parameters(read_architecture(self.model_dir))
             first = make_plan(device, dtype, parameters, TorchDevices().machine()).candidates[0]
             device, dtype = first.device, first.dtype
         self.device: str = device
+        self.mode, self.skip_blank = mode, skip_blank
         self.tokenizer = load_tokenizer(self.model_dir)
         self.network = load_network(self.model_dir, place or device, DTYPES[dtype], progress)
-        self.mode = choose_mode(mode, self.network.arch.sam.view)
+        self._marks = find_marks(self.tokenizer)
+        self.tuned: dict[tuple[str, str], Tuned] = {}
+        """What was measured and chosen, by device and dtype."""
 
     @property
     def dtype(self) -> str:
         return str(self.network.dtype).removeprefix("torch.")
 
-    def recognize(self, image: Image.Image, task: str = "text") -> list[Block]:
-        """The blocks of one upright picture, in reading order."""
-        return list(self.read(image, task).blocks)
+    def tune(self) -> None:
+        """Measure how to multiply where the model is now; at once when it was measured there before."""
+        here = (self.network.device.type, self.dtype)
+        known = self.tuned.get(here)
+        self.tuned[here] = tune(self.network, known)
+        if known is None:
+            log = structlog.get_logger(component="engine")
+            log.info("ways to multiply", device=here[0], dtype=here[1], **vars(self.tuned[here]))
 
-    @torch.inference_mode()
+    def recognize(self, image: Image.Image, task: str = "text") -> list[Block]:
+        """The blocks of one picture of any kind, in reading order."""
+        return list(self.read(to_rgb(upright(image)), task).blocks)
+
     def read(
         self,
         image: Image.Image,
@@ -63,17 +103,76 @@ class DeepSeekOCR:
         index: int = 0,
         limits: Limits = Limits(),  # noqa: B008 - frozen, so one instance for all is safe
         on_token: Callable[[int], None] = lambda _count: None,
-        mode: Mode | None = None,
+        on_attempt: Callable[[], None] = lambda: None,
+        mode: str | None = None,
     ) -> PageReading:
-        """Read one page, in ``mode`` or the engine's own; ``on_token`` is told how many tokens there are so far.
+        """Read one upright RGB page, in ``mode`` or the engine's own.
 
+        ``on_token`` is told how many tokens there are so far, ``on_attempt`` each time that it is looked at.
         Raises NotFinite when the model's scores are not finite, UsageError for an unknown task.
         """
-        started = time.monotonic()
-        mode = mode or self.mode
+        pages = [(index, image)]
+        told = self.read_many(pages, task, limits, lambda _i, count: on_token(count), lambda _i: on_attempt(), 1, mode)
+        return next(told)
+
+    def read_many(
+        self,
+        pages: Iterable[tuple[int, Image.Image]],
+        task: str,
+        limits: Limits,
+        on_token: Callable[[int, int], None],
+        on_attempt: Callable[[int], None],
+        slots: int,
+        mode: str | None = None,
+    ) -> Iterator[PageReading]:
+        """Read pages (index and upright RGB picture), up to ``slots`` at a time; their readings in the order given.
+
+        ``on_token`` is told a page's index and its tokens so far, ``on_attempt`` the page that is looked at.
+        A picture is asked for when there is room for it, and forgotten when it is read. Raises as `read` does.
+        """
+        prompt = encode_prompt(prompt_text(task), self.tokenizer, self.network.arch.decoder.bos)
+        batch = Batch(self.network, limits, self._marks, slots)
+        coming, more = iter(pages), True
+        in_hand: dict[int, _Page] = {}
+        order: deque[int] = deque()
+        done: dict[int, PageReading] = {}
+
+        def begin(page: _Page) -> None:
+            on_attempt(page.index)
+            page.begun = time.monotonic()
+            batch.add(page.index, self._look(page, prompt), lambda count: on_token(page.index, count))
+
+        while more or order:
+            while more and not batch.full:
+                index, image = next(coming, (-1, None))
+                if image is None:
+                    more = False
+                    break
+                order.append(index)
+                if self.skip_blank and is_blank(image):
+                    done[index] = _blank(index, image)
+                    continue
+                size = (image.width, image.height)
+                in_hand[index] = _Page(index, image, choose_mode(mode or self.mode, self.network.arch.sam.view, size))
+                begin(in_hand[index])
+            for index, decoded in batch.step():
+                page = in_hand[index]
+                seconds = time.monotonic() - page.begun
+                page.attempts.append((Attempt(page.mode.name, decoded.stop_reason, len(decoded.ids), seconds), decoded))
+                other = OTHER_MODE.get(page.mode.name)
+                if decoded.stop_reason == "loop" and len(page.attempts) == 1 and other:
+                    page.mode = MODES[other]
+                    begin(page)
+                else:
+                    done[index] = self._reading(in_hand.pop(index), task)
+            while order and order[0] in done:
+                yield done.pop(order.popleft())
+
+    @torch.inference_mode()
+    def _look(self, page: _Page, prompt: Prompt) -> Tensor:
+        """The page's prompt, picture and all: [1, T, D]."""
         network = self.network
-        prompt = encode_prompt(prompt_text(task), self.tokenizer, network.arch.decoder.bos)
-        views = prepare(image.convert("RGB"), mode)
+        views = prepare(page.image, page.mode)
         global_view = network.see(views.global_view.to(network.device, network.dtype)).projected[0]
         tiles = None
         if views.tiles is not None:
@@ -83,16 +182,33 @@ class DeepSeekOCR:
         before, after = (
             torch.tensor(ids, dtype=torch.long, device=network.device) for ids in (prompt.before, prompt.after)
         )
-        decoded = decode(network, network.embed_prompt(before, picture, after), limits, on_token)
-        text = self.tokenizer.decode(list(decoded.ids), skip_special_tokens=True).strip()
+        return network.embed_prompt(before, picture, after)
+
+    def _reading(self, page: _Page, task: str) -> PageReading:
+        """What is kept of a page's attempts: one that is no loop, else the longer."""
+        attempt, decoded = max(page.attempts, key=lambda tried: (tried[0].stop_reason != "loop", tried[0].tokens))
+        output = self.tokenizer.decode(list(decoded.ids), skip_special_tokens=False)
+        size = (page.image.width, page.image.height)
+        if is_grounded(task):
+            read = grounding.parse(output, size, page.index, located=task.startswith(LOCATE))
+            blocks, text, markdown = read.blocks, read.text, read.markdown
+        else:
+            text = markdown = grounding.clean(output)
+            blocks = (Block(text=text, page=page.index),) if text else ()
         return PageReading(
-            index=index,
-            width=image.width,
-            height=image.height,
+            index=page.index,
+            width=size[0],
+            height=size[1],
             text=text,
-            blocks=(Block(text=text, page=index),) if text else (),
-            tokens=len(decoded.ids),
-            stop_reason=decoded.stop_reason,
-            seconds=time.monotonic() - started,
-            mode=mode.name,
+            blocks=blocks,
+            tokens=attempt.tokens,
+            stop_reason=attempt.stop_reason,
+            seconds=sum(tried.seconds for tried, _ in page.attempts),
+            mode=attempt.mode,
+            markdown=markdown,
+            attempts=tuple(tried for tried, _ in page.attempts) if len(page.attempts) > 1 else (),
         )
+
+
+def _blank(index: int, image: Image.Image) -> PageReading:
+    return PageReading(index, image.width, image.height, "", (), 0, "blank", 0.0, "none")

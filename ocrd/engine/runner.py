@@ -11,8 +11,10 @@ import contextlib
 import platform
 import time
 import traceback
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from pathlib import Path
 
@@ -24,8 +26,8 @@ from ocrd.engine.canary import LONGEST, read_canary
 from ocrd.engine.decode import Limits
 from ocrd.engine.devices import DTYPES, Devices, move, refuse_strays
 from ocrd.engine.failures import Failure, failure_of
-from ocrd.engine.plan import Candidate, Plan, make_plan
-from ocrd.engine.preprocess import choose_mode, tile_grid
+from ocrd.engine.plan import BYTES, Candidate, Plan, make_plan, pages_at_once
+from ocrd.engine.preprocess import Mode, choose_mode, tile_grid
 from ocrd.engine.recognizer import DeepSeekOCR
 from ocrd.engine.remedies import Remedy, remedies
 from ocrd.errors import EngineError, FreshWorkerNeeded, ModelError, UsageError
@@ -48,6 +50,67 @@ class Policy:
     """Seconds for which it stays."""
 
 
+class _Coming:
+    """The pages of a document on their way: asked for one by one, and kept until they are read."""
+
+    def __init__(self, pages: Iterable[tuple[int, Image.Image]]) -> None:
+        self._source = iter(pages)
+        self._again: deque[tuple[int, Image.Image]] = deque()
+        self._alone = 0
+        self._taken: dict[int, Image.Image] = {}
+        self._trouble: Exception | None = None
+        self.mishaps: defaultdict[int, list[Fallback]] = defaultdict(list)
+        """What befell pages in batches, by index."""
+
+    @property
+    def in_hand(self) -> list[int]:
+        return list(self._taken)
+
+    def __bool__(self) -> bool:
+        """Whether there is another; raises what asking for it raised, when all before it are read."""
+        if not self._again:
+            self._ask()
+        if not self._again and self._trouble:
+            raise self._trouble
+        return bool(self._again)
+
+    def only_one(self) -> bool:
+        """Whether the next page is to be read by itself: it is the last, or a batch failed with it."""
+        if self._alone == 0 and len(self._again) == 1:
+            self._ask()
+        return self._alone > 0 or len(self._again) == 1
+
+    def take(self) -> tuple[int, Image.Image]:
+        index, image = self._again.popleft()
+        self._alone = max(0, self._alone - 1)
+        self._taken[index] = image
+        return index, image
+
+    def finish(self, index: int) -> list[Fallback]:
+        self._taken.pop(index, None)
+        return self.mishaps.pop(index, [])
+
+    def give_back(self, alone: bool) -> None:
+        """What is in hand comes again, before the others; ``alone``: one by one."""
+        self._again.extendleft(reversed(self._taken.items()))
+        self._alone = len(self._taken) if alone else 0
+        self._taken.clear()
+
+    def __iter__(self) -> Iterator[tuple[int, Image.Image]]:
+        """For a batch, which stops asking where asking fails, and reads on what it has."""
+        while self._again or self._ask():
+            yield self.take()
+
+    def _ask(self) -> bool:
+        try:
+            page = None if self._trouble else next(self._source, None)
+        except Exception as error:  # the document's fault, not the engine's: told when its turn has come
+            self._trouble, page = error, None
+        if page is not None:
+            self._again.append(page)
+        return page is not None
+
+
 class Runner:
     """Holds the one loaded model. `start` first, then `read`."""
 
@@ -61,20 +124,27 @@ class Runner:
         canary: Path,
         known: str | None,
         policy: Policy = Policy(),
+        batch: int | None = None,
+        skip_blank: bool = True,
         progress: Callable[[float], None] = lambda _done: None,
         on_canary: Callable[[float], None] = lambda _within: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``on_canary`` is told within how many seconds the picture will be read, or the device hangs.
+        """``batch``: pages at once, None for as many as there is memory for.
+
+        ``on_canary`` is told within how many seconds the picture will be read, or the device hangs.
 
         Raises EngineError when the device is not there, ModelError for a folder that holds no model.
         """
         self._model_dir, self._mode = model_dir, mode
         self._devices, self._policy, self._clock = devices, policy, clock
+        self._batch, self._skip_blank = batch, skip_blank
         self._canary, self._known = canary, known
         self._progress, self._on_canary = progress, on_canary
         self._log = structlog.get_logger(component="engine")
-        self.plan: Plan = make_plan(device, dtype, count_parameters(read_architecture(model_dir)), devices.machine())
+        arch = read_architecture(model_dir)
+        self._parameters, self._page_bytes = count_parameters(arch), arch.decoder.cache_values
+        self.plan: Plan = make_plan(device, dtype, self._parameters, devices.machine())
         self.skipped: list[str] = []
         """Candidates that did not pass, each with its reason."""
         self._engine: DeepSeekOCR | None = None
@@ -96,7 +166,7 @@ class Runner:
 
     @property
     def mode(self) -> str:
-        return self._loaded.mode.name
+        return self._loaded.mode
 
     @property
     def _loaded(self) -> DeepSeekOCR:
@@ -128,12 +198,13 @@ class Runner:
         with self._devices.running(candidate.device):
             if self._engine is None:
                 self._engine = DeepSeekOCR(self._model_dir, candidate.device, candidate.dtype, self._mode,
-                                           self._progress, place)  # fmt: skip
+                                           self._progress, place, self._skip_blank)  # fmt: skip
                 refuse_strays(self._engine.network, place, dtype)
             else:
                 move(self._engine.network, place, dtype)
             self._here = candidate
             self._engine.device = candidate.device
+            self._engine.tune()
             self._on_canary(SECONDS_A_VIEW + SECONDS_A_TOKEN * LONGEST)
             read_canary(self._engine, self._canary, self._known)
 
@@ -166,9 +237,8 @@ class Runner:
         todo: tuple[Remedy, ...] | None = None
         remedy: Remedy | None = None
         while True:
-            on_attempt()
             try:
-                reading = self._read_once(image, task, index, limits, on_token, remedy)
+                reading = self._read_once(image, task, index, limits, on_token, on_attempt, remedy)
                 break
             except UsageError:
                 raise
@@ -178,7 +248,7 @@ class Runner:
                 failure = failure_of(error, self._here.device, self._here.dtype)
                 if todo is None:
                     last = self._here == self._on_cpu
-                    todo = remedies(failure.kind, failure.device, self.mode, fresh, last)
+                    todo = remedies(failure.kind, failure.device, self._mode_of(image).name, fresh, last)
                 if not todo:
                     self._log.error(
                         "a page cannot be read", page=index, **self._about(failure, "the page fails", error)
@@ -196,9 +266,72 @@ class Runner:
         self._count(any(fallback.then == "cpu" for fallback in fallbacks), failed_here)
         return replace(reading, fallbacks=tuple(fallbacks))
 
+    @property
+    def batch(self) -> int:
+        """Pages that are decoded at once where the model is now."""
+        if self._batch is None:
+            page = self._page_bytes * BYTES[self._here.dtype]
+            self._batch = pages_at_once(self._here, self._parameters, page, self._devices.machine())
+        return self._batch
+
+    def read_pages(
+        self,
+        pages: Iterable[tuple[int, Image.Image]],
+        task: str,
+        limits: Limits,
+        on_token: Callable[[int, int], None] = lambda _index, _count: None,
+        on_attempt: Callable[[int], None] = lambda _index: None,
+        fresh: bool = False,
+    ) -> Iterator[PageReading]:
+        """Read pages (index and picture) together; their readings in the order given.
+
+        When a batch fails, each page that was in it is read alone, with every remedy that `read` has; for want of
+        memory smaller batches are tried first. Raises as `read` does, and what asking for a page raises, behind the
+        pages before it.
+        """
+        coming = _Coming(pages)
+        while coming:
+            together = self.batch
+            if together == 1 or self._here != self._home or coming.only_one():
+                index, image = coming.take()
+                tell, attempt = partial(on_token, index), partial(on_attempt, index)
+                yield self._with(coming, self.read(image, task, index, limits, tell, attempt, fresh))
+                continue
+            readings = self._loaded.read_many(coming, task, limits, on_token, on_attempt, together)
+            try:
+                while reading := self._next(readings):
+                    yield self._with(coming, reading)
+            except UsageError:
+                raise
+            except Exception as error:
+                self._part(coming, failure_of(error, self._here.device, self._here.dtype), error)
+
+    def _next(self, readings: Iterator[PageReading]) -> PageReading | None:
+        with self._devices.running(self._here.device):
+            return next(readings, None)
+
+    def _part(self, coming: _Coming, failure: Failure, error: Exception) -> None:
+        """After a batch failed: smaller ones for want of memory, else its pages alone."""
+        then = "alone"
+        if failure.kind == "mps-oom" and self.batch > 2:
+            self._batch = self.batch // 2
+            then = f"smaller-batch ({self._batch})"
+            self._devices.free_cache(self._here.device)
+        self._log.error("reading pages together failed", pages=coming.in_hand, **self._about(failure, then, error))
+        for index in coming.in_hand:
+            coming.mishaps[index].append(
+                Fallback(index, failure.kind, failure.message, failure.device, failure.dtype, then)
+            )
+        coming.give_back(alone=then == "alone")
+
+    def _with(self, coming: _Coming, reading: PageReading) -> PageReading:
+        """The reading with what befell its page in batches before."""
+        befell = coming.finish(reading.index)
+        return replace(reading, fallbacks=(*befell, *reading.fallbacks)) if befell else reading
+
     def budget(self, image: Image.Image, tokens: int) -> float:
         """Seconds within which this page's first ``tokens`` will be there on the slowest machine, or it hangs."""
-        views = 1 + (prod(tile_grid(*image.size)) if self._loaded.mode.tiled else 0)
+        views = 1 + (prod(tile_grid(*image.size)) if self._mode_of(image).tiled else 0)
         return SECONDS_A_VIEW * views + SECONDS_A_TOKEN * tokens
 
     def driver_memory(self) -> int:
@@ -212,22 +345,26 @@ class Runner:
         index: int,
         limits: Limits,
         on_token: Callable[[int], None],
+        on_attempt: Callable[[], None],
         remedy: Remedy | None,
     ) -> PageReading:
         if remedy and remedy.step == "free-cache":
             self._devices.free_cache(self._here.device)
         if remedy and remedy.step == "cpu":
             self._retreat()
-        engine = self._loaded
-        mode = choose_mode(remedy.mode, engine.network.arch.sam.view) if remedy and remedy.mode else engine.mode
         with self._devices.running(self._here.device):
-            return engine.read(image, task, index, limits, on_token, mode)
+            mode = remedy.mode if remedy else None
+            return self._loaded.read(image, task, index, limits, on_token, on_attempt, mode)
+
+    def _mode_of(self, image: Image.Image) -> Mode:
+        return choose_mode(self._loaded.mode, self._loaded.network.arch.sam.view, image.size)
 
     def _move_to(self, candidate: Candidate) -> None:
         before = self._here.device
         move(self._loaded.network, self._devices.place(candidate.device), DTYPES[candidate.dtype])
         self._loaded.device = candidate.device
         self._here = candidate
+        self._loaded.tune()
         if before != candidate.device:
             self._devices.free_cache(before)  # torch would keep what the weights left behind
 

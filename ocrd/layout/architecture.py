@@ -78,6 +78,11 @@ class DecoderShape:
     bos: int
     eos: int
 
+    @property
+    def cache_values(self) -> int:
+        """Numbers that the keys and values of one page take when it is as long as can be."""
+        return 2 * self.layers * self.kv_heads * (self.width // self.heads) * self.max_positions
+
 
 @dataclass(frozen=True)
 class Architecture:

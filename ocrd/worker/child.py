@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ from ocrd.worker.protocol import Message, Request, Setup, send
 from ocrd.worker.warm_up import WarmUp
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from ocrd.engine.devices import Devices
     from ocrd.engine.runner import Runner
 
@@ -144,18 +146,21 @@ class Child:
         sizes = Limits(max_bytes=request.max_bytes, max_pixels=request.max_pixels, dpi=request.dpi)
         with open_document(request.file, sizes) as document:
             self.say(event="opened", job=request.job, pages=document.page_count)
-            for page in document.pages(request.start):
+            within: dict[int, float] = {}
 
-                def on_token(count: int, index: int = page.index) -> None:
-                    if count % TOKENS_BETWEEN_REPORTS == 0:
-                        self.say(event="tokens", job=request.job, page=index, count=count)
+            def pages() -> Iterator[tuple[int, Image.Image]]:
+                for page in document.pages(request.start):
+                    within[page.index] = runner.budget(page.image, TOKENS_BETWEEN_REPORTS)
+                    yield page.index, page.image
 
-                within = runner.budget(page.image, TOKENS_BETWEEN_REPORTS)
+            def on_token(index: int, count: int) -> None:
+                if count % TOKENS_BETWEEN_REPORTS == 0:
+                    self.say(event="tokens", job=request.job, page=index, count=count)
 
-                def on_attempt(index: int = page.index, within: float = within) -> None:
-                    self.say(event="reading", job=request.job, page=index, within=within)
+            def on_attempt(index: int) -> None:
+                self.say(event="reading", job=request.job, page=index, within=within[index])
 
-                reading = runner.read(page.image, request.task, page.index, limits, on_token, on_attempt, request.fresh)
+            for reading in runner.read_pages(pages(), request.task, limits, on_token, on_attempt, request.fresh):
                 self.say(event="page", job=request.job, reading=asdict(reading))
         self.say(event="finished", job=request.job, memory=[psutil.Process().memory_info().rss, runner.driver_memory()])
 

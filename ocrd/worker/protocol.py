@@ -27,6 +27,9 @@ class Setup:
     """An earlier worker died while loading: hash every byte first."""
     max_fallbacks: int = 3
     cool_down: float = 600.0
+    batch: int | None = None
+    """Pages decoded at once; None for as many as there is memory for."""
+    skip_blank: bool = True
     environment: dict[str, str] = field(default_factory=dict)
     """Variables that torch reads when it is imported; what the user set himself stays."""
 

@@ -116,6 +116,8 @@ class WarmUp:
             CANARY,
             known_text(self._folder),
             Policy(setup.max_fallbacks, setup.cool_down),
+            setup.batch,
+            setup.skip_blank,
             progress,
             lambda within: self._say(event="canary", within=within),
         )

@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ocrd.engine.checkpoint import load_network
 from ocrd.engine.cache import SlotCache
+from ocrd.engine.checkpoint import load_network
 from ocrd.engine.decode import Limits, decode, run_decoder
 from ocrd.engine.network import Network
 

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.engine.checkpoint import load_network
 from ocrd.engine.cache import SlotCache
+from ocrd.engine.checkpoint import load_network
 from ocrd.engine.decode import Limits, NgramGuard, decode, next_logits, run_decoder
 from ocrd.engine.network import Network
 from ocrd.errors import EngineError

@@ -8,10 +8,11 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from ocrd import paths
-from ocrd.engine.prompt import encode_prompt, prompt_text
+from ocrd.engine.prompt import encode_prompt
 from ocrd.engine.recognizer import DeepSeekOCR
 from ocrd.layout.architecture import read_architecture
 from ocrd.sidecar import hash_file
+from ocrd.tasks import prompt_text
 from tools.measure_pocket import error_rate
 from tools.render_text import TRAINED_FONTS
 

@@ -44,11 +44,28 @@ def test_all_golden_cases_are_here() -> None:
     assert len(CASES) == 55
 
 
+@pytest.mark.parametrize(
+    ("size", "mode"),
+    [
+        ((300, 200), "small"),
+        ((512, 512), "small"),
+        ((513, 300), "base"),  # small's square would shrink it
+        ((500, 200), "base"),  # and would stretch this too much
+        ((640, 640), "base"),
+        ((641, 200), "gundam"),
+        ((1654, 2339), "gundam"),
+    ],
+)
+def test_auto_looks_at_large_pictures_in_tiles_and_spends_little_on_small_ones(
+    size: tuple[int, int], mode: str
+) -> None:
+    assert choose_mode("auto", 1024, size).name == mode
+
+
 def test_auto_follows_the_size_that_the_model_was_trained_on() -> None:
-    assert choose_mode("auto", 1024).name == "gundam"
-    assert choose_mode("auto", 256).view == 256
+    assert choose_mode("auto", 256, (3000, 2000)).view == 256
 
 
 def test_an_unknown_mode_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match=r"'huge'.*tiny"):
-        choose_mode("huge", 1024)
+        choose_mode("huge", 1024, (10, 10))

@@ -17,7 +17,6 @@ from ocrd.engine.decode import Limits, decode
 from ocrd.engine.devices import TorchDevices, move, refuse_strays
 from ocrd.engine.failures import NotFinite
 from ocrd.engine.plan import Machine
-from ocrd.engine.preprocess import Mode
 from ocrd.engine.runner import Policy, Runner
 from ocrd.errors import EngineError, FreshWorkerNeeded, UsageError
 from ocrd.paths import POCKET_MODEL
@@ -69,18 +68,17 @@ def started(fake: Fake, policy: Policy | None = None, **options: Any) -> Runner:
     return runner
 
 
-def read(runner: Runner, **options: Any) -> Any:
+def read(runner: Runner, limits: Limits = Limits(), **options: Any) -> Any:  # noqa: B008 - frozen
     with Image.open(CANARY) as image:
-        return runner.read(image.convert("RGB"), "text", 0, Limits(), **options)
+        return runner.read(image.convert("RGB"), "text", 0, limits, **options)
 
 
-def test_too_little_memory_ends_in_a_smaller_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_ends_in_a_smaller_mode() -> None:
     """The pocket model knows one size; what counts is that the smaller mode is what is read with."""
-    monkeypatch.setattr(runner_module, "choose_mode", Mode)
     fake = Fake(None, RuntimeError(OOM), RuntimeError(OOM), None)
     runner = started(fake)
-    runner._loaded.mode = Mode("gundam", 256, tiled=True)
-    reading = read(runner)
+    runner._loaded.mode = "gundam"
+    reading = read(runner, limits=Limits(max_new_tokens=8))
     assert reading.mode == "base" and [f.then for f in reading.fallbacks] == ["free-cache", "smaller-mode (base)"]
     assert fake.freed == 1 and runner.mode == "gundam"  # the next page is read in full again
 

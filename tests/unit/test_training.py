@@ -79,4 +79,4 @@ def test_a_few_steps_teach_and_an_interrupted_run_goes_on_where_it_was(tmp_path:
     other.restore(tmp_path / "state.pt")
     assert other.step == 6
     assert all(torch.equal(a, b) for a, b in zip(run.network.parameters(), other.network.parameters(), strict=True))
-    assert DeepSeekOCR(tmp_path / "model", device="cpu").mode.view == 256  # what it writes is a model
+    assert DeepSeekOCR(tmp_path / "model", device="cpu").network.arch.sam.view == 256  # what it writes is a model
