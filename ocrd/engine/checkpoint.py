@@ -11,17 +11,19 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ocrd.engine.network import Network
 from ocrd.errors import ModelError
+from ocrd.layout import weights
 from ocrd.layout.architecture import UNUSED, Architecture, published_tensors, read_architecture
-from ocrd.layout.weights import refuse_wrong_tensors, weight_files
+
+BLOCK = 1 << 24
+TORCH_DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "F64": torch.float64}
 
 _RENAMED = [  # ours -> published, applied in order to the whole name
     (r"^sam_model\.layers\.(\d+)\.layer_norm", r"model.sam_model.blocks.\1.norm"),
@@ -77,13 +79,13 @@ def load_network(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     progress: Callable[[float], None] = lambda _done: None,
-    weights: Sequence[Path] | None = None,
+    files: Sequence[Path] | None = None,
 ) -> Network:
     """Build the network that ``model_dir`` describes and fill it.
 
-    One tensor at a time is read and copied to its place, converted to ``dtype`` on the way, so the
-    peak is the network plus one tensor. ``progress`` is told the share done, 0 to 1. ``weights`` names
-    the files to read where the folder holds other safetensors as well.
+    Numbers are read straight to their places, converted to ``dtype`` on the way, so the peak is the network and a
+    block of 16 MB. ``progress`` is told the share done, 0 to 1. ``files`` names the safetensors to read where the
+    folder holds others as well.
 
     Raises ModelError for a damaged or incomplete checkpoint, and names the first bad tensors.
     """
@@ -93,45 +95,76 @@ def load_network(
     network.to(dtype).to_empty(device=device)
     _restore_buffers(network)
     with ExitStack() as stack:
-        tensors = _open_tensors(weights or weight_files(model_dir), stack)
-        refuse_wrong_tensors({name: tuple(t.get_shape()) for name, t in tensors.items()}, arch, model_dir)
+        tensors = weights.read_headers(files or weights.weight_files(model_dir))
+        weights.refuse_wrong_tensors({name: tensor.shape for name, tensor in tensors.items()}, arch, model_dir)
+        reader = _Reader(stack)
         parameters = dict(network.named_parameters())
         for done, (ours, parameter) in enumerate(parameters.items(), start=1):
-            _fill(parameter, recipe(ours, arch), tensors)
+            _fill(parameter, recipe(ours, arch), tensors, reader)
             progress(done / len(parameters))
     return network.eval().requires_grad_(False)
 
 
-def _fill(parameter: nn.Parameter, how: Recipe, tensors: Mapping[str, Any]) -> None:
+class _Reader:
+    """Numbers from the checkpoint's files to their places, a block at a time, converted on the way.
+
+    Read, not mapped: pages of a mapped file count as the process's memory for as long as the system likes, which for
+    the full size is 6.7 GB beside the network's own.
+    """
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._files: dict[Path, FileIO] = {}
+        self._block = bytearray(BLOCK)
+
+    def fill(self, place: Tensor, source: weights.Tensor, first: int = 0) -> None:
+        """Fill ``place``, which lies in one piece, from the tensor's number ``first`` on.
+
+        Raises ModelError for a file that ends early or holds no such numbers.
+        """
+        dtype = TORCH_DTYPES.get(source.dtype)
+        if dtype is None:
+            raise ModelError(f"{source.file}: weights in {source.dtype} are not read; {', '.join(TORCH_DTYPES)} are")
+        flat, size = place.view(-1), weights.BYTES_EACH[source.dtype]
+        file = self._open(source.file)
+        file.seek(source.start + first * size)
+        if dtype == place.dtype and place.device.type == "cpu":
+            self._read(file, flat.view(torch.uint8).numpy().data, source)
+            return
+        numbers = torch.frombuffer(self._block, dtype=dtype)
+        for start in range(0, flat.numel(), numbers.numel()):
+            count = min(numbers.numel(), flat.numel() - start)
+            self._read(file, memoryview(self._block)[: count * size], source)
+            flat[start : start + count].copy_(numbers[:count])
+
+    def _open(self, path: Path) -> FileIO:
+        if path not in self._files:
+            try:
+                self._files[path] = self._stack.enter_context(FileIO(path))
+            except OSError as error:
+                raise ModelError(f"{path} cannot be read ({error.strerror})") from error
+        return self._files[path]
+
+    def _read(self, file: FileIO, into: memoryview, source: weights.Tensor) -> None:
+        while into:  # a read may bring less than was asked for, and never more than 2 GB
+            try:
+                got = file.readinto(into)
+            except OSError as error:
+                raise ModelError(f"{source.file} cannot be read ({error.strerror})") from error
+            if not got:
+                raise ModelError(f"{source.file} ends in the middle of a tensor")
+            into = into[got:]
+
+
+def _fill(parameter: nn.Parameter, how: Recipe, tensors: Mapping[str, weights.Tensor], reader: _Reader) -> None:
     for name, place in how.pairs(parameter.data):
-        source = tensors[name]
-        if how.thirds is None:
-            place.copy_(source[:])
-        else:
-            size = place.shape[0]
-            place.copy_(source[how.thirds * size : (how.thirds + 1) * size])
+        reader.fill(place, tensors[name], 0 if how.thirds is None else how.thirds * place.numel())
 
 
 def _restore_buffers(network: Network) -> None:
     """``to_empty`` leaves non-persistent buffers as they happened to lie in memory: compute them anew."""
     decoder = network.language_model
     decoder.rotary_emb = type(decoder.rotary_emb)(decoder.config).to(network.device)
-
-
-def _open_tensors(paths: Sequence[Path], stack: ExitStack) -> dict[str, Any]:
-    """Published name -> safetensors slice, over all the checkpoint's files."""
-    tensors: dict[str, Any] = {}
-    for path in paths:
-        try:
-            handle = stack.enter_context(safe_open(path, framework="pt"))
-            names = list(handle.keys())
-        except (OSError, SafetensorError) as error:
-            raise ModelError(f"{path} is not a whole safetensors file ({error})") from error
-        for name in names:
-            if name in tensors:
-                raise ModelError(f"{path}: the tensor {name} stands in more than one file")
-            tensors[name] = handle.get_slice(name)
-    return tensors
 
 
 def to_published(network: Network, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -25,7 +25,10 @@ BYTES_EACH = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16"
 class Tensor:
     file: Path
     dtype: str
+    """As safetensors calls it: ``BF16``."""
     shape: Shape
+    start: int
+    """The file's byte where its numbers begin, row by row, little endian."""
 
 
 def weight_files(model_dir: Path) -> list[Path]:
@@ -69,7 +72,10 @@ def read_header(path: Path) -> dict[str, Tensor]:
             if first != end or last - first != BYTES_EACH[value["dtype"]] * prod(value["shape"]):
                 raise ModelError(f"{path}: the bytes of {name} do not lie as its header says")
             end = last
-        found = {n: Tensor(path, v["dtype"], tuple(v["shape"])) for n, v in tensors.items()}
+        begin = 8 + length
+        found = {
+            n: Tensor(path, v["dtype"], tuple(v["shape"]), begin + v["data_offsets"][0]) for n, v in tensors.items()
+        }
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
