@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,11 +19,12 @@ from torch import Tensor
 
 from ocrd.engine.cache import SlotCache
 from ocrd.engine.checkpoint import load_network
-from ocrd.engine.decode import Limits, decode, run_decoder
+from ocrd.engine.decode import Batch, Decoded, Limits, decode, run_decoder
 from ocrd.engine.network import Network
 
 LOGITS, FEATURES = 1e-4, 2e-3
 TILE = 640
+PLAIN = Limits(max_new_tokens=24, ngram=0, exempt=frozenset(), loops=False)
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Difference:
     sam: float
     projected: float
     tokens_agree: bool
+    """Decoded alone, and in one batch with all other cases."""
 
     @property
     def within(self) -> bool:
@@ -43,8 +45,10 @@ class Difference:
 
 
 @torch.inference_mode()
-def compare(network: Network, name: str, case: dict[str, object], outputs: dict[str, Tensor]) -> Difference:
-    """Run one case: ``base`` pixels, ``tiles`` (columns, rows) or null, ``seed`` of the views."""
+def compare(
+    network: Network, name: str, case: dict[str, object], outputs: dict[str, Tensor]
+) -> tuple[Difference, Tensor]:
+    """Run one case, and give its prompt: ``base`` pixels, ``tiles`` (columns, rows) or null, ``seed`` of the views."""
     base, seed, tiles = int(str(case["base"])), int(str(case["seed"])), case["tiles"]
     generator = torch.Generator().manual_seed(seed)
     seen = network.see(torch.randn(1, 3, base, base, generator=generator))
@@ -67,16 +71,19 @@ def compare(network: Network, name: str, case: dict[str, object], outputs: dict[
     hidden = run_decoder(network.language_model, prompt, cache)
     logits = network.lm_head(hidden[0, -expected.shape[0] :])
 
-    generated = outputs[f"{name}.generated"].flatten().tolist()
-    plain = Limits(max_new_tokens=len(generated), ngram=0, exempt=frozenset(), loops=False)
-    return Difference(
+    difference = Difference(
         case=name,
         logits=_largest(logits, expected),
         sam=_largest(seen.sam, outputs[f"{name}.sam"]),
         projected=_largest(seen.projected, outputs[f"{name}.projected"]),
         # "No end token allowed" in the golden run: the same ban here.
-        tokens_agree=list(decode(network, prompt, plain, forbid_end=True).ids) == generated,
+        tokens_agree=decode(network, prompt, PLAIN, forbid_end=True).ids == generated(name, outputs),
     )
+    return difference, prompt
+
+
+def generated(name: str, outputs: dict[str, Tensor]) -> tuple[int, ...]:
+    return tuple(outputs[f"{name}.generated"].flatten().tolist())
 
 
 def _largest(ours: Tensor, theirs: Tensor) -> float:
@@ -85,10 +92,20 @@ def _largest(ours: Tensor, theirs: Tensor) -> float:
 
 def check(folder: Path) -> list[Difference]:
     """Every case of a golden folder, in the order of its ``cases.json``."""
-    network = load_network(folder, weights=[folder / "model.safetensors"])
+    network = load_network(folder, files=[folder / "model.safetensors"])
     outputs = load_file(folder / "outputs.safetensors")
     cases = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
-    return [compare(network, name, case, outputs) for name, case in cases.items()]
+    compared = {name: compare(network, name, case, outputs) for name, case in cases.items()}
+    batch = Batch(network, PLAIN, slots=len(cases), forbid_end=True)
+    for number, (_, prompt) in enumerate(compared.values()):
+        batch.add(number, prompt)
+    together: dict[int, Decoded] = {}
+    while len(batch):
+        together.update(batch.step())
+    return [
+        replace(difference, tokens_agree=difference.tokens_agree and together[n].ids == generated(name, outputs))
+        for n, (name, (difference, _)) in enumerate(compared.items())
+    ]
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parents[1] / "data/golden"
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return load_network(GOLDEN, weights=[GOLDEN / "model.safetensors"])
+    return load_network(GOLDEN, files=[GOLDEN / "model.safetensors"])
 
 
 @pytest.fixture

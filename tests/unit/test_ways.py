@@ -1,0 +1,160 @@
+"""However it is multiplied, the products are the same; and what is chosen is what was fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ocrd.engine.checkpoint import load_network
+from ocrd.engine.measure import _best, measure, tune
+from ocrd.engine.network import Network
+from ocrd.engine.ways import PACKED, ROWS, RUN_EXPERTS, TIMES, FewRows, Pack, Ways, prepare_ways, run_experts
+
+GOLDEN = Path(__file__).parents[1] / "data/golden"
+needs_onednn = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]  # torch has no type for it
+    reason="this torch has no oneDNN, which packing is for",
+)
+
+
+@pytest.fixture
+def network() -> Network:
+    return load_network(GOLDEN, files=[GOLDEN / "model.safetensors"])
+
+
+def numbers(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape))).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", [1, 2, 3, 8])
+@pytest.mark.parametrize("shape", [(64, 32), (12, 20), (7, 9)])
+def test_all_ways_give_the_same_product(shape: tuple[int, int], rows: int, dtype: torch.dtype) -> None:
+    weight, given = numbers(*shape, dtype=dtype), numbers(rows, shape[1], dtype=dtype)
+    exact = given.double() @ weight.double().t()
+    for name, times in TIMES.items():
+        made = times(given, weight)
+        assert made.is_contiguous() and made.dtype == dtype, name
+        torch.testing.assert_close(made.double(), exact, atol=1e-5 if dtype == torch.float32 else 0.1, rtol=0.02)
+
+
+@needs_onednn
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_packed_weight_gives_the_same_product(dtype: torch.dtype) -> None:
+    weight, given = numbers(48, 32, dtype=dtype), numbers(3, 32, dtype=dtype)
+    layer = FewRows(32, 48, bias=False).to(dtype)
+    layer.weight.data.copy_(weight)
+    layer.ways, layer.pack = Ways(dense=dict.fromkeys(ROWS, PACKED)), Pack(weight)
+    with torch.inference_mode():
+        for shape in ((3, 32), (1, 3, 32), (3, 1, 32)):
+            made = layer(given.view(shape))
+            assert made.shape == (*shape[:-1], 48)
+            exact = given.double() @ weight.double().t()
+            torch.testing.assert_close(made.view(3, 48).double(), exact, atol=1e-5 if dtype == torch.float32 else 0.1,
+                                       rtol=0.02)  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [1, 2, 8, 30])
+def test_the_experts_give_the_same_in_each_way(network: Network, rows: int) -> None:
+    layer: Any = network.language_model.layers[-1]
+    experts = layer.mlp.experts
+    hidden = numbers(rows, experts.hidden_dim)
+    with torch.inference_mode():
+        _, weights, index = layer.mlp.gate(hidden)
+        expected = torch.zeros_like(hidden)  # each row by itself, as the published code says it
+        for row in range(rows):
+            for weight, expert in zip(weights[row], index[row], strict=True):
+                gate, up = (experts.gate_up_proj[expert] @ hidden[row]).chunk(2)
+                expected[row] += weight * (experts.down_proj[expert] @ (experts.act_fn(gate) * up))
+        for way in RUN_EXPERTS:
+            network.ways.few = network.ways.many = way
+            made = run_experts(experts, hidden, index, weights)
+            torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_ways_reach_every_large_matrix_of_the_decoder(network: Network) -> None:
+    linear = [m for m in network.language_model.modules() if isinstance(m, nn.Linear)]
+    assert linear and all(isinstance(m, FewRows) and m.ways is network.ways for m in [*linear, network.lm_head])
+
+
+def test_the_tokens_are_the_same_after_measuring(network: Network) -> None:
+    from ocrd.engine.decode import Limits, decode
+
+    with torch.inference_mode():
+        prompt = network.language_model.embed_tokens(torch.arange(5, 17))[None]
+    limits = Limits(max_new_tokens=30, ngram=0, loops=False)
+    before = decode(network, prompt, limits, forbid_end=True)
+    tuned = tune(network)
+    assert tuned.ways["dense"].keys() == set(ROWS) and tuned.ways["few"] in RUN_EXPERTS
+    assert decode(network, prompt, limits, forbid_end=True) == before
+    for way in TIMES:  # and in ways that were not chosen here
+        network.ways.dense = network.ways.expert = dict.fromkeys(ROWS, way)
+        network.ways.few = "by-expert"
+        assert decode(network, prompt, limits, forbid_end=True) == before
+
+
+def test_all_that_can_be_done_here_is_measured(network: Network) -> None:
+    figures = measure(network)
+    for rows in ROWS:
+        assert set(TIMES) <= figures.dense[rows].keys() and set(TIMES) == figures.expert[rows].keys()
+    assert [set(speeds) for speeds in figures.few.values()] == [set(RUN_EXPERTS)] * 2
+    assert all("batched" not in speeds for speeds in figures.many.values())
+
+
+def test_a_way_that_a_device_cannot_do_is_left_out(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> Tensor:
+        raise NotImplementedError("The operator 'aten::_grouped_mm' is not currently implemented for the MPS device")
+
+    monkeypatch.setitem(RUN_EXPERTS, "grouped", refused)
+    tuned = tune(network)
+    assert all("grouped" not in speeds for speeds in tuned.figures["few"].values())
+    assert tuned.ways["many"] == "by-expert" and tuned.ways["few"] != "grouped"
+
+
+def test_a_machine_too_busy_to_measure_keeps_torchs_own_ways(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ocrd.engine.measure.PATIENCE", -1.0)
+    assert tune(network).ways == vars(Ways())
+
+
+@pytest.mark.parametrize(
+    ("speeds", "best"),
+    [
+        ({}, "linear"),
+        ({"linear": 10, "wide": 10.4}, "linear"),  # too little to tell
+        ({"linear": 10, "wide": 20, "split": 30}, "split"),
+        ({"linear": 10, "wide": 30, PACKED: 34}, "wide"),  # not worth the memory
+        ({"linear": 10, "wide": 30, PACKED: 40}, PACKED),
+        ({"wide": 3}, "wide"),
+    ],
+)
+def test_the_fastest_is_chosen_if_it_is_worth_it(speeds: dict[str, float], best: str) -> None:
+    assert _best(speeds, "linear") == best
+
+
+def test_what_was_measured_once_is_used_again(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuned = tune(network)
+    network.ways = prepare_ways(network.language_model, network.lm_head)
+
+    def never(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("ocrd.engine.measure.measure", never)
+    assert tune(network, tuned) is tuned
+    assert vars(network.ways) == tuned.ways
+
+
+def test_many_rows_are_left_to_torch(network: Network) -> None:
+    layer = FewRows(8, 4, bias=False)
+    called: list[int] = []
+    times: Callable[[Tensor, Tensor], Tensor] = lambda rows, weight: called.append(len(rows)) or rows @ weight.t()  # type: ignore[func-returns-value]  # noqa: E731
+    layer.ways = Ways(dense=dict.fromkeys(ROWS, "wide"))
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        patch.setitem(TIMES, "wide", times)
+        for rows in (1, 8, 9):
+            layer(numbers(rows, 8))
+    assert called == [1, 8]
