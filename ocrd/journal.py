@@ -166,6 +166,20 @@ class Journal:
         )  # fmt: skip
         return _job(rows[0]) if rows else None
 
+    def due(self, inbox: Path, limit: int) -> list[Job]:
+        """The oldest jobs of one inbox that are due, without taking them."""
+        sql = "SELECT * FROM jobs WHERE state = 'queued' AND not_before <= ? AND inbox = ? ORDER BY created, id LIMIT ?"
+        return [_job(row) for row in self._run(sql, self._clock(), str(inbox), limit)]
+
+    def take_this(self, job: str) -> Job | None:
+        """A job that was `due`, now running; None when it is no longer queued."""
+        rows = self._run(
+            "UPDATE jobs SET state = 'running', attempts = attempts + 1, changed = ? WHERE id = ? AND state = 'queued'"
+            " RETURNING *",
+            self._clock(), job,
+        )  # fmt: skip
+        return _job(rows[0]) if rows else None
+
     def next_due_in(self) -> float | None:
         """Seconds until a queued job is due, 0 when one is, None when none waits."""
         row = self._run("SELECT MIN(not_before) AS due FROM jobs WHERE state = 'queued'")[0]

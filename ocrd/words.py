@@ -26,6 +26,21 @@ def engine_words(engine: dict[str, Any] | None) -> str:  # noqa: PLR0911 - one l
             return str(other)
 
 
+def ways_words(engine: dict[str, Any]) -> str:
+    """How the engine multiplies here: what was measured at its start, in GB of weights a second, and chosen."""
+    ways, figures = engine["tuned"]["ways"], engine["tuned"]["figures"]
+    pages = engine["batch"]
+    measured = "; ".join(
+        f"{rows} page{'s' * (int(rows) > 1)}: " + ", ".join(f"{way} {speed:.1f}" for way, speed in speeds.items())
+        for rows, speeds in figures["few"].items()
+    )
+    dense = ", ".join(f"{way} for {rows}" for rows, way in ways["dense"].items())
+    return (
+        f"experts {ways['few']} ({measured} GB/s), for prompts {ways['many']}; other weights {dense} at once;"
+        f" up to {pages} page{'s' * (pages > 1)} at once"
+    )
+
+
 def size_words(count: int) -> str:
     """Bytes as a person says them: 6.67 GB, 10.5 MB, 89 bytes."""
     for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):

@@ -20,7 +20,8 @@ TRIES = 3
 def recognize(
     file: Annotated[Path, typer.Argument(help="A picture or PDF.")],
     config: ConfigOption = None,
-    task: Annotated[str, typer.Option(help="text, markdown, figure or locate:WORDS")] = "text",
+    task: Annotated[str, typer.Option(help="text, markdown, figure, locate:WORDS or prompt:WORDS")] = "text",
+    as_markdown: Annotated[bool, typer.Option("--md", help="Print what the model wrote, as Markdown.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read FILE and print what it says. Writes no sidecars."""
@@ -36,16 +37,18 @@ def recognize(
         raise UsageError(f"{file}: {'is not a plain file' if file.exists() else 'there is no such file'}")
     settings = load_config(config)
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
-    worker = Worker(worker_setup(settings, tries=TRIES), settings.engine.load_deadline, _Waiting().show)
+    waiting = _Waiting()
+    worker = Worker(worker_setup(settings, tries=TRIES), settings.engine.load_deadline, waiting.show)
     pages, ready = [], worker.ready
     try:
         for message in read_patiently(worker, read_request(settings, "recognize", file.absolute(), task)):
             ready = worker.ready or ready
+            waiting.count(message)
             if message["event"] == "page":
                 pages.append(reading_from(message["reading"]))
         assert ready is not None, "a worker that read was ready"
         source = sidecar.Source(file.name, file.stat().st_size, sidecar.hash_file(file))
-        rendered = sidecar.render(source, provenance(ready), task, pages, ("txt", "json"))
+        rendered = sidecar.render(source, provenance(ready), task, pages, ("txt", "md", "json"))
     except (WorkerDied, WorkerRetired) as error:
         raise EngineError(f"{file}: {error}; ocrd doctor may say why") from error
     except Refused as error:
@@ -58,7 +61,7 @@ def recognize(
         raise SomeFilesFailed(str(error)) from error
     finally:
         worker.stop()
-    typer.echo(rendered["json" if as_json else "txt"], nl=False)
+    typer.echo(rendered["json" if as_json else "md" if as_markdown else "txt"], nl=False)
 
 
 class _Waiting:
@@ -69,6 +72,19 @@ class _Waiting:
 
         self._out = sys.stderr
         self._said = ""
+        self._pages = 1
+
+    def count(self, message: Message) -> None:
+        """How far the pages are, by the worker's ``opened``, ``tokens`` and ``page`` messages."""
+        if not self._out.isatty():
+            return
+        match message["event"]:
+            case "opened":
+                self._pages = message["pages"]
+            case "tokens":
+                self._line(f"page {message['page'] + 1} of {self._pages}: {message['count']} tokens")
+            case "page":
+                self._line("")
 
     def show(self, message: Message) -> None:
         from ocrd.words import engine_words
@@ -80,6 +96,9 @@ class _Waiting:
             return
         words = engine_words({"state": message["event"], **message})
         ended = message["event"] == "ready"
+        self._line("" if ended else words[:200])
+
+    def _line(self, words: str) -> None:
         # Back to the line's begin and clear it, so that nothing stays when the text comes.
-        self._out.write("\r\033[K" if ended else f"\r\033[K{words[:200]}")
+        self._out.write(f"\r\033[K{words}")
         self._out.flush()

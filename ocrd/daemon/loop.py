@@ -190,6 +190,9 @@ class Daemon:
         self._busy.set()
         job = self._journal.take()
         if job is not None:
+            if others := self._reader.companions(job):
+                self._reader.handle_together([job, *others])
+                return
             with structlog.contextvars.bound_contextvars(job=job.id):
                 self._reader.handle(job)
             return

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -13,6 +15,7 @@ import structlog
 from ocrd import sidecar
 from ocrd.config import Config, InboxConfig
 from ocrd.daemon.requests import provenance, read_request
+from ocrd.errors import OcrdError
 from ocrd.inbox.look import look
 from ocrd.journal import Job, Journal, reading_from
 from ocrd.types import Fallback
@@ -25,6 +28,25 @@ STILL_WRITING = 6.0
 """Seconds since the last write within which a broken file may be an unfinished one (scanners pause up to 4 s)."""
 BACK_OFF = (5.0, 30.0, 120.0, 600.0)
 """Seconds before a job that failed for a passing reason is tried again."""
+
+
+ONE_PAGE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".heic", ".heif", ".avif", ".jp2"})
+"""Pictures that are read together with others; a TIFF may have many pages."""
+SMALL = 20_000_000
+"""Bytes of such a picture."""
+LOOK_AT_MOST = 32
+"""Queued jobs among which companions are looked for."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A job that is about to be read."""
+
+    job: Job
+    inbox: InboxConfig
+    first: sidecar.Destination
+    source: sidecar.Source
+    started: float
 
 
 class Reader:
@@ -46,14 +68,76 @@ class Reader:
         self._last_ready: Ready | None = None
         self._retired: set[str] = set()
         """Jobs that used up a worker: the next one does not give up so soon."""
+        self._alone: set[str] = set()
+        """Jobs that were in a batch which came to nothing: read by themselves from now on."""
         self._mishaps: defaultdict[str, list[Fallback]] = defaultdict(list)
         """What befell a job's pages in workers that are gone, for its sidecar."""
         self._log = structlog.get_logger(component="reader")
 
     def handle(self, job: Job) -> None:
         """Never raises for anything that has to do with this one file."""
+        self._guarded(job, lambda: self._read_and_write(job))
+
+    def companions(self, job: Job) -> list[Job]:
+        """Small pictures that wait beside ``job`` and are read with it, taken from the journal; none for most jobs."""
+        room = (self._last_ready.batch if self._last_ready else 1) - 1
+        if room < 1 or not self._may_join(job):
+            return []
+        waiting = [other for other in self._journal.due(job.inbox, LOOK_AT_MOST) if self._may_join(other)]
+        return [taken for other in waiting[:room] if (taken := self._journal.take_this(other.id))]
+
+    def handle_together(self, jobs: Sequence[Job]) -> None:
+        """Read pictures at once; what befalls one of them is its own affair. Never raises, as `handle`."""
+        waiting: dict[str, _Prepared] = {}
+        for job in jobs:
+            self._guarded(job, partial(self._note, job, waiting))
         try:
-            self._read_and_write(job)
+            if waiting:
+                self._read_together(waiting)
+        except (OcrdError, OSError) as error:
+            if not self._stopping():
+                self._log.warning("pictures that were read together are read one by one", error=str(error))
+        except Exception:
+            self._log.exception("reading together failed; the pictures are read one by one")
+        for job_id in waiting:
+            self._alone.add(job_id)
+            self._journal.hand_back(job_id)
+
+    def _note(self, job: Job, waiting: dict[str, _Prepared]) -> None:
+        if prepared := self._prepare(job):
+            waiting[job.id] = prepared
+
+    def _read_together(self, waiting: dict[str, _Prepared]) -> None:
+        """Each picture leaves ``waiting`` when it is concluded."""
+        ready = self._last_ready = self._worker.start()
+        task = next(iter(waiting.values())).inbox.task
+        requests = [read_request(self._config, job_id, p.job.path, task) for job_id, p in waiting.items()]
+        for message in self._worker.read_together(requests):
+            prepared = waiting.get(message.get("job", ""))
+            if prepared is None:
+                continue
+            job = prepared.job
+            match message["event"]:
+                case "page":
+                    self._journal.keep_page(job.id, reading_from(message["reading"]))
+                case "finished":
+                    del waiting[job.id]
+                    self._guarded(job, partial(self._conclude, prepared, ready))
+                case "refused":
+                    del waiting[job.id]
+                    self._after_refusal(job, Refused(message["reason"], message["message"], message["error"]))
+                case "transient":
+                    del waiting[job.id]
+                    self._after_trouble(job, Transient(message["message"]))
+
+    def _may_join(self, job: Job) -> bool:
+        known = job.id in self._alone or job.id in self._retired or job.crashes > 0
+        return not known and job.path.suffix.lower() in ONE_PAGE and job.fingerprint.size <= SMALL
+
+    def _guarded(self, job: Job, what: Callable[[], None]) -> None:
+        """Do what has to do with ``job``; every way out is written in the journal."""
+        try:
+            what()
         except WorkerDied as error:
             self._after_death(job, error)
         except WorkerRetired as error:
@@ -67,35 +151,47 @@ class Reader:
             self._log.exception("reading failed", file=str(job.path))
             self._count_crash(job, f"{job.path.name}: ocrd failed ({type(error).__name__}: {error})")
 
-    def _read_and_write(self, job: Job) -> None:
+    def _prepare(self, job: Job) -> _Prepared | None:
+        """What reading and writing need to know; None when there is nothing to do any more."""
         inbox = self._inbox_of(job)
         if not self._unchanged(job):
-            return
+            return None
         first = sidecar.destination(job.path, inbox.name, inbox.path, inbox.output)
         source = sidecar.Source(job.path.name, job.fingerprint.size, sidecar.hash_file(job.path))
         if sidecar.complete_set(first, source.sha256, inbox.formats):
             self._log.info("its sidecars are there already", file=str(job.path))
             self._journal.finish(job.id)
+            return None
+        return _Prepared(job, inbox, first, source, time.monotonic())
+
+    def _read_and_write(self, job: Job) -> None:
+        prepared = self._prepare(job)
+        if prepared is None:
             return
-        started = time.monotonic()
         on_cpu = job.crashes == CRASHES_ALLOWED - 1
         ready = self._last_ready = self._worker.start(on_cpu=on_cpu)
+        read_so_far = len(self._journal.pages(job.id))
         request = read_request(
-            self._config, job.id, job.path, inbox.task, len(self._journal.pages(job.id)), job.id in self._retired
+            self._config, job.id, job.path, prepared.inbox.task, read_so_far, job.id in self._retired
         )
         for message in self._worker.read(request, on_cpu):
             if message["event"] == "page":
                 self._journal.keep_page(job.id, reading_from(message["reading"]))
+        self._conclude(prepared, ready)
+
+    def _conclude(self, prepared: _Prepared, ready: Ready) -> None:
+        """All pages are in the journal: write them as sidecars."""
+        job, inbox = prepared.job, prepared.inbox
         if not self._unchanged(job):
             return
         pages = self._journal.pages(job.id)
         mishaps = self._mishaps.get(job.id, ())
-        contents = sidecar.render(source, provenance(ready), inbox.task, pages, inbox.formats, mishaps)
-        self._write(job, first, contents)
+        contents = sidecar.render(prepared.source, provenance(ready), inbox.task, pages, inbox.formats, mishaps)
+        self._write(job, prepared.first, contents)
         self._journal.finish(job.id)
         self._forget(job)
-        seconds = round(time.monotonic() - started, 2)
-        self._log.info("done", file=str(job.path), pages=len(pages), seconds=seconds)
+        seconds = round(time.monotonic() - prepared.started, 2)
+        self._log.info("done", job=job.id, file=str(job.path), pages=len(pages), seconds=seconds)
 
     def _write(self, job: Job, first: sidecar.Destination, contents: dict[str, bytes]) -> None:
         new = {f".{format_}": sidecar.hash_bytes(data) for format_, data in contents.items()}
@@ -116,6 +212,7 @@ class Reader:
 
     def _forget(self, job: Job) -> None:
         self._retired.discard(job.id)
+        self._alone.discard(job.id)
         self._mishaps.pop(job.id, None)
 
     def _inbox_of(self, job: Job) -> InboxConfig:

@@ -61,5 +61,6 @@ def read_request(config: Config, job: str, path: Path, task: str, start: int = 0
 def provenance(ready: Ready) -> sidecar.Provenance:
     """The model and the engine that read a document."""
     engine = asdict(ready)
-    del engine["skipped"]  # of the machine, not of this document
+    for of_the_machine in ("skipped", "batch", "tuned"):
+        del engine[of_the_machine]
     return sidecar.Provenance(model=engine.pop("model"), engine={"backend": "torch", **engine})

@@ -21,7 +21,7 @@ from ocrd.journal import Journal
 from ocrd.model.hashes import HashMemory
 from ocrd.model.surroundings import surroundings
 from ocrd.model.verify import State, verify, wanted_by
-from ocrd.words import engine_words
+from ocrd.words import engine_words, ways_words
 
 PROBE_PATIENCE = 120.0
 """Seconds for loading torch on a slow machine."""
@@ -169,5 +169,7 @@ def _service(facts: Mapping[str, Any]) -> Iterator[Finding]:
     engine = facts["engine"]
     waits = engine is not None and engine["state"] == "waiting"
     yield Finding("engine", "warn" if waits else "ok", engine_words(engine), "see the sentence" if waits else "")
+    if engine and engine.get("tuned"):
+        yield Finding("ways", "ok", ways_words(engine))
     for reason in (engine or {}).get("skipped", ()):
         yield Finding("skipped device", "warn", reason, "the log has the stack trace")

@@ -11,18 +11,19 @@ import contextlib
 import platform
 import time
 import traceback
-from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import structlog
 import torch
 from PIL import Image
 
 from ocrd.engine.canary import LONGEST, read_canary
+from ocrd.engine.coming import Coming
 from ocrd.engine.decode import Limits
 from ocrd.engine.devices import DTYPES, Devices, move, refuse_strays
 from ocrd.engine.failures import Failure, failure_of
@@ -48,67 +49,6 @@ class Policy:
     """Pages in a row that may fail before the CPU stays."""
     cool_down: float = 600.0
     """Seconds for which it stays."""
-
-
-class _Coming:
-    """The pages of a document on their way: asked for one by one, and kept until they are read."""
-
-    def __init__(self, pages: Iterable[tuple[int, Image.Image]]) -> None:
-        self._source = iter(pages)
-        self._again: deque[tuple[int, Image.Image]] = deque()
-        self._alone = 0
-        self._taken: dict[int, Image.Image] = {}
-        self._trouble: Exception | None = None
-        self.mishaps: defaultdict[int, list[Fallback]] = defaultdict(list)
-        """What befell pages in batches, by index."""
-
-    @property
-    def in_hand(self) -> list[int]:
-        return list(self._taken)
-
-    def __bool__(self) -> bool:
-        """Whether there is another; raises what asking for it raised, when all before it are read."""
-        if not self._again:
-            self._ask()
-        if not self._again and self._trouble:
-            raise self._trouble
-        return bool(self._again)
-
-    def only_one(self) -> bool:
-        """Whether the next page is to be read by itself: it is the last, or a batch failed with it."""
-        if self._alone == 0 and len(self._again) == 1:
-            self._ask()
-        return self._alone > 0 or len(self._again) == 1
-
-    def take(self) -> tuple[int, Image.Image]:
-        index, image = self._again.popleft()
-        self._alone = max(0, self._alone - 1)
-        self._taken[index] = image
-        return index, image
-
-    def finish(self, index: int) -> list[Fallback]:
-        self._taken.pop(index, None)
-        return self.mishaps.pop(index, [])
-
-    def give_back(self, alone: bool) -> None:
-        """What is in hand comes again, before the others; ``alone``: one by one."""
-        self._again.extendleft(reversed(self._taken.items()))
-        self._alone = len(self._taken) if alone else 0
-        self._taken.clear()
-
-    def __iter__(self) -> Iterator[tuple[int, Image.Image]]:
-        """For a batch, which stops asking where asking fails, and reads on what it has."""
-        while self._again or self._ask():
-            yield self.take()
-
-    def _ask(self) -> bool:
-        try:
-            page = None if self._trouble else next(self._source, None)
-        except Exception as error:  # the document's fault, not the engine's: told when its turn has come
-            self._trouble, page = error, None
-        if page is not None:
-            self._again.append(page)
-        return page is not None
 
 
 class Runner:
@@ -266,6 +206,11 @@ class Runner:
         self._count(any(fallback.then == "cpu" for fallback in fallbacks), failed_here)
         return replace(reading, fallbacks=tuple(fallbacks))
 
+    def tuned(self) -> dict[str, Any]:
+        """How things are multiplied where the model is now: the ways that were chosen, and their figures."""
+        here = (self._loaded.network.device.type, self._loaded.dtype)
+        return vars(self._loaded.tuned[here])
+
     @property
     def batch(self) -> int:
         """Pages that are decoded at once where the model is now."""
@@ -289,7 +234,7 @@ class Runner:
         memory smaller batches are tried first. Raises as `read` does, and what asking for a page raises, behind the
         pages before it.
         """
-        coming = _Coming(pages)
+        coming = Coming(pages)
         while coming:
             together = self.batch
             if together == 1 or self._here != self._home or coming.only_one():
@@ -310,7 +255,7 @@ class Runner:
         with self._devices.running(self._here.device):
             return next(readings, None)
 
-    def _part(self, coming: _Coming, failure: Failure, error: Exception) -> None:
+    def _part(self, coming: Coming, failure: Failure, error: Exception) -> None:
         """After a batch failed: smaller ones for want of memory, else its pages alone."""
         then = "alone"
         if failure.kind == "mps-oom" and self.batch > 2:
@@ -324,7 +269,7 @@ class Runner:
             )
         coming.give_back(alone=then == "alone")
 
-    def _with(self, coming: _Coming, reading: PageReading) -> PageReading:
+    def _with(self, coming: Coming, reading: PageReading) -> PageReading:
         """The reading with what befell its page in batches before."""
         befell = coming.finish(reading.index)
         return replace(reading, fallbacks=(*befell, *reading.fallbacks)) if befell else reading

@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 import psutil
@@ -24,7 +24,8 @@ import structlog
 from ocrd.documents.document import open_document
 from ocrd.documents.page import Limits
 from ocrd.errors import DocumentError, FreshWorkerNeeded, ModelError, OcrdError
-from ocrd.worker.protocol import Message, Request, Setup, send
+from ocrd.types import PageReading
+from ocrd.worker.protocol import Message, Request, Setup, asked, send
 from ocrd.worker.warm_up import WarmUp
 
 if TYPE_CHECKING:
@@ -64,9 +65,12 @@ class Child:
         runner = self._load(setup)
         while runner is not None:
             self._working.clear()
-            request = Request(**json.loads(self._asked.get()))
+            requests = asked(self._asked.get())
             self._working.set()
-            self._read(runner, request)
+            if len(requests) == 1:
+                self._read(runner, requests[0])
+            else:
+                self._read_together(runner, requests)
 
     def _listen(self) -> None:
         """Take requests; end with the parent, at once, in the middle of a download or of a page too."""
@@ -115,6 +119,8 @@ class Child:
             transformers=transformers.__version__,
             model=warm_up.identity(),
             skipped=runner.skipped,
+            batch=runner.batch,
+            tuned=runner.tuned(),
         )
         return runner
 
@@ -130,7 +136,7 @@ class Child:
         except OcrdError as error:
             self._refuse(request.job, type(error).__name__, "engine", str(error))
         except OSError as error:
-            self.say(event="transient", job=request.job, message=f"{request.file.name}: {error.strerror or error}")
+            self._not_now(request, error)
         except Exception as error:  # one page must not end the worker; the whole trace is kept
             stack = traceback.format_exc()
             self.say(event="log", level="error", message="reading failed", job=request.job, fields={"stack": stack})
@@ -140,33 +146,100 @@ class Child:
             self._refuse(request.job, "EngineError", "engine", what)
 
     def _read_document(self, runner: Runner, request: Request) -> None:
-        from ocrd.engine.decode import Limits as DecodeLimits
-
-        limits = DecodeLimits(max_new_tokens=request.max_new_tokens, seconds=request.page_deadline)
-        sizes = Limits(max_bytes=request.max_bytes, max_pixels=request.max_pixels, dpi=request.dpi)
-        with open_document(request.file, sizes) as document:
+        with open_document(request.file, _sizes(request)) as document:
             self.say(event="opened", job=request.job, pages=document.page_count)
-            within: dict[int, float] = {}
+            telling = _Telling(self, runner, {})
 
             def pages() -> Iterator[tuple[int, Image.Image]]:
                 for page in document.pages(request.start):
-                    within[page.index] = runner.budget(page.image, TOKENS_BETWEEN_REPORTS)
+                    telling.expect(page.index, request.job, page.index, page.image)
                     yield page.index, page.image
 
-            def on_token(index: int, count: int) -> None:
-                if count % TOKENS_BETWEEN_REPORTS == 0:
-                    self.say(event="tokens", job=request.job, page=index, count=count)
-
-            def on_attempt(index: int) -> None:
-                self.say(event="reading", job=request.job, page=index, within=within[index])
-
-            for reading in runner.read_pages(pages(), request.task, limits, on_token, on_attempt, request.fresh):
+            for reading in telling.read(pages(), request):
                 self.say(event="page", job=request.job, reading=asdict(reading))
-        self.say(event="finished", job=request.job, memory=[psutil.Process().memory_info().rss, runner.driver_memory()])
+        self._finished(runner, request)
+
+    def _read_together(self, runner: Runner, requests: Sequence[Request]) -> None:
+        """Pictures of one page each. What one of them says no to is its own affair; anything else parts them."""
+        telling = _Telling(self, runner, {})
+
+        def pages() -> Iterator[tuple[int, Image.Image]]:
+            for number, request in enumerate(requests):
+                if (image := self._only_page(request)) is not None:
+                    telling.expect(number, request.job, 0, image)
+                    yield number, image
+
+        try:
+            for reading in telling.read(pages(), requests[0]):
+                request = requests[reading.index]
+                self.say(event="page", job=request.job, reading=asdict(_as_first(reading)))
+                self._finished(runner, request)
+        except Exception as error:  # which of them it was will show when each is read by itself
+            self.say(event="log", level="warning", message="pictures are read one by one", job=None,
+                     fields={"stack": traceback.format_exc()})  # fmt: skip
+            self.say(event="apart", message=f"{type(error).__name__}: {error}")
+
+    def _only_page(self, request: Request) -> Image.Image | None:
+        """The picture, or None when it was refused."""
+        try:
+            with open_document(request.file, _sizes(request)) as document:
+                self.say(event="opened", job=request.job, pages=1)
+                return next(iter(document.pages(0))).image
+        except DocumentError as error:
+            self._refuse(request.job, type(error).__name__, error.reason, str(error))
+        except OSError as error:
+            self._not_now(request, error)
+        return None
+
+    def _finished(self, runner: Runner, request: Request) -> None:
+        memory = [psutil.Process().memory_info().rss, runner.driver_memory()]
+        self.say(event="finished", job=request.job, memory=memory)
+
+    def _not_now(self, request: Request, error: OSError) -> None:
+        self.say(event="transient", job=request.job, message=f"{request.file.name}: {error.strerror or error}")
 
     def _refuse(self, job: str | None, error: str, reason: str, message: str) -> None:
         refusal: Message = {"event": "refused", "job": job, "error": error, "reason": reason, "message": message}
         self.say(**refusal)
+
+
+@dataclass
+class _Telling:
+    """What the parent hears while pages are read; the engine knows them by a key, the parent by job and page."""
+
+    child: Child
+    runner: Runner
+    known: dict[int, tuple[str, int, float]]
+    """Job, page, and the seconds within which its first tokens are there, by key."""
+
+    def expect(self, key: int, job: str, page: int, image: Image.Image) -> None:
+        self.known[key] = (job, page, self.runner.budget(image, TOKENS_BETWEEN_REPORTS))
+
+    def read(self, pages: Iterator[tuple[int, Image.Image]], request: Request) -> Iterator[PageReading]:
+        from ocrd.engine.decode import Limits as DecodeLimits
+
+        limits = DecodeLimits(max_new_tokens=request.max_new_tokens, seconds=request.page_deadline)
+        return self.runner.read_pages(pages, request.task, limits, self._token, self._attempt, request.fresh)
+
+    def _token(self, key: int, count: int) -> None:
+        if count % TOKENS_BETWEEN_REPORTS == 0:
+            job, page, _ = self.known[key]
+            self.child.say(event="tokens", job=job, page=page, count=count)
+
+    def _attempt(self, key: int) -> None:
+        job, page, within = self.known[key]
+        self.child.say(event="reading", job=job, page=page, within=within)
+
+
+def _sizes(request: Request) -> Limits:
+    return Limits(max_bytes=request.max_bytes, max_pixels=request.max_pixels, dpi=request.dpi)
+
+
+def _as_first(reading: PageReading) -> PageReading:
+    """The reading of a picture's only page, whatever its key was."""
+    blocks = tuple(replace(block, page=0) for block in reading.blocks)
+    fallbacks = tuple(replace(fallback, page=0) for fallback in reading.fallbacks)
+    return replace(reading, index=0, blocks=blocks, fallbacks=fallbacks)
 
 
 def missing_variables(wanted: Mapping[str, str], here: Mapping[str, str]) -> dict[str, str]:

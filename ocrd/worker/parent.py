@@ -12,14 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 import structlog
 
 from ocrd.errors import EngineError, ModelError, OcrdError
 from ocrd.worker.memory import Memory, MemoryLimits, recycle_reason
-from ocrd.worker.protocol import Message, Request, Setup, parse, send
+from ocrd.worker.protocol import Message, Request, Setup, asking, parse, send
 
 GRACE = 60.0
 """Seconds beyond what a step may take before a worker counts as hung: the engine ends a page by itself."""
@@ -67,6 +67,10 @@ class Ready:
     """repo and revision, as the model's own manifest says."""
     skipped: Sequence[str] = ()
     """Devices that did not pass, with their reasons."""
+    batch: int = 1
+    """Pages that are decoded at once."""
+    tuned: Mapping[str, Any] = field(default_factory=dict)
+    """How things are multiplied there: the ways that were chosen, and what was measured."""
 
 
 class Worker:
@@ -170,56 +174,77 @@ class Worker:
                     self._end()
                     raise _refusal(message)
 
-    def read(self, request: Request, on_cpu: bool = False) -> Iterator[Message]:  # noqa: PLR0912 - a case for each event
+    def read(self, request: Request, on_cpu: bool = False) -> Iterator[Message]:
         """Ask for a document; yields ``opened``, ``tokens`` and ``page`` messages, ends when it is finished.
 
         Raises the error that the worker reports (see `Refused`), WorkerDied when it dies or hangs, WorkerRetired when
         only another one can read it.
         """
+        for message in self._conversation([request], on_cpu):
+            match message["event"]:
+                case "refused":
+                    raise Refused(message["reason"], message["message"], message["error"])
+                case "transient":
+                    raise Transient(message["message"])
+                case "opened" | "tokens" | "page":
+                    yield message
+
+    def read_together(self, requests: Sequence[Request]) -> Iterator[Message]:
+        """Ask for several pictures of one page each at once; every message bears the ``job`` that it is about.
+
+        Beside what `read` yields there are ``finished``, ``refused`` and ``transient``, one of them for each picture.
+        Raises WorkerDied, WorkerRetired and ReadApart for all pictures that have none of them yet.
+        """
+        yield from self._conversation(requests, on_cpu=False)
+
+    def _conversation(  # noqa: PLR0912 - a case for each event
+        self, requests: Sequence[Request], on_cpu: bool
+    ) -> Iterator[Message]:
         self.start(on_cpu=on_cpu)
         assert self._requests is not None
         try:
-            send(self._requests, request)
+            send(self._requests, asking(requests))
         except OSError as error:
             self._end()
             raise WorkerDied(f"the worker ended before it took the job ({error})") from error
-        finished, within, missing = False, OPENING, 0
+        what = requests[0].file.name if len(requests) == 1 else f"{len(requests)} pictures together"
+        starts = {request.job: request.start for request in requests}
+        missing = dict.fromkeys(starts, 0)
+        """Pages that have not come yet, by the jobs that are not concluded."""
+        within = OPENING
         try:
-            while not finished:
-                message = self._next(time.monotonic() + within + GRACE, f"reading {request.file.name}")
-                if message.get("job") not in (None, request.job):
+            while missing:
+                message = self._next(time.monotonic() + within + GRACE, f"reading {what}")
+                job: str = message.get("job") or ""
+                if job and job not in missing:
                     continue
                 match message["event"]:
-                    case "finished" if missing > 0:
-                        raise WorkerDied(f"the worker said that it had finished, but {missing} pages did not come")
+                    case "finished" if missing[job] > 0:
+                        raise WorkerDied(f"the worker said that it had finished, but {missing[job]} pages did not come")
                     case "finished":
-                        finished = True
-                        self._recycle(Memory(*message["memory"]))
+                        del missing[job]
+                        if not missing:
+                            self._recycle(Memory(*message["memory"]))
+                    case "refused" | "transient":
+                        missing.pop(job)
                     case "retire":
                         raise WorkerRetired(message["message"], message.get("fallbacks", ()))
+                    case "apart":
+                        missing.clear()
+                        raise ReadApart(message["message"])
                     case "reading":
                         within = message["within"]
-                    case "refused":
-                        finished = True
-                        raise Refused(message["reason"], message["message"], message["error"])
-                    case "transient":
-                        finished = True
-                        raise Transient(message["message"])
                     case "tokens":
                         within = BETWEEN_TOKENS
-                        yield message
                     case "opened":
-                        missing = message["pages"] - request.start
+                        missing[job] = message["pages"] - starts[job]
                         within = OPENING
-                        yield message
                     case "page":
-                        missing -= 1
+                        missing[job] -= 1
                         within = OPENING
-                        yield message
-                    case _:
-                        yield message
+                yield message
         finally:
-            if not finished:  # the caller went away in the middle: its answers must not reach the next job
+            if missing:  # the caller went away in the middle: its answers must not reach the next job
                 self._end()
 
     def stop(self) -> None:
@@ -330,6 +355,10 @@ class Refused(OcrdError):
         super().__init__(message)
         self.reason = reason
         self.error = error
+
+
+class ReadApart(OcrdError):
+    """Pictures that were asked for together have to be asked for one by one; the worker is well."""
 
 
 class Transient(OcrdError):

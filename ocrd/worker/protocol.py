@@ -7,6 +7,7 @@ bytes that are no UTF-8 travels as lone surrogates and comes out the same.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -61,7 +62,8 @@ Message = dict[str, Any]
 preparing state: verifying | healing, phase, done, total, speed, left; or waiting, message, seconds
 loading   done (0..1)
 canary    within (seconds in which the shipped picture is read, or the device hangs)
-ready     device, dtype, mode, torch, transformers, model (repo, revision), skipped (devices that did not pass)
+ready     device, dtype, mode, torch, transformers, model (repo, revision), skipped (devices that did not pass), batch,
+          tuned (ways, figures)
 alive     nothing: every few seconds while something is done, whatever it waits for
 reading   job, page, within (seconds until a sign of its text): each try of a page
 opened    job, pages
@@ -69,13 +71,24 @@ tokens    job, page, count
 page      job, reading
 finished  job, memory (bytes of the process, of the device's driver)
 retire    job, message, fallbacks: only a new worker can read this; the old one is used up
+apart     message: what is left of several documents has to be read one by one
 refused   job, reason, message, error (class): the document, the model or the engine says no
 transient job, message: the file system said no; try again later
 log       level, message, fields
 """
 
 
-def send(pipe: IO[bytes], message: Message | Setup | Request) -> None:
+def asking(requests: Sequence[Request]) -> Message:
+    """One document, or several pictures of one page each that are read together."""
+    return {"requests": [asdict(request) for request in requests]}
+
+
+def asked(line: bytes) -> list[Request]:
+    """What `asking` said."""
+    return [Request(**request) for request in json.loads(line)["requests"]]
+
+
+def send(pipe: IO[bytes], message: Message | Setup) -> None:
     body = message if isinstance(message, dict) else asdict(message)
     pipe.write(json.dumps(body).encode("ascii") + b"\n")
     pipe.flush()

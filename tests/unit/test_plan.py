@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.engine.plan import Machine, make_plan
+from ocrd.engine.plan import Machine, make_plan, pages_at_once
 from ocrd.errors import EngineError
 
 FULL = 3_336_000_000
@@ -81,3 +81,27 @@ def test_there_is_always_a_way_and_it_ends_on_the_cpu(
     tried = [(c.device, c.dtype) for c in plan.candidates]
     assert tried[-1][0] == "cpu" and len(set(tried)) == len(tried)
     assert not set(tried) & {(c.device, c.dtype) for c in plan.refused}
+
+
+PAGE = 2 * 12 * 1280 * 8192
+"""Keys and values of the longest page, in numbers."""
+
+
+@pytest.mark.parametrize(
+    ("machine", "device", "dtype", "pages"),
+    [
+        (mac(8), "mps", "bfloat16", 1),  # does not fit at all, and yet a page is read
+        (mac(16), "mps", "bfloat16", 8),
+        (mac(24), "mps", "float32", 2),
+        (mac(32), "mps", "float32", 8),
+        (cuda(16), "cuda", "bfloat16", 8),
+        (cuda(10), "cuda", "bfloat16", 3),
+        (Machine(24 * 1024**3), "cpu", "float32", 6),
+    ],
+)
+def test_pages_at_once_are_as_many_as_memory_holds_at_their_longest(
+    machine: Machine, device: str, dtype: str, pages: int
+) -> None:
+    here = make_plan(device, dtype, FULL, machine).candidates[0]
+    assert (here.device, here.dtype) == (device, dtype)
+    assert pages_at_once(here, FULL, PAGE * (2 if dtype == "bfloat16" else 4), machine) == pages

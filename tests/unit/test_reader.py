@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ocrd.inbox.look import look
 from ocrd.journal import Job, Journal
 from ocrd.sidecar import hash_bytes
 from ocrd.types import Block, PageReading
-from ocrd.worker.parent import Ready, Refused, Transient, WorkerDied, WorkerRetired
+from ocrd.worker.parent import ReadApart, Ready, Refused, Transient, WorkerDied, WorkerRetired
 from ocrd.worker.protocol import Request
 
 Answer = Callable[[Request], Iterator[dict[str, Any]]]
@@ -32,9 +32,18 @@ class ScriptedWorker:
         self.asked: list[int] = []
         self.on_cpu: list[bool] = []
         self.fresh: list[bool] = []
+        self.together: list[list[str]] = []
 
     def start(self, on_cpu: bool = False) -> Ready:
-        return Ready("cpu", "float32", "native", "2", "5", {"repo": "a/b", "revision": None})
+        return Ready("cpu", "float32", "native", "2", "5", {"repo": "a/b", "revision": None}, batch=3)
+
+    def read_together(self, requests: Sequence[Request]) -> Iterator[dict[str, Any]]:
+        self.together.append([request.file.name for request in requests])
+        for request in requests:
+            for message in self.answer(request):
+                yield {"job": request.job, **message}
+                if message["event"] == "page":
+                    yield {"job": request.job, "event": "finished"}
 
     def read(self, request: Request, on_cpu: bool = False) -> Iterator[dict[str, Any]]:
         self.asked.append(request.start)
@@ -351,3 +360,97 @@ def test_what_waits_for_another_try_says_why(bench: Bench) -> None:
     bench.handle(reads(then=Transient("scan.png: Permission denied")))
     (waiting,) = bench.journal.waiting()
     assert waiting.message == "scan.png: Permission denied"
+
+
+class Crowd:
+    """Several pictures in the queue, and a reader that has a worker which reads three at once."""
+
+    def __init__(
+        self, bench: Bench, answer: Answer, names: Sequence[str] = ("a.png", "b.jpg", "c.webp", "d.png")
+    ) -> None:
+        self.bench, self.worker = bench, ScriptedWorker(answer)
+        self.reader = Reader(bench.config, bench.journal, self.worker, lambda: bench.stopping, bench._rescan)  # type: ignore[arg-type]
+        self.reader._last_ready = self.worker.start()
+        for name in names:
+            path = bench.inbox / name
+            path.write_bytes(f"picture {name}".encode())
+            os.utime(path, (time.time() - 3600, time.time() - 3600))
+            seen = look(path).fingerprint
+            assert seen is not None and bench.journal.add(path, bench.inbox, seen)
+            bench.now += 1
+
+    def take(self) -> list[str]:
+        """As the daemon's loop does: the names of what is read at once."""
+        job = self.bench.take()
+        others = self.reader.companions(job)
+        if others:
+            self.reader.handle_together([job, *others])
+        else:
+            self.reader.handle(job)
+        return [each.path.name for each in (job, *others)]
+
+    def text_of(self, name: str) -> str:
+        return (self.bench.inbox / f"{name}.txt").read_text()
+
+
+def test_small_pictures_that_wait_are_read_together(bench: Bench) -> None:
+    crowd = Crowd(bench, lambda request: iter([page(0, f"says {request.file.name}")]))
+    assert [crowd.take(), crowd.take()] == [["a.png", "b.jpg", "c.webp"], ["d.png"]]
+    assert crowd.worker.together == [["a.png", "b.jpg", "c.webp"]]
+    assert [crowd.text_of(name) for name in ("a.png", "b.jpg", "c.webp", "d.png")] == [
+        "says a.png\n", "says b.jpg\n", "says c.webp\n", "says d.png\n",
+    ]  # fmt: skip
+    assert bench.counts() == {"done": 4}
+
+
+def test_documents_of_many_pages_and_large_pictures_are_read_by_themselves(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd = Crowd(bench, reads(page(0)), ["a.png", "b.pdf", "c.tif", "d.png"])
+    monkeypatch.setattr("ocrd.daemon.reader.SMALL", len(b"picture d.png") - 1)
+    assert [crowd.take() for _ in range(4)] == [["a.png"], ["b.pdf"], ["c.tif"], ["d.png"]]
+    assert crowd.worker.together == []
+
+
+def test_what_one_picture_is_refused_for_is_no_matter_of_the_others(bench: Bench) -> None:
+    def answer(request: Request) -> Iterator[dict[str, Any]]:
+        if request.file.name == "b.jpg":
+            yield {
+                "event": "refused",
+                "reason": "oversized",
+                "message": "b.jpg: too large",
+                "error": "OversizedDocument",
+            }
+        elif request.file.name == "c.webp":
+            yield {"event": "transient", "message": "c.webp: stale file handle"}
+        else:
+            yield page(0)
+
+    crowd = Crowd(bench, answer)
+    crowd.take()
+    assert bench.counts() == {"done": 1, "failed": 1, "queued": 2}
+    assert [job.message for job in bench.journal.failures()] == ["b.jpg: too large"]
+    assert [job.message for job in bench.journal.waiting()] == ["c.webp: stale file handle"]
+
+
+@pytest.mark.parametrize("error", [WorkerDied("signal 11"), WorkerRetired("wedged"), ReadApart("odd"), ValueError("?")])
+def test_a_batch_that_comes_to_nothing_is_read_one_by_one_and_no_picture_is_blamed(
+    bench: Bench, error: Exception
+) -> None:
+    def answer(request: Request) -> Iterator[dict[str, Any]]:
+        if request.file.name == "b.jpg" and not crowd.worker.asked:
+            raise error
+        yield page(0)
+
+    crowd = Crowd(bench, answer)
+    assert crowd.take() == ["a.png", "b.jpg", "c.webp"]
+    assert bench.counts() == {"done": 1, "queued": 3}  # a.png was there before it
+    assert [crowd.take() for _ in range(3)] == [["b.jpg"], ["c.webp"], ["d.png"]]
+    assert bench.counts() == {"done": 4} and crowd.worker.on_cpu == [False] * 3
+
+
+def test_a_picture_that_vanished_meanwhile_is_dropped_and_the_others_are_read(bench: Bench) -> None:
+    crowd = Crowd(bench, reads(page(0)))
+    (bench.inbox / "b.jpg").unlink()
+    crowd.take()
+    assert bench.counts() == {"done": 2, "queued": 1}

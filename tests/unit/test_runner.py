@@ -18,8 +18,9 @@ from ocrd.engine.devices import TorchDevices, move, refuse_strays
 from ocrd.engine.failures import NotFinite
 from ocrd.engine.plan import Machine
 from ocrd.engine.runner import Policy, Runner
-from ocrd.errors import EngineError, FreshWorkerNeeded, UsageError
+from ocrd.errors import DamagedDocument, EngineError, FreshWorkerNeeded, UsageError
 from ocrd.paths import POCKET_MODEL
+from ocrd.types import PageReading
 from ocrd.worker.memory import Memory, MemoryLimits, recycle_reason
 from ocrd.worker.warm_up import CANARY, known_text
 
@@ -62,7 +63,7 @@ def started(fake: Fake, policy: Policy | None = None, **options: Any) -> Runner:
     options = {"device": "auto", "dtype": "auto", "mode": "auto"} | options
     runner = Runner(
         POCKET_MODEL, options["device"], options["dtype"], options["mode"], fake, CANARY, known_text(POCKET_MODEL),
-        policy or Policy(), clock=lambda: fake.now,
+        policy or Policy(), options.get("batch"), clock=lambda: fake.now,
     )  # fmt: skip
     runner.start()
     return runner
@@ -244,3 +245,107 @@ def test_when_a_worker_is_replaced(
 ) -> None:
     reason = recycle_reason(Memory(*map(int, first)), Memory(*map(int, now)), limits)
     assert (reason is None) == (why is None) and (why or "") in (reason or "")
+
+
+def pages(count: int) -> list[tuple[int, Image.Image]]:
+    with Image.open(CANARY) as image:
+        return [(index, image.convert("RGB")) for index in range(count)]
+
+
+def thens(readings: list[PageReading]) -> list[list[str]]:
+    return [[f.then for f in reading.fallbacks] for reading in readings]
+
+
+KNOWN = known_text(POCKET_MODEL)
+
+
+def fail_looking(monkeypatch: pytest.MonkeyPatch, runner: Runner, *errors: Exception | None) -> None:
+    """What happens each time that a page is looked at; then all goes well."""
+    look, script = runner._loaded._look, iter(errors)
+
+    def fail(page: Any, prompt: Any) -> torch.Tensor:
+        if error := next(script, None):
+            raise error
+        return look(page, prompt)
+
+    monkeypatch.setattr(runner._loaded, "_look", fail)
+
+
+def test_a_document_is_read_in_batches_and_comes_in_order() -> None:
+    runner = started(Fake(), batch=3)
+    asked: list[int] = []
+    told: dict[int, int] = {}
+
+    def coming() -> Iterator[tuple[int, Image.Image]]:
+        for index, image in pages(5):
+            asked.append(index)
+            yield index, image
+
+    readings: list[PageReading] = []
+    for reading in runner.read_pages(coming(), "text", Limits(), on_token=lambda index, n: told.update({index: n})):
+        assert len(asked) <= len(readings) + 4  # a picture is asked for when there is room for it
+        readings.append(reading)
+    assert [r.index for r in readings] == list(range(5)) and {r.text for r in readings} == {KNOWN}
+    assert told == {r.index: r.tokens for r in readings}
+    assert thens(readings) == [[]] * 5
+
+
+def test_a_batch_that_fails_is_read_page_by_page_with_every_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    clash = RuntimeError("Input type (c10::BFloat16) and bias type (float) should be the same")
+    runner = started(Fake(), batch=3)
+    fail_looking(monkeypatch, runner, None, clash, None, clash)  # page 2 in the batch, and once more alone
+    readings = list(runner.read_pages(pages(5), "text", Limits()))
+    assert {r.text for r in readings} == {KNOWN} and [r.index for r in readings] == list(range(5))
+    assert thens(readings) == [["alone"], ["alone", "cpu"], [], [], []]
+    assert runner.here == runner.home and runner.batch == 3
+
+
+def test_too_little_memory_makes_the_batches_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Fake()
+    runner = started(fake, batch=8)
+    fail_looking(monkeypatch, runner, None, RuntimeError(OOM), None, None, RuntimeError(OOM))
+    readings = list(runner.read_pages(pages(9), "text", Limits()))
+    assert {r.text for r in readings} == {KNOWN} and [r.index for r in readings] == list(range(9))
+    smaller = ["smaller-batch (4)", "smaller-batch (2)"]
+    assert thens(readings) == [smaller, smaller, smaller[1:], *[[]] * 6]
+    assert runner.batch == 2 and fake.freed == 2  # from now on, so that the next document does not fail so again
+
+
+def test_what_a_page_cannot_be_had_for_is_told_behind_the_pages_before_it() -> None:
+    runner = started(Fake(), batch=4)
+
+    def coming() -> Iterator[tuple[int, Image.Image]]:
+        yield from pages(3)
+        raise DamagedDocument("page 4 is damaged")
+
+    reading = runner.read_pages(coming(), "text", Limits())
+    assert [next(reading).index for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(DamagedDocument, match="page 4"):
+        next(reading)
+
+
+def test_while_the_cpu_reads_for_a_while_pages_are_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    clash = RuntimeError("expected scalar type Float but found BFloat16")
+    runner = started(Fake(), Policy(max_fallbacks=1, cool_down=60), batch=2)
+    fail_looking(monkeypatch, runner, clash, clash)
+    readings = list(runner.read_pages(pages(4), "text", Limits()))
+    assert thens(readings) == [["alone", "cpu"], [], [], []]
+    assert runner.here.device == "cpu" and {r.text for r in readings} == {KNOWN}
+
+
+def test_a_device_that_cannot_even_be_entered_ends_on_the_cpu() -> None:
+    fake = Fake(None, *[RuntimeError("expected scalar type Float but found BFloat16")] * 20)
+    readings = list(started(fake, batch=2).read_pages(pages(3), "text", Limits()))
+    assert {r.text for r in readings} == {KNOWN} and [then[-1:] for then in thens(readings)] == [["cpu"]] * 3
+
+
+def test_an_unknown_task_is_said_whatever_the_number_of_pages() -> None:
+    runner = started(Fake(), batch=2)
+    for count in (1, 3):
+        with pytest.raises(UsageError, match="dance"):
+            list(runner.read_pages(pages(count), "dance", Limits()))
+
+
+def test_the_batch_follows_the_memory_unless_it_is_given() -> None:
+    assert started(Fake(), batch=5).batch == 5
+    assert started(Fake()).batch == 8  # a pocket model has room for as many as are worth it
