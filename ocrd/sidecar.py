@@ -65,7 +65,10 @@ def render(
     ``mishaps``: failures that ended a worker, beside those that the pages themselves tell.
     """
     text = PAGE_BREAK.join(f"{page.text}\n" if page.text else "" for page in pages)
-    rendered = {"txt": text.encode(), "md": "\n\n".join(page.markdown for page in pages).encode() + b"\n"}
+    rendered = {
+        "txt": text.encode(),
+        "md": "\n\n".join(page.markdown for page in pages if page.markdown).encode() + b"\n",
+    }
     out = {format_: rendered[format_] for format_ in ORDER if format_ in formats and format_ in rendered}
     if "json" in formats:
         hashes = {format_: hash_bytes(data) for format_, data in out.items()}

@@ -9,15 +9,12 @@ or more. Half of each kind carry only what a clean scanner leaves: a little nois
 
 from __future__ import annotations
 
-import argparse
 import io
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ocrd.engine.blank import is_blank
 from tools.render_text import TRAINED_FONTS, UNSEEN_FONTS, font_path
 
 Pixels = NDArray[np.float32]

@@ -10,8 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ocrd.engine import checkpoint
 from ocrd.engine.checkpoint import load_network, to_published
 from ocrd.errors import ModelError
+from ocrd.layout import weights
 from ocrd.layout.architecture import UNUSED, published_tensors, read_architecture
 from ocrd.layout.weights import INDEX
 from tests.golden.check import check
@@ -84,7 +86,43 @@ def test_a_tensor_out_of_place_is_named(model: Path, change: str) -> None:
 def test_a_file_cut_short_is_refused(model: Path) -> None:
     path = model / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ModelError, match="not a whole safetensors file"):
+    with pytest.raises(ModelError, match=r"model\.safetensors has \d+ bytes where its header needs"):
+        load_network(model)
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("wanted", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("block", [4096, 1 << 24])
+def test_numbers_are_converted_on_the_way_to_their_place(
+    model: Path, monkeypatch: pytest.MonkeyPatch, stored: torch.dtype, wanted: torch.dtype, block: int
+) -> None:
+    """``block``: one that most tensors need many of, and one that holds any."""
+    monkeypatch.setattr(checkpoint, "BLOCK", block)
+    tensors = {n: t.to(stored) for n, t in load_file(model / "model.safetensors").items()}
+    save_file(tensors, model / "model.safetensors")
+    ours = to_published(load_network(model, dtype=wanted), torch.float64)
+    assert [n for n in tensors if n != UNUSED and not torch.equal(ours[n], tensors[n].to(wanted).double())] == []
+
+
+def test_weights_of_a_kind_that_is_not_read_are_named(model: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    name = "model.norm.weight"
+    tensors[name] = tensors[name].to(torch.int8)
+    save_file(tensors, model / "model.safetensors")
+    with pytest.raises(ModelError, match="weights in I8 are not read; BF16, F16, F32, F64 are"):
+        load_network(model)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_an_error(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = weights.read_headers
+
+    def shrinking(paths: list[Path]) -> object:
+        found = headers(paths)
+        paths[0].write_bytes(paths[0].read_bytes()[: paths[0].stat().st_size // 2])
+        return found
+
+    monkeypatch.setattr(weights, "read_headers", shrinking)
+    with pytest.raises(ModelError, match="ends in the middle of a tensor"):
         load_network(model)
 
 

@@ -13,7 +13,7 @@ from ocrd.engine.recognizer import DeepSeekOCR
 from ocrd.layout.architecture import read_architecture
 from ocrd.sidecar import hash_file
 from ocrd.tasks import prompt_text
-from tools.measure_pocket import error_rate
+from tools.measure_pocket import error_rate, iou, placed
 from tools.render_text import TRAINED_FONTS
 
 POCKET = paths.POCKET_MODEL
@@ -64,3 +64,15 @@ def test_it_reads_fresh_pictures_with_at_most_three_percent_character_errors() -
     engine = DeepSeekOCR(POCKET, device="cpu")
     # Another seed than those of training and of docs/pocket.md: never drawn before, the same for everybody.
     assert error_rate(engine, TRAINED_FONTS, 200, seed=3_000_000) <= 0.03
+
+
+def test_asked_for_boxes_it_gives_one_for_each_line_where_the_line_is() -> None:
+    engine = DeepSeekOCR(POCKET, device="cpu")
+    overlap, wrong = placed(engine, TRAINED_FONTS, 100, seed=3_000_000)
+    assert overlap >= 0.6 and wrong <= 0.04
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    assert iou((0, 0, 10, 10), (0, 0, 10, 10)) == 1.0
+    assert iou((0, 0, 10, 10), (5, 0, 15, 10)) == 50 / 150
+    assert iou((0, 0, 10, 10), (10, 0, 20, 10)) == iou((0, 0, 5, 5), (6, 6, 9, 9)) == 0.0

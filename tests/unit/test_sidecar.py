@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from ocrd import sidecar
 from ocrd.sidecar import Destination, Provenance, Source
-from ocrd.types import Block, PageReading
+from ocrd.types import Attempt, Block, PageReading
 
 ROOT = Path(__file__).parents[2]
 SCHEMA: dict[str, Any] = json.loads((ROOT / "docs/sidecar.schema.json").read_text(encoding="utf-8"))
@@ -24,7 +25,8 @@ PROVENANCE = Provenance({"repo": "ocrd/pocket", "revision": None}, ENGINE)
 
 
 def page(index: int, text: str, stop: str = "eos") -> PageReading:
-    return PageReading(index, 10, 20, text, (Block(text, bbox=(0, 0, 5, 5), page=index),), 2, stop, 0.5, "native")
+    blocks = (Block(text, bbox=(0, 0, 5, 5), page=index),)
+    return PageReading(index, 10, 20, text, blocks, 2, stop, 0.5, "native", markdown=f"# {text}" if text else "")
 
 
 def contents(source: Path, *pages: PageReading) -> dict[str, bytes]:
@@ -57,6 +59,27 @@ def test_json_is_last_and_follows_the_schema(scan: Path) -> None:
     document = json.loads(rendered["json"])
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
     assert document["warnings"] == ["page 2 ended by length; its text may be cut"]
+
+
+def test_a_page_that_was_looked_at_twice_says_so_and_a_blank_one_is_no_trouble(scan: Path) -> None:
+    attempts = (Attempt("gundam", "loop", 812, 20.00049), Attempt("base", "eos", 300, 9.0))
+    twice = replace(page(1, "two"), mode="base", attempts=attempts)
+    document = json.loads(contents(scan, page(0, "", "blank"), twice)["json"])
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert document["warnings"] == [
+        "page 2 came out as a loop in mode gundam and was looked at again in mode base",
+    ]
+    assert document["pages"][1]["attempts"] == [
+        {"mode": "gundam", "stop_reason": "loop", "tokens": 812, "seconds": 20.0},
+        {"mode": "base", "stop_reason": "eos", "tokens": 300, "seconds": 9.0},
+    ]
+    assert document["pages"][0]["attempts"] == [] and "markdown" not in document["pages"][0]
+
+
+def test_markdown_is_what_the_model_wrote_and_text_is_without_markup(scan: Path) -> None:
+    rendered = contents(scan, page(0, "one"), page(1, ""), page(2, "three"))
+    assert rendered["md"] == b"# one\n\n# three\n"
+    assert rendered["txt"] == b"one\n\f\fthree\n"
 
 
 def test_the_schema_refuses_what_is_no_sidecar() -> None:
