@@ -33,7 +33,7 @@ class FakeGpu:
         self.folder.mkdir()
         service.environment["FAKE_GPU"] = str(self.folder)
         service.program = ["tests.fake_daemon"]
-        service.engine = {"device": "auto", "cool_down": 0.0}
+        service.engine = {"device": "auto", "batch": 1, "cool_down": 0.0}
         service.configure()
         self.script()
 
@@ -105,7 +105,7 @@ def test_a_device_that_fails_its_canary_is_skipped_with_its_reason(gpu: FakeGpu)
 
 
 def test_a_device_whose_canary_kills_every_worker_is_given_up_for_a_while(gpu: FakeGpu) -> None:
-    gpu.service.engine = {"device": "auto", "cool_down": 3600.0}
+    gpu.service.engine = {"device": "auto", "batch": 1, "cool_down": 3600.0}
     gpu.service.configure()
     (gpu.folder / "script").write_text("\n".join(["segv"] * 9))
     gpu.service.start()
@@ -163,7 +163,7 @@ def test_a_wedged_gpu_gets_a_new_worker_and_no_crash_is_counted(gpu: FakeGpu) ->
 
 
 def test_after_failures_in_a_row_the_cpu_stays_until_the_canary_is_read_again(gpu: FakeGpu) -> None:
-    gpu.service.engine = {"device": "auto", "max_fallbacks": 2, "cool_down": 3600.0}
+    gpu.service.engine = {"device": "auto", "batch": 1, "max_fallbacks": 2, "cool_down": 3600.0}
     gpu.service.configure()
     gpu.script("mps-dtype", "mps-dtype", "mps-dtype")
     document = gpu.read(5)
@@ -173,7 +173,7 @@ def test_after_failures_in_a_row_the_cpu_stays_until_the_canary_is_read_again(gp
 
 
 def test_after_the_cool_down_one_canary_decides(gpu: FakeGpu) -> None:
-    gpu.service.engine = {"device": "auto", "max_fallbacks": 1, "cool_down": 0.0}
+    gpu.service.engine = {"device": "auto", "batch": 1, "max_fallbacks": 1, "cool_down": 0.0}
     gpu.service.configure()
     gpu.script("mps-dtype", "mps-dtype", "ok", "ok")
     document = gpu.read(3)
@@ -239,7 +239,7 @@ def test_garbage_on_standard_output_harms_nobody(gpu: FakeGpu) -> None:
 
 
 def test_a_worker_that_grew_too_large_is_replaced_after_its_document(gpu: FakeGpu) -> None:
-    gpu.service.engine = {"device": "auto", "memory_growth": 1.0}
+    gpu.service.engine = {"device": "auto", "batch": 1, "memory_growth": 1.0}
     gpu.service.configure()
     gpu.service.start()
     gpu.service.wait_for_sidecar(gpu.service.drop("a.png"))
