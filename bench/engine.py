@@ -239,10 +239,10 @@ def page(network: Network) -> dict[str, float]:
 
 def peer(model: Path, dtype: str) -> Results:
     if not PEER.exists():
-        raise SystemExit(f"{PEER} is missing; make it with: python bench/peer.py --setup")
+        raise SystemExit(f"{PEER} is missing; make it with: python -m bench.peer --setup")
     runs = []
     for threads in ("1", "2"):
-        argv = [str(PEER), "bench/peer.py", "--json", "--model", str(model), "--dtype", dtype, "--threads", threads]
+        argv = [str(PEER), "-m", "bench.peer", "--json", "--model", str(model), "--dtype", dtype, "--threads", threads]
         done = subprocess.run([*argv, "--tokens", str(STEPS)], check=True, capture_output=True, text=True)
         runs.append(json.loads(done.stdout))
     return {"threads": {"1": runs[0], "2": runs[1]}}
