@@ -68,7 +68,7 @@ def main() -> None:
         else:
             results["parts"][dtype] = measure(given.model, given.device, dtype, not given.no_page)
         if given.peer:
-            results["parts"][dtype]["peer"] = peer(given.model, dtype)
+            results["parts"][dtype]["peer"] = peer(given.model, dtype, results["parts"][dtype])
     if given.json:
         given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(table(results))
@@ -82,7 +82,9 @@ def measure(model: Path, device: str, dtype: str, with_page: bool) -> Results:
     network = load_network(model, device, DTYPES[dtype])
     synchronize(network.device)
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    results["load"] = {"seconds": time.perf_counter() - started, "weights": weights, "peak": peak.bytes()}
+    most = peak.bytes()
+    results["load"] = {"seconds": time.perf_counter() - started, "weights": weights, "peak": most,
+                       "ratio": most / weights}  # fmt: skip
     _say(results["load"])
     started = time.perf_counter()
     tuned = tune(network)
@@ -95,6 +97,7 @@ def measure(model: Path, device: str, dtype: str, with_page: bool) -> Results:
         _say(results["prefill"])
         results["decode"] = decode(network)
         _say(results["decode"])
+    shares(results)
     results["guards"] = guards(results["decode"]["1"]["seconds"])
     if with_page:
         results["page"] = page(network)
@@ -128,7 +131,7 @@ def vision(network: Network) -> Results:
         one = best(lambda: network.see(view), network.device, 2)
         activations = peak.bytes()
         more = best(lambda: [network.see(tile[None]) for tile in tiles], network.device, 2)
-        seen[name] = {"view": one, "tiles": more, "activations": activations}
+        seen[name] = {"view": one, "tiles": more, "megabytes": activations / 1e6}
     seen["ratio"] = (seen["plain"]["view"] + seen["plain"]["tiles"]) / (seen["ours"]["view"] + seen["ours"]["tiles"])
     return seen
 
@@ -168,6 +171,13 @@ def decode(network: Network) -> Results:
     return results
 
 
+def shares(results: Results) -> None:
+    """Decoding one page against what memory could do: weights read a second, by its copy and by its read bandwidth."""
+    speed, memory = results["decode"]["1"]["gb_per_second"], results["bandwidth"]
+    results["decode"]["of_copy"] = speed / memory["copy"]
+    results["decode"]["of_read"] = speed / memory["read"]
+
+
 def use(network: Network, ways: Ways) -> None:
     network.ways = ways
     for module in network.modules():
@@ -186,7 +196,6 @@ def _steps(network: Network, cache: SlotCache) -> dict[str, float]:
 
     step()
     read = _bytes_read(network, step)
-    seconds = min(_timed(step, network.device) for _ in range(STEPS))
     spread = [_timed(step, network.device) for _ in range(STEPS)]
     seconds = sorted(spread)[STEPS // 2]
     return {"seconds": seconds, "tokens_per_second": count / seconds, "weights_read": read,
@@ -237,7 +246,8 @@ def page(network: Network) -> dict[str, float]:
     return {"to_first": ticks[1], "to_300": ticks[300], "to_1000": ticks[1000]}
 
 
-def peer(model: Path, dtype: str) -> Results:
+def peer(model: Path, dtype: str, ours: Results) -> Results:
+    """llama.cpp's figures, the better of one thread and two, and ours against them (above 1: ours is faster)."""
     if not PEER.exists():
         raise SystemExit(f"{PEER} is missing; make it with: python -m bench.peer --setup")
     runs = []
@@ -245,7 +255,21 @@ def peer(model: Path, dtype: str) -> Results:
         argv = [str(PEER), "-m", "bench.peer", "--json", "--model", str(model), "--dtype", dtype, "--threads", threads]
         done = subprocess.run([*argv, "--tokens", str(STEPS)], check=True, capture_output=True, text=True)
         runs.append(json.loads(done.stdout))
-    return {"threads": {"1": runs[0], "2": runs[1]}}
+    texts = [run["text"] for run in runs]
+    eyes = [run["vision"] for run in runs]
+    if broken := [half["error"] for half in (*texts, *eyes) if "error" in half]:
+        return {"error": broken[0], "runs": runs}
+    tokens = max(text["decode"]["tokens_per_s"] for text in texts)
+    fill = min(text["prefill"][-1]["s"] for text in texts)
+    seen = min(eye["view_and_6_tiles"]["s"] for eye in eyes)
+    ours_seen = ours["vision"]["ours"]["view"] + ours["vision"]["ours"]["tiles"]
+    return {
+        "decode": tokens, "prefill": fill, "vision": seen, "packages": runs[0]["packages"],
+        "decode_ratio": ours["decode"]["1"]["tokens_per_second"] / tokens,
+        "prefill_ratio": fill / ours["prefill"][str(GUNDAM)]["seconds"],
+        "vision_ratio": seen / ours_seen,
+        "runs": runs,
+    }  # fmt: skip
 
 
 def best(run: Callable[[], object], device: torch.device, times: int) -> float:
@@ -300,8 +324,11 @@ ROWS_OF_TABLE = [
     ("copy bandwidth", "bandwidth/copy", "{:.1f} GB/s"),
     ("read bandwidth", "bandwidth/read", "{:.1f} GB/s"),
     ("load", "load/seconds", "{:.1f} s"),
+    ("memory at the peak of loading, against the weights", "load/ratio", "{:.3f} x"),
     ("measuring the ways to multiply", "tune/seconds", "{:.1f} s"),
     ("1024 view", "vision/ours/view", "{:.2f} s"),
+    ("memory for it beside the weights", "vision/ours/megabytes", "{:.0f} MB"),
+    ("the same, transformers' modules", "vision/plain/megabytes", "{:.0f} MB"),
     ("six tiles of 640", "vision/ours/tiles", "{:.2f} s"),
     ("1024 view, transformers' modules", "vision/plain/view", "{:.2f} s"),
     ("six tiles, transformers' modules", "vision/plain/tiles", "{:.2f} s"),
@@ -312,10 +339,18 @@ ROWS_OF_TABLE = [
     ("decode, 1 page, torch's own ways", "decode/1/torch", "{:.1f} tokens/s"),
     ("decode, 8 pages, torch's own ways", "decode/8/torch", "{:.1f} tokens/s"),
     ("weights read, 1 page", "decode/1/gb_per_second", "{:.1f} GB/s"),
+    ("**of the copy bandwidth**", "decode/of_copy", "{:.0%}"),
+    ("of the read bandwidth", "decode/of_read", "{:.0%}"),
     ("**8 pages against 1**", "decode/8/against_one", "{:.2f} x"),
     ("guard and loop watch", "guards/share", "{:.3%} of decoding"),
     ("page in 2 x 3 tiles, 300 tokens", "page/to_300", "{:.1f} s"),
     ("page in 2 x 3 tiles, 1000 tokens", "page/to_1000", "{:.1f} s"),
+    ("llama.cpp: decode, 1 page", "peer/decode", "{:.1f} tokens/s"),
+    ("llama.cpp: prefill, 903 slots", "peer/prefill", "{:.2f} s"),
+    ("llama.cpp: 1024 view and six tiles", "peer/vision", "{:.2f} s"),
+    ("**decode against llama.cpp**", "peer/decode_ratio", "{:.2f} x"),
+    ("**prefill against llama.cpp**", "peer/prefill_ratio", "{:.2f} x"),
+    ("**vision against llama.cpp**", "peer/vision_ratio", "{:.2f} x"),
 ]
 
 if __name__ == "__main__":
