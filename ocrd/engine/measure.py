@@ -26,8 +26,11 @@ WORTH_PACKING = 0.85
 REPEATS = 3
 HOPELESS = 4.0
 """A way that takes so many times the best one's time, twice in a row, is not run again."""
-PATIENCE = 4.0
-"""Seconds for all of it; on a machine so busy that they do not suffice, torch's own ways stay for the rest."""
+PATIENCE, A_BIT = 4.0, 0.3
+"""Seconds for all of it, and for a model so small that it hardly matters how it multiplies. On a machine so busy that
+they do not suffice, torch's own ways stay for the rest."""
+LARGE = 10**9
+"""Bytes of the decoder from which on it matters in full."""
 MOST_OF_THE_HEAD = 16384
 """Rows of the output layer, the largest matrix of all, that stand for it."""
 SPREAD_OVER = 16
@@ -84,7 +87,8 @@ def measure(network: Network) -> Figures:
     mixtures = [mlp.experts for mlp in layers if hasattr(mlp, "experts")]
     chosen = network.arch.decoder.experts_per_token
     figures = Figures(dense={}, expert={}, few={}, many={})
-    until = time.monotonic() + PATIENCE
+    size = sum(_bytes(weight) for weight in network.language_model.parameters())
+    until = time.monotonic() + A_BIT + (PATIENCE - A_BIT) * min(1.0, size / LARGE)
     packs = _packs(weights)
     for rows in ROWS:
         given = [torch.ones(rows, weight.shape[1], device=weight.device, dtype=weight.dtype) for weight in weights]

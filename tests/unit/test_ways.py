@@ -117,7 +117,7 @@ def test_a_way_that_a_device_cannot_do_is_left_out(network: Network, monkeypatch
 
 
 def test_a_machine_too_busy_to_measure_keeps_torchs_own_ways(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocrd.engine.measure.PATIENCE", -1.0)
+    monkeypatch.setattr("ocrd.engine.measure.A_BIT", -1.0)
     assert tune(network).ways == vars(Ways())
 
 
