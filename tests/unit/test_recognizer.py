@@ -121,8 +121,8 @@ def test_a_grounded_answer_is_blocks_with_places_clean_text_and_clean_markdown(
 
 def test_a_prompt_of_ones_own_is_grounded_when_it_says_so(scripted: Callable[..., PageReading]) -> None:
     assert scripted(("eos", GROUNDED), task="prompt:<|grounding|>OCR this image.").blocks[0].bbox
-    plain = scripted(("eos", "a <b> c"), task="prompt:What is this?")
-    assert (plain.text, plain.markdown, plain.blocks[0].bbox) == ("a <b> c", "a <b> c", None)
+    plain = scripted(("eos", "a [b] c"), task="prompt:What is this?")
+    assert (plain.text, plain.markdown, plain.blocks[0].bbox) == ("a [b] c", "a [b] c", None)
 
 
 def test_located_words_come_with_each_of_their_places(scripted: Callable[..., PageReading]) -> None:

@@ -23,7 +23,8 @@ needs_onednn = pytest.mark.skipif(
 
 
 @pytest.fixture
-def network() -> Network:
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    monkeypatch.setattr("ocrd.engine.measure.A_BIT", 60.0)  # however busy this machine is
     return load_network(GOLDEN, files=[GOLDEN / "model.safetensors"])
 
 
