@@ -33,7 +33,7 @@ from ocrd.engine.loop import LoopWatch
 from ocrd.engine.measure import synchronize, tune
 from ocrd.engine.network import Network
 from ocrd.engine.sam import PiecewiseLayer
-from ocrd.engine.ways import FewRows, Ways
+from ocrd.engine.ways import Ways, use_ways
 from ocrd.layout.architecture import count_parameters, read_architecture
 
 PEER = Path("build/peer-venv/bin/python")
@@ -123,7 +123,8 @@ def vision(network: Network) -> Results:
     generator = torch.Generator().manual_seed(1)
     view = torch.randn(1, 3, VIEW, VIEW, generator=generator).to(network.device, network.dtype)
     tiles = torch.randn(TILES, 3, TILE, TILE, generator=generator).to(network.device, network.dtype)
-    for name, layer in (("plain", DeepseekOcr2SamVisionLayer), ("ours", PiecewiseLayer)):
+    for name, layer, ways in (("plain", DeepseekOcr2SamVisionLayer, Ways()), ("ours", PiecewiseLayer, network.ways)):
+        use_ways(network, ways)
         for each in network.sam_model.layers:
             each.__class__ = layer
         network.see(tiles[:1])
@@ -161,9 +162,9 @@ def decode(network: Network) -> Results:
             cache.drop(len(cache.lengths) - 1)
         results[str(pages)] = _steps(network, cache)
         if pages in (PAGES[0], PAGES[-1]):
-            use(network, own)
+            use_ways(network, own)
             results[str(pages)]["torch"] = pages / _steps(network, cache)["seconds"]
-            use(network, chosen)
+            use_ways(network, chosen)
     for pages in PAGES:
         results[str(pages)]["against_one"] = (
             results[str(pages)]["tokens_per_second"] / results["1"]["tokens_per_second"]
@@ -176,13 +177,6 @@ def shares(results: Results) -> None:
     speed, memory = results["decode"]["1"]["gb_per_second"], results["bandwidth"]
     results["decode"]["of_copy"] = speed / memory["copy"]
     results["decode"]["of_read"] = speed / memory["read"]
-
-
-def use(network: Network, ways: Ways) -> None:
-    network.ways = ways
-    for module in network.modules():
-        if isinstance(module, FewRows) or hasattr(module, "gate_up_proj"):
-            setattr(module, "ways", ways)  # noqa: B010 - of two classes
 
 
 def _steps(network: Network, cache: SlotCache) -> dict[str, float]:

@@ -125,3 +125,12 @@ def survival(inked: Image.Image, bare: Image.Image, drawn: Pixels) -> float:
     cut = np.s_[box[:, 0].min() : box[:, 0].max() + 1, box[:, 1].min() : box[:, 1].max() + 1]
     left = np.asarray(inked, np.float32)[cut] - np.asarray(bare, np.float32)[cut]
     return float((left * drawn[cut]).sum() / (drawn[cut] ** 2).sum())
+
+
+def measure_found(count: int, seed: int, clean: bool) -> tuple[int, int]:
+    """(blank pages found, their number)."""
+    found = 0
+    for number in range(count):
+        rng = np.random.default_rng((seed, clean, 0, number))
+        found += is_blank(*scanned(rng, [paper(rng, int(rng.choice((100, *DPI))), clean)], clean))
+    return found, count

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ocrd.engine.network import Network
-from ocrd.engine.ways import PACKED, ROWS, RUN_EXPERTS, TIMES, FewRows, Pack
+from ocrd.engine.ways import PACKED, PROMPT, ROWS, RUN_EXPERTS, TIMES, FewRows, Pack
 
 W = TypeVar("W")
 PREFILL = 256
@@ -46,6 +46,7 @@ class Figures:
 
     dense: dict[int, dict[str, float]]
     expert: dict[int, dict[str, float]]
+    prompt: dict[int, dict[str, float]]
     few: dict[int, dict[str, float]]
     many: dict[int, dict[str, float]]
 
@@ -72,6 +73,7 @@ def tune(network: Network, known: Tuned | None = None) -> Tuned:
     figures = measure(network)
     ways.dense = {rows: _best(speeds, "linear") for rows, speeds in figures.dense.items()}
     ways.expert = {rows: _best(speeds, "linear") for rows, speeds in figures.expert.items()}
+    ways.prompt = _best(next(iter(figures.prompt.values()), {}), "linear")
     # By the smaller number of rows: most documents have one page.
     ways.few = _best(next(iter(figures.few.values()), {}), "grouped")
     ways.many = _best(next(iter(figures.many.values()), {}), "grouped")
@@ -86,7 +88,7 @@ def measure(network: Network) -> Figures:
     weights = [network.lm_head.weight[:MOST_OF_THE_HEAD], *dense[:SPREAD_OVER]]
     mixtures = [mlp.experts for mlp in layers if hasattr(mlp, "experts")]
     chosen = network.arch.decoder.experts_per_token
-    figures = Figures(dense={}, expert={}, few={}, many={})
+    figures = Figures(dense={}, expert={}, prompt={}, few={}, many={})
     size = sum(_bytes(weight) for weight in network.language_model.parameters())
     until = time.monotonic() + A_BIT + (PATIENCE - A_BIT) * min(1.0, size / LARGE)
     packs = _packs(weights)
@@ -101,8 +103,12 @@ def measure(network: Network) -> Figures:
             given = [torch.ones(rows, some[0].shape[1], device=some[0].device, dtype=some[0].dtype)] * len(some)
             ways = {name: _each(times, given, some) for name, times in TIMES.items()}
             figures.expert[rows] = _speeds(ways, sum(_bytes(w) for w in some), network.device, until)
+    given = [torch.ones(PREFILL, dense[0].shape[1], device=dense[0].device, dtype=dense[0].dtype)]
+    ways = {name: _each(times, given, dense[:1]) for name, times in PROMPT.items()}
+    figures.prompt[PREFILL] = _speeds(ways, PREFILL * 1e9, network.device, until)
     if mixtures:
         # The ways of one expert's rows are part of going expert by expert.
+        network.ways.prompt = _best(figures.prompt[PREFILL], "linear")
         network.ways.expert = {rows: _best(speeds, "linear") for rows, speeds in figures.expert.items()}
         for rows in (ROWS[0], ROWS[-1]):
             hit = min(network.arch.decoder.experts, rows * chosen)

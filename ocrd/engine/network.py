@@ -82,7 +82,7 @@ class Network(nn.Module):
         self.view_seperator = nn.Parameter(torch.zeros(width))
         self.language_model = build_decoder(arch.decoder)
         self.lm_head = FewRows(width, arch.decoder.vocabulary, bias=False)
-        self.ways = prepare_ways(self.language_model, self.lm_head)
+        self.ways = prepare_ways(self, self.language_model)
 
     @property
     def device(self) -> torch.device:

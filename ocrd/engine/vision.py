@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
+from ocrd.engine.ways import use_many_rows
 from ocrd.layout.architecture import MLP_RATIO, ClipShape
 
 
@@ -54,6 +55,7 @@ class ClipTransformer(nn.Module):
         )
         config._attn_implementation = "sdpa"
         self.layers = nn.ModuleList(CLIPEncoderLayer(config) for _ in range(shape.layers))
+        use_many_rows(self)
 
     def forward(self, hidden: Tensor) -> Tensor:
         for layer in self.layers:

@@ -45,6 +45,20 @@ def split(rows: Tensor, weight: Tensor) -> Tensor:
 
 
 TIMES: dict[str, Times] = {"linear": F.linear, "wide": wide, "split": split}
+
+
+def onednn(rows: Tensor, weight: Tensor, bias: Tensor | None = None, then: str = "none") -> Tensor:
+    """oneDNN's product, which torch itself takes only for bfloat16; ``then`` may be ``gelu``.
+
+    In float32 it is 10 to 20% faster than the BLAS on an AMD processor. Raises RuntimeError where there is none.
+    """
+    scalars, algorithm = ([], "none") if then == "gelu" else ([], "")
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, then, scalars, algorithm)
+    return product
+
+
+PROMPT: dict[str, Callable[..., Tensor]] = {"linear": F.linear, "onednn": onednn}
+"""Ways for many rows: a prompt's tokens, a view's patches."""
 PACKED = "packed"
 """`Pack`, for the weights that every token reads; experts are too many to be held twice."""
 
@@ -57,8 +71,7 @@ class Pack:
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS[-1])
 
     def times(self, rows: Tensor) -> Tensor:
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._weight, None, "none", [], "")
-        return product
+        return onednn(rows, self._weight)
 
 
 @dataclass
@@ -69,13 +82,15 @@ class Ways:
     """For the weights that every token reads, by the number of rows."""
     expert: dict[int, str] = field(default_factory=lambda: dict.fromkeys(ROWS, "linear"))
     """For one expert's weights, by the number of rows that chose it."""
+    prompt: str = "linear"
+    """For many rows, here and in the eye."""
     few: str = "grouped"
     """For the experts of a layer while decoding."""
     many: str = "grouped"
     """The same at prefill."""
 
     def for_expert(self, rows: int) -> Times:
-        return TIMES[self.expert[_bucket(rows)]] if rows <= ROWS[-1] else F.linear
+        return TIMES[self.expert[_bucket(rows)]] if rows <= ROWS[-1] else PROMPT[self.prompt]
 
 
 def _bucket(rows: int) -> int:
@@ -91,12 +106,38 @@ class FewRows(nn.Linear):
     def forward(self, hidden: Tensor) -> Tensor:
         """[..., I] -> [..., O]."""
         rows = hidden.numel() // hidden.shape[-1]
-        if self.ways is None or rows > ROWS[-1]:
+        if self.ways is None:
             return super().forward(hidden)
+        if rows > ROWS[-1]:
+            return PROMPT[self.ways.prompt](hidden, self.weight)
         way = self.ways.dense[_bucket(rows)]
         flat = hidden.reshape(rows, -1)
         made = self.pack.times(flat) if way == PACKED and self.pack else TIMES.get(way, F.linear)(flat, self.weight)
         return made.view(*hidden.shape[:-1], -1)
+
+
+class ManyRows(nn.Linear):
+    """A linear layer of the eye, which always has many rows."""
+
+    ways: Ways | None = None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[..., I] -> [..., O]."""
+        way = self.ways.prompt if self.ways else "linear"
+        return PROMPT[way](hidden, self.weight, self.bias)
+
+    def with_gelu(self, hidden: Tensor) -> Tensor:
+        """The layer, and GELU behind it."""
+        if self.ways and self.ways.prompt == "onednn":
+            return onednn(hidden, self.weight, self.bias, "gelu")
+        return F.gelu(self.forward(hidden))
+
+
+def use_many_rows(eye: nn.Module) -> None:
+    """Let the linear layers of ``eye`` be `ManyRows`: the same parameters."""
+    for module in eye.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = ManyRows
 
 
 def by_expert(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:
@@ -138,13 +179,17 @@ def run_experts(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) ->
 ALL_EXPERTS_FUNCTIONS.register(EXPERTS, run_experts)
 
 
-def prepare_ways(decoder: nn.Module, lm_head: FewRows) -> Ways:
-    """Let everything in ``decoder`` and ``lm_head`` multiply in the ways of the `Ways` that is given back."""
-    ways = Ways()
+def prepare_ways(network: nn.Module, decoder: nn.Module) -> Ways:
+    """Let everything in ``network`` multiply in the ways of the `Ways` that is given back."""
     for module in decoder.modules():
         if type(module) is nn.Linear and module.bias is None:
             module.__class__ = FewRows
-        if isinstance(module, FewRows) or hasattr(module, "gate_up_proj"):
-            setattr(module, "ways", ways)  # noqa: B010 - of two classes, one of them transformers'
-    lm_head.ways = ways
+    return use_ways(network, Ways())
+
+
+def use_ways(network: nn.Module, ways: Ways) -> Ways:
+    """From now on ``network`` multiplies in these."""
+    for module in network.modules():
+        if isinstance(module, FewRows | ManyRows) or hasattr(module, "gate_up_proj"):
+            setattr(module, "ways", ways)  # noqa: B010 - of three classes, one of them transformers'
     return ways

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ocrd.engine.checkpoint import load_network
 from ocrd.engine.measure import _best, measure, tune
 from ocrd.engine.network import Network
-from ocrd.engine.ways import PACKED, ROWS, RUN_EXPERTS, TIMES, FewRows, Pack, Ways, prepare_ways, run_experts
+from ocrd.engine.ways import PACKED, ROWS, RUN_EXPERTS, TIMES, FewRows, ManyRows, Pack, Ways, prepare_ways, run_experts
 
 GOLDEN = Path(__file__).parents[1] / "data/golden"
 needs_onednn = pytest.mark.skipif(
@@ -107,6 +107,25 @@ def test_all_that_can_be_done_here_is_measured(network: Network) -> None:
     assert all("batched" not in speeds for speeds in figures.many.values())
 
 
+@needs_onednn
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_onednn_gives_the_same_product_with_bias_and_activation(dtype: torch.dtype) -> None:
+    layer = ManyRows(24, 40).to(dtype)
+    hidden = numbers(2, 30, 24, dtype=dtype)
+    with torch.inference_mode():
+        plain, active = layer(hidden), layer.with_gelu(hidden)
+        layer.ways = Ways(prompt="onednn")
+        off, share = (1e-5, 1e-4) if dtype == torch.float32 else (0.05, 0.02)
+        torch.testing.assert_close(layer(hidden), plain, atol=off, rtol=share)
+        torch.testing.assert_close(layer.with_gelu(hidden), active, atol=off, rtol=share)
+        torch.testing.assert_close(active, torch.nn.functional.gelu(plain))
+
+
+def test_the_eyes_large_matrices_go_the_way_of_many_rows(network: Network) -> None:
+    eye = [m for part in (network.sam_model, network.vision_model) for m in part.modules() if isinstance(m, nn.Linear)]
+    assert len(eye) > 10 and all(isinstance(m, ManyRows) and m.ways is network.ways for m in eye)
+
+
 def test_a_way_that_a_device_cannot_do_is_left_out(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> Tensor:
         raise NotImplementedError("The operator 'aten::_grouped_mm' is not currently implemented for the MPS device")
@@ -120,6 +139,7 @@ def test_a_way_that_a_device_cannot_do_is_left_out(network: Network, monkeypatch
 def test_a_machine_too_busy_to_measure_keeps_torchs_own_ways(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ocrd.engine.measure.A_BIT", -1.0)
     assert tune(network).ways == vars(Ways())
+    assert tune(network).figures["many"] == {256: {}}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +159,7 @@ def test_the_fastest_is_chosen_if_it_is_worth_it(speeds: dict[str, float], best:
 
 def test_what_was_measured_once_is_used_again(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     tuned = tune(network)
-    network.ways = prepare_ways(network.language_model, network.lm_head)
+    network.ways = prepare_ways(network, network.language_model)
 
     def never(*_: object) -> None:
         raise AssertionError("measured again")
