@@ -131,7 +131,8 @@ def vision(network: Network) -> Results:
         peak = Peak(network.device.type)
         one = best(lambda: network.see(view), network.device, 2)
         activations = peak.bytes()
-        more = best(lambda: [network.see(tile[None]) for tile in tiles], network.device, 2)
+        # As the published code does it: all tiles at once.
+        more = best(lambda: (network.see if name == "plain" else network.see_each)(tiles), network.device, 2)  # noqa: B023
         seen[name] = {"view": one, "tiles": more, "megabytes": activations / 1e6}
     seen["ratio"] = (seen["plain"]["view"] + seen["plain"]["tiles"]) / (seen["ours"]["view"] + seen["ours"]["tiles"])
     return seen
@@ -231,8 +232,7 @@ def page(network: Network) -> dict[str, float]:
     started = time.perf_counter()
     with torch.inference_mode():
         network.see(torch.zeros(1, 3, VIEW, VIEW, device=network.device, dtype=network.dtype))
-        for _ in range(TILES):
-            network.see(torch.zeros(1, 3, TILE, TILE, device=network.device, dtype=network.dtype))
+        network.see_each(torch.zeros(TILES, 3, TILE, TILE, device=network.device, dtype=network.dtype))
     batch = Batch(network, Limits(max_new_tokens=1000, loops=False), forbid_end=True)
     batch.add(0, _prompt(network, GUNDAM, 1), lambda count: ticks.update({count: time.perf_counter() - started}))
     while not batch.step():
@@ -241,28 +241,24 @@ def page(network: Network) -> dict[str, float]:
 
 
 def peer(model: Path, dtype: str, ours: Results) -> Results:
-    """llama.cpp's figures, the better of one thread and two, and ours against them (above 1: ours is faster)."""
+    """llama.cpp's figures with as many threads as there are cores, and ours against them (above 1: ours is faster)."""
     if not PEER.exists():
         raise SystemExit(f"{PEER} is missing; make it with: python -m bench.peer --setup")
-    runs = []
-    for threads in ("1", "2"):
-        argv = [str(PEER), "-m", "bench.peer", "--json", "--model", str(model), "--dtype", dtype, "--threads", threads]
-        done = subprocess.run([*argv, "--tokens", str(STEPS)], check=True, capture_output=True, text=True)
-        runs.append(json.loads(done.stdout))
-    texts = [run["text"] for run in runs]
-    eyes = [run["vision"] for run in runs]
-    if broken := [half["error"] for half in (*texts, *eyes) if "error" in half]:
-        return {"error": broken[0], "runs": runs}
-    tokens = max(text["decode"]["tokens_per_s"] for text in texts)
-    fill = min(text["prefill"][-1]["s"] for text in texts)
-    seen = min(eye["view_and_6_tiles"]["s"] for eye in eyes)
+    argv = [str(PEER), "-m", "bench.peer", "--json", "--model", str(model), "--dtype", dtype, "--repeat", "2"]
+    done = subprocess.run([*argv, "--tokens", str(STEPS)], check=True, capture_output=True, text=True)
+    run = json.loads(done.stdout)
+    if broken := [half["error"] for half in (run["text"], run["vision"]) if "error" in half]:
+        return {"error": broken[0], "run": run}
+    tokens = run["text"]["decode"]["tokens_per_s"]
+    fill = run["text"]["prefill"][-1]["s"]
+    seen = run["vision"]["view_and_6_tiles"]["s"]
     ours_seen = ours["vision"]["ours"]["view"] + ours["vision"]["ours"]["tiles"]
     return {
-        "decode": tokens, "prefill": fill, "vision": seen, "packages": runs[0]["packages"],
+        "decode": tokens, "prefill": fill, "vision": seen, "packages": run["packages"],
         "decode_ratio": ours["decode"]["1"]["tokens_per_second"] / tokens,
         "prefill_ratio": fill / ours["prefill"][str(GUNDAM)]["seconds"],
         "vision_ratio": seen / ours_seen,
-        "runs": runs,
+        "run": run,
     }  # fmt: skip
 
 

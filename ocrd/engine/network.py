@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import DeepseekOcr2TextConfig
 from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2TextModel
 
+from ocrd.engine.attention import ATTENTION
 from ocrd.engine.sam import build_sam
 from ocrd.engine.vision import ClipOverSam
 from ocrd.engine.ways import EXPERTS, FewRows, prepare_ways
@@ -63,7 +64,7 @@ def build_decoder(shape: DecoderShape) -> DeepseekOcr2TextModel:
         bos_token_id=shape.bos,
         eos_token_id=shape.eos,
     )
-    config._attn_implementation = "sdpa"
+    config._attn_implementation = ATTENTION
     config._experts_implementation = EXPERTS
     return DeepseekOcr2TextModel(config)
 
@@ -94,7 +95,16 @@ class Network(nn.Module):
 
     def see(self, views: Tensor) -> ViewFeatures:
         """Features of N square views: [N, 3, S, S], normalised, S a multiple of 64."""
-        sam = self.sam_model(views).last_hidden_state
+        return self._see_again(self.sam_model(views).last_hidden_state)
+
+    def see_each(self, views: Tensor) -> ViewFeatures:
+        """The same, with one view at a time where that takes memory (SAM), and all at once where it saves time.
+
+        CLIP has 101 tokens for a tile: too few for its weights to be worth reading, so six tiles take 0.9 s, not 2.8 s.
+        """
+        return self._see_again(torch.cat([self.sam_model(view[None]).last_hidden_state for view in views]))
+
+    def _see_again(self, sam: Tensor) -> ViewFeatures:
         clip = self.vision_model(sam)[:, 1:]
         both = torch.cat([clip, sam.flatten(2).transpose(1, 2)], dim=-1)
         return ViewFeatures(sam=sam, projected=self.projector(both))

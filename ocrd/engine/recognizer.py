@@ -176,8 +176,7 @@ class DeepSeekOCR:
         global_view = network.see(views.global_view.to(network.device, network.dtype)).projected[0]
         tiles = None
         if views.tiles is not None:
-            # One tile at a time: six at once would need six times the activations for little speed.
-            tiles = torch.cat([network.see(t[None].to(network.device, network.dtype)).projected for t in views.tiles])
+            tiles = network.see_each(views.tiles.to(network.device, network.dtype)).projected
         picture = network.lay_out(global_view, tiles, views.grid)
         before, after = (
             torch.tensor(ids, dtype=torch.long, device=network.device) for ids in (prompt.before, prompt.after)

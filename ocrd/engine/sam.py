@@ -21,7 +21,7 @@ from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import (
 from ocrd.engine.ways import use_many_rows
 from ocrd.layout.architecture import MLP_RATIO, SAM_PATCH, SamShape
 
-PIECE = {"cpu": 3 << 20}
+PIECE = {"cpu": 4 << 20}
 """Bytes of scores at a time: what stays in a processor's cache on the way from one step to the next."""
 PIECE_ELSEWHERE = 128 << 20
 """On a GPU each piece costs its launches, so there are few."""

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocrd.engine.attention import attend
 from ocrd.engine.cache import SlotCache
 from ocrd.engine.checkpoint import load_network
 from ocrd.engine.decode import Limits, NgramGuard, decode, next_logits, run_decoder
@@ -106,3 +107,15 @@ def test_the_guard_changes_a_loop(network: Network, prompt: torch.Tensor) -> Non
         grams = [recent[i : i + 3] for i in range(len(recent) - 2)]
         assert len(set(grams)) == len(grams)
     assert free != guarded
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_of_one_query_is_torchs_own_and_masks_what_is_not_there(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(2)
+    query, key, value = (torch.randn(3, 4, t, 8, generator=generator).to(dtype) for t in (1, 20, 20))
+    mask = torch.arange(20)[None] < torch.tensor([[20], [7], [1]])
+    for some in (None, mask[:, None, None]):
+        ours = attend(torch.nn.Module(), query, key, value, some, scaling=0.3)[0]
+        theirs = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=some, scale=0.3)
+        exact = 1e-5 if dtype == torch.float32 else 0.03
+        torch.testing.assert_close(ours, theirs.transpose(1, 2), atol=exact, rtol=exact)

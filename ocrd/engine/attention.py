@@ -1,0 +1,36 @@
+"""The decoder's attention: torch's own for prompts, and a product less while decoding on a CPU.
+
+With one query a page, torch's fused kernel for the CPU takes three times as long in bfloat16 as the two products that
+attention is, keys first (1500 positions: 1.6 ms against 0.5 ms a layer); in float32 1.7 times as long for eight pages.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+ATTENTION = "ocrd"
+"""Under this name transformers' decoder finds `attend`."""
+
+
+def attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float, **options: Any
+) -> tuple[Tensor, None]:
+    """[n, heads, t, D] queries, [n, heads, L, D] keys and values -> [n, t, heads, D].
+
+    ``mask``: [n, 1, 1, L], True where there is a key; None for all of them.
+    """
+    if query.shape[2] > 1 or query.device.type != "cpu" or query.shape[1] != key.shape[1]:
+        attended: Tensor = sdpa_attention_forward(module, query, key, value, mask, scaling=scaling, **options)[0]
+        return attended, None
+    scores = torch.matmul(key, (query * scaling).transpose(2, 3)).transpose(2, 3)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return torch.matmul(scores.softmax(-1), value).transpose(1, 2), None
+
+
+ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attend)
