@@ -34,10 +34,10 @@ def ways_words(engine: dict[str, Any]) -> str:
         f"{rows} page{'s' * (int(rows) > 1)}: " + ", ".join(f"{way} {speed:.1f}" for way, speed in speeds.items())
         for rows, speeds in figures["few"].items()
     )
-    dense = ", ".join(f"{way} for {rows}" for rows, way in ways["dense"].items())
+    dense, few = (", ".join(f"{way} for {rows}" for rows, way in ways[part].items()) for part in ("dense", "few"))
     return (
-        f"experts {ways['few']} ({measured} GB/s), for prompts {ways['many']}; other weights {dense} at once;"
-        f" up to {pages} page{'s' * (pages > 1)} at once"
+        f"experts {few} ({measured} GB/s), {ways['many']} for prompts; other weights {dense}, {ways['prompt']} for"
+        f" prompts; up to {pages} page{'s' * (pages > 1)} at once"
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ocrd.engine.network import Network
-from ocrd.engine.ways import PACKED, PROMPT, ROWS, RUN_EXPERTS, TIMES, FewRows, Pack
+from ocrd.engine.ways import FEW, PACKED, PROMPT, ROWS, RUN_EXPERTS, TIMES, FewRows, Pack
 
 W = TypeVar("W")
 PREFILL = 256
@@ -23,7 +23,7 @@ GOOD_ENOUGH = 0.95
 """torch's own way stays where another is faster by less than this: figures differ from run to run."""
 WORTH_PACKING = 0.85
 """A packed copy takes a tenth of the model's memory again, so it has to be faster than this against the best other."""
-REPEATS = 3
+REPEATS = 2
 HOPELESS = 4.0
 """A way that takes so many times the best one's time, twice in a row, is not run again."""
 PATIENCE, A_BIT = 4.0, 0.3
@@ -31,9 +31,10 @@ PATIENCE, A_BIT = 4.0, 0.3
 they do not suffice, torch's own ways stay for the rest."""
 LARGE = 10**9
 """Bytes of the decoder from which on it matters in full."""
-MOST_OF_THE_HEAD = 16384
+SOME_OF_THE_HEAD = 8192
 """Rows of the output layer, the largest matrix of all, that stand for it."""
-SPREAD_OVER = 16
+SOME_LAYERS = 4
+SPREAD_OVER = 8
 """Matrices that are multiplied in turn, so that none lies in a cache from the last time."""
 
 
@@ -71,11 +72,10 @@ def tune(network: Network, known: Tuned | None = None) -> Tuned:
         _pack(network)
         return known
     figures = measure(network)
-    ways.dense = {rows: _best(speeds, "linear") for rows, speeds in figures.dense.items()}
-    ways.expert = {rows: _best(speeds, "linear") for rows, speeds in figures.expert.items()}
+    ways.dense = {rows: _best(figures.dense.get(rows, {}), "linear") for rows in ROWS}
+    ways.expert = {rows: _best(figures.expert.get(rows, {}), "linear") for rows in ROWS}
     ways.prompt = _best(next(iter(figures.prompt.values()), {}), "linear")
-    # By the smaller number of rows: most documents have one page.
-    ways.few = _best(next(iter(figures.few.values()), {}), "grouped")
+    ways.few = {rows: _best(figures.few.get(rows, {}), "grouped") for rows in FEW}
     ways.many = _best(next(iter(figures.many.values()), {}), "grouped")
     _pack(network)
     return Tuned(asdict(ways), asdict(figures))
@@ -83,40 +83,48 @@ def tune(network: Network, known: Tuned | None = None) -> Tuned:
 
 @torch.inference_mode()
 def measure(network: Network) -> Figures:
-    layers: list[Any] = [layer.mlp for layer in network.language_model.layers]
-    dense = [m.weight for m in network.language_model.modules() if isinstance(m, FewRows)]
-    weights = [network.lm_head.weight[:MOST_OF_THE_HEAD], *dense[:SPREAD_OVER]]
-    mixtures = [mlp.experts for mlp in layers if hasattr(mlp, "experts")]
-    chosen = network.arch.decoder.experts_per_token
-    figures = Figures(dense={}, expert={}, prompt={}, few={}, many={})
+    """Each way that this device can do, on the loaded weights. Leaves the best for one expert's rows in use."""
+    shape, device = network.arch.decoder, network.device
+    dense = [m.weight for m in network.language_model.modules() if isinstance(m, FewRows)][:SPREAD_OVER]
+    mixtures = _mixtures(network)
     size = sum(_bytes(weight) for weight in network.language_model.parameters())
     until = time.monotonic() + A_BIT + (PATIENCE - A_BIT) * min(1.0, size / LARGE)
-    packs = _packs(weights)
-    for rows in ROWS:
-        given = [torch.ones(rows, weight.shape[1], device=weight.device, dtype=weight.dtype) for weight in weights]
-        ways = {name: _each(times, given, weights) for name, times in TIMES.items()}
-        if packs:
-            ways[PACKED] = _each(_packed, given, packs)
-        figures.dense[rows] = _speeds(ways, sum(_bytes(w) for w in weights), network.device, until)
-        if mixtures:
-            some = list(mixtures[0].gate_up_proj[:SPREAD_OVER])
-            given = [torch.ones(rows, some[0].shape[1], device=some[0].device, dtype=some[0].dtype)] * len(some)
-            ways = {name: _each(times, given, some) for name, times in TIMES.items()}
-            figures.expert[rows] = _speeds(ways, sum(_bytes(w) for w in some), network.device, until)
-    given = [torch.ones(PREFILL, dense[0].shape[1], device=dense[0].device, dtype=dense[0].dtype)]
-    ways = {name: _each(times, given, dense[:1]) for name, times in PROMPT.items()}
-    figures.prompt[PREFILL] = _speeds(ways, PREFILL * 1e9, network.device, until)
+    figures = Figures(dense={}, expert={}, prompt={}, few={}, many={})
+    ways = {name: _each(times, _ones(PREFILL, dense[:1]), dense[:1]) for name, times in PROMPT.items()}
+    figures.prompt[PREFILL] = _speeds(ways, PREFILL * 1e9, device, until)
     if mixtures:
-        # The ways of one expert's rows are part of going expert by expert.
+        # The ways of one expert's rows are part of going expert by expert, so they are chosen first.
+        some = list(mixtures[0].gate_up_proj[:SPREAD_OVER])
+        for rows in ROWS:
+            ways = {name: _each(times, _ones(rows, some), some) for name, times in TIMES.items()}
+            figures.expert[rows] = _speeds(ways, sum(_bytes(w) for w in some), device, until)
         network.ways.prompt = _best(figures.prompt[PREFILL], "linear")
         network.ways.expert = {rows: _best(speeds, "linear") for rows, speeds in figures.expert.items()}
-        for rows in (ROWS[0], ROWS[-1]):
-            hit = min(network.arch.decoder.experts, rows * chosen)
+        for rows in FEW:
+            hit = min(shape.experts, rows * shape.experts_per_token)
             read = sum(_bytes(m.gate_up_proj[0]) + _bytes(m.down_proj[0]) for m in mixtures) * hit
-            figures.few[rows] = _speeds(_mixed(mixtures, rows, chosen, frozenset()), read, network.device, until)
-        prompt = _mixed(mixtures[:1], PREFILL, chosen, TOO_MUCH)
-        figures.many[PREFILL] = _speeds(prompt, PREFILL * 1e9, network.device, until)
+            ways = _mixed(mixtures, rows, shape.experts_per_token, frozenset())
+            figures.few[rows] = _speeds(ways, read, device, until)
+        ways = _mixed(mixtures[:1], PREFILL, shape.experts_per_token, TOO_MUCH)
+        figures.many[PREFILL] = _speeds(ways, PREFILL * 1e9, device, until)
+    weights = [network.lm_head.weight[:SOME_OF_THE_HEAD], *dense]
+    packs = _packs(weights)
+    for rows in ROWS:
+        ways = {name: _each(times, _ones(rows, weights), weights) for name, times in TIMES.items()}
+        if packs:
+            ways[PACKED] = _each(_packed, _ones(rows, weights), packs)
+        figures.dense[rows] = _speeds(ways, sum(_bytes(w) for w in weights), device, until)
     return figures
+
+
+def _mixtures(network: Network) -> list[Any]:
+    """The experts of some layers."""
+    layers: list[Any] = [layer.mlp for layer in network.language_model.layers]
+    return [mlp.experts for mlp in layers if hasattr(mlp, "experts")][:SOME_LAYERS]
+
+
+def _ones(rows: int, weights: Sequence[Tensor]) -> list[Tensor]:
+    return [torch.ones(rows, weight.shape[1], device=weight.device, dtype=weight.dtype) for weight in weights]
 
 
 def _packs(weights: Sequence[Tensor]) -> list[Pack]:
@@ -176,10 +184,7 @@ def _speeds(ways: dict[str, Callable[[], None]], amount: float, device: torch.de
             seconds = _seconds(run, device, HOPELESS * best)
             best = min(best, seconds)
             speeds[name] = round(amount / seconds / 1e9, 2)
-        except (
-            RuntimeError,
-            NotImplementedError,
-        ):  # this device cannot do it so; whether it works at all, the canary says
+        except (RuntimeError, AttributeError):  # not on this device; whether it works at all, the canary says
             continue
     return speeds
 

@@ -23,6 +23,8 @@ from transformers.integrations.moe import (
 
 ROWS = (1, 2, 4, 8)
 """Pages that are decoded at once, as far as it is measured; 3 goes as 4 does. More rows are many: `linear`."""
+FEW = (1, 8)
+"""The same for the experts of a layer, which one page and several may want in different ways."""
 EXPERTS = "ocrd"
 """Under this name transformers' mixture-of-experts layer finds `run_experts`."""
 
@@ -84,8 +86,8 @@ class Ways:
     """For one expert's weights, by the number of rows that chose it."""
     prompt: str = "linear"
     """For many rows, here and in the eye."""
-    few: str = "grouped"
-    """For the experts of a layer while decoding."""
+    few: dict[int, str] = field(default_factory=lambda: dict.fromkeys(FEW, "grouped"))
+    """For the experts of a layer while decoding, by the number of pages."""
     many: str = "grouped"
     """The same at prefill."""
 
@@ -170,9 +172,9 @@ RUN_EXPERTS = {"by-expert": by_expert, "grouped": grouped_mm_experts_forward, "b
 
 def run_experts(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     ways: Ways = experts.ways
-    result: Tensor = RUN_EXPERTS[ways.few if hidden.shape[0] <= ROWS[-1] else ways.many](
-        experts, hidden, index, weights
-    )
+    rows = hidden.shape[0]
+    way = ways.few[next(most for most in FEW if rows <= most)] if rows <= FEW[-1] else ways.many
+    result: Tensor = RUN_EXPERTS[way](experts, hidden, index, weights)
     return result
 
 

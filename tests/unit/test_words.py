@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ocrd.words import engine_words, size_words
+from ocrd.words import engine_words, size_words, ways_words
 
 FETCHING = {"state": "healing", "phase": "fetching", "done": 2_100_000_000, "total": 6_700_000_000}
 
@@ -37,3 +37,13 @@ def test_each_state(engine: dict[str, Any] | None, words: str) -> None:
 ])  # fmt: skip
 def test_sizes(count: int, words: str) -> None:
     assert size_words(count) == words
+
+
+def test_the_ways_of_multiplying_are_said_with_their_figures() -> None:
+    dense, few = {"1": "split", "8": "packed"}, {"1": "by-expert", "8": "grouped"}
+    ways = {"dense": dense, "expert": {}, "prompt": "onednn", "few": few, "many": "grouped"}
+    figures = {"few": {"1": {"by-expert": 30.04, "grouped": 14.0}, "8": {"grouped": 20.0}}}
+    assert ways_words({"batch": 8, "tuned": {"ways": ways, "figures": figures}}) == (
+        "experts by-expert for 1, grouped for 8 (1 page: by-expert 30.0, grouped 14.0; 8 pages: grouped 20.0 GB/s), "
+        "grouped for prompts; other weights split for 1, packed for 8, onednn for prompts; up to 8 pages at once"
+    )
