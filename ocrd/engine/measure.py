@@ -26,6 +26,8 @@ WORTH_PACKING = 0.85
 REPEATS = 2
 HOPELESS = 4.0
 """A way that takes so many times the best one's time, twice in a row, is not run again."""
+BEHIND = 0.7
+"""A way of running experts that reaches less than this of the best one's speed for one page is not tried for eight."""
 PATIENCE, A_BIT = 4.0, 0.3
 """Seconds for all of it, and for a model so small that it hardly matters how it multiplies. On a machine so busy that
 they do not suffice, torch's own ways stay for the rest."""
@@ -92,6 +94,13 @@ def measure(network: Network) -> Figures:
     figures = Figures(dense={}, expert={}, prompt={}, few={}, many={})
     ways = {name: _each(times, _ones(PREFILL, dense[:1]), dense[:1]) for name, times in PROMPT.items()}
     figures.prompt[PREFILL] = _speeds(ways, PREFILL * 1e9, device, until)
+    weights = [network.lm_head.weight[:SOME_OF_THE_HEAD], *dense]
+    packs = _packs(weights)
+    for rows in ROWS:
+        ways = {name: _each(times, _ones(rows, weights), weights) for name, times in TIMES.items()}
+        if packs:
+            ways[PACKED] = _each(_packed, _ones(rows, weights), packs)
+        figures.dense[rows] = _speeds(ways, sum(_bytes(w) for w in weights), device, until)
     if mixtures:
         # The ways of one expert's rows are part of going expert by expert, so they are chosen first.
         some = list(mixtures[0].gate_up_proj[:SPREAD_OVER])
@@ -100,20 +109,16 @@ def measure(network: Network) -> Figures:
             figures.expert[rows] = _speeds(ways, sum(_bytes(w) for w in some), device, until)
         network.ways.prompt = _best(figures.prompt[PREFILL], "linear")
         network.ways.expert = {rows: _best(speeds, "linear") for rows, speeds in figures.expert.items()}
+        slow: frozenset[str] = frozenset()
         for rows in FEW:
             hit = min(shape.experts, rows * shape.experts_per_token)
             read = sum(_bytes(m.gate_up_proj[0]) + _bytes(m.down_proj[0]) for m in mixtures) * hit
-            ways = _mixed(mixtures, rows, shape.experts_per_token, frozenset())
-            figures.few[rows] = _speeds(ways, read, device, until)
+            ways = _mixed(mixtures, rows, shape.experts_per_token, slow)
+            speeds = figures.few[rows] = _speeds(ways, read, device, until)
+            # What copies a row's experts and is no good for one row takes seconds for eight.
+            slow = frozenset(name for name, speed in speeds.items() if speed < BEHIND * max(speeds.values()))
         ways = _mixed(mixtures[:1], PREFILL, shape.experts_per_token, TOO_MUCH)
         figures.many[PREFILL] = _speeds(ways, PREFILL * 1e9, device, until)
-    weights = [network.lm_head.weight[:SOME_OF_THE_HEAD], *dense]
-    packs = _packs(weights)
-    for rows in ROWS:
-        ways = {name: _each(times, _ones(rows, weights), weights) for name, times in TIMES.items()}
-        if packs:
-            ways[PACKED] = _each(_packed, _ones(rows, weights), packs)
-        figures.dense[rows] = _speeds(ways, sum(_bytes(w) for w in weights), device, until)
     return figures
 
 

@@ -115,7 +115,9 @@ def test_all_that_can_be_done_here_is_measured(network: Network) -> None:
     figures = measure(network)
     for rows in ROWS:
         assert set(TIMES) <= figures.dense[rows].keys() and set(TIMES) == figures.expert[rows].keys()
-    assert [set(speeds) for speeds in figures.few.values()] == [set(RUN_EXPERTS)] * 2
+    one, eight = figures.few.values()
+    assert set(one) == set(RUN_EXPERTS)
+    assert set(eight) >= {way for way, speed in one.items() if speed == max(one.values())}
     assert all("batched" not in speeds for speeds in figures.many.values())
 
 
