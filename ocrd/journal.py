@@ -190,7 +190,7 @@ class Journal:
         now = self._clock()
         self._run(
             "UPDATE jobs SET state = 'queued', not_before = ?, message = ?, crashes = crashes + ?, changed = ?"
-            " WHERE id = ?",
+            " WHERE id = ? AND state = 'running'",
             now + wait, _storable(message), int(crashed), now, job,
         )  # fmt: skip
 

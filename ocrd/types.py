@@ -31,7 +31,7 @@ class Fallback:
     device: str
     dtype: str
     then: str
-    """``free-cache``, ``smaller-mode (MODE)``, ``fresh-worker`` or ``cpu``."""
+    """``smaller-batch (N)``, ``alone``, ``free-cache``, ``smaller-mode (MODE)``, ``fresh-worker`` or ``cpu``."""
 
 
 @dataclass(frozen=True)

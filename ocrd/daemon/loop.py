@@ -184,6 +184,14 @@ class Daemon:
                 # The journal cannot be written, say. A thread that dies here would read nothing ever after.
                 self._log.exception("reading is interrupted; going on")
                 self._stop.wait(AFTER_TROUBLE)
+                self._hand_back_all()
+
+    def _hand_back_all(self) -> None:
+        """This thread has no job in hand any more, whatever the journal still says."""
+        try:
+            self._journal.requeue_interrupted()
+        except sqlite3.Error as error:
+            self._log.warning("the journal cannot be written", error=str(error))
 
     def _take_one(self) -> None:
         # Set before taking: `--once` must never see an empty queue and an idle reader in between.

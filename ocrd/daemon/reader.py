@@ -91,6 +91,9 @@ class Reader:
         waiting: dict[str, _Prepared] = {}
         for job in jobs:
             self._guarded(job, partial(self._note, job, waiting))
+        if len(waiting) == 1:  # the others are gone, or done already: one is read as ever
+            _, only = waiting.popitem()
+            self._guarded(only.job, lambda: self._read_and_write(only.job))
         try:
             if waiting:
                 self._read_together(waiting)
@@ -121,14 +124,13 @@ class Reader:
                 case "page":
                     self._journal.keep_page(job.id, reading_from(message["reading"]))
                 case "finished":
-                    del waiting[job.id]
                     self._guarded(job, partial(self._conclude, prepared, ready))
                 case "refused":
-                    del waiting[job.id]
                     self._after_refusal(job, Refused(message["reason"], message["message"], message["error"]))
                 case "transient":
-                    del waiting[job.id]
                     self._after_trouble(job, Transient(message["message"]))
+            if message["event"] in ("finished", "refused", "transient"):
+                del waiting[job.id]
 
     def _may_join(self, job: Job) -> bool:
         known = job.id in self._alone or job.id in self._retired or job.crashes > 0
@@ -171,9 +173,8 @@ class Reader:
         on_cpu = job.crashes == CRASHES_ALLOWED - 1
         ready = self._last_ready = self._worker.start(on_cpu=on_cpu)
         read_so_far = len(self._journal.pages(job.id))
-        request = read_request(
-            self._config, job.id, job.path, prepared.inbox.task, read_so_far, job.id in self._retired
-        )
+        task, fresh = prepared.inbox.task, job.id in self._retired
+        request = read_request(self._config, job.id, job.path, task, read_so_far, fresh, alone=job.crashes > 0)
         for message in self._worker.read(request, on_cpu):
             if message["event"] == "page":
                 self._journal.keep_page(job.id, reading_from(message["reading"]))

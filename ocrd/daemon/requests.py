@@ -42,8 +42,10 @@ def memory_limits(config: Config) -> MemoryLimits:
     return MemoryLimits(ceiling, config.engine.memory_growth * 1e9)
 
 
-def read_request(config: Config, job: str, path: Path, task: str, start: int = 0, fresh: bool = False) -> Request:
-    """Ask for ``path`` from page ``start`` on, within the configured limits."""
+def read_request(
+    config: Config, job: str, path: Path, task: str, start: int = 0, fresh: bool = False, alone: bool = False
+) -> Request:
+    """Ask for ``path`` from page ``start`` on, within the configured limits; ``alone``: one page at a time."""
     return Request(
         job=job,
         path=str(path),
@@ -55,6 +57,7 @@ def read_request(config: Config, job: str, path: Path, task: str, start: int = 0
         max_bytes=config.documents.max_megabytes * 1024 * 1024,
         max_pixels=config.documents.max_megapixels * 1_000_000,
         fresh=fresh,
+        alone=alone,
     )
 
 

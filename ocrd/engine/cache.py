@@ -14,15 +14,15 @@ from transformers.cache_utils import Cache
 class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped here
     """First each page's prompt is filled into a new slot; then all slots go on by a token at a time."""
 
-    def __init__(self, layers: int, slots: int, room: int) -> None:
-        """``room``: positions to begin with."""
+    def __init__(self, layers: int, slots: int, room: int, most: int | None = None) -> None:
+        """``room``: positions to begin with; ``most``: those that there can be."""
         super().__init__(layers=[])
         self.lengths: list[int] = []
         """Positions filled, by slot."""
         self.mask: Tensor | None = None
         """[n, 1, 1, L], True where a slot has a key; None where all are equally long."""
         self.positions = torch.empty(0)
-        self._slots, self._room = slots, room
+        self._slots, self._room, self._most = slots, room, most
         self._keys: list[Tensor | None] = [None] * layers
         self._values: list[Tensor | None] = [None] * layers
         self._rows = torch.empty(0)
@@ -85,7 +85,8 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped here
         if buffer is not None and needed <= buffer.shape[2]:
             return buffer
         _, heads, _, width = like.shape
-        size = max(needed, self._room, 2 * buffer.shape[2] if buffer is not None else 0)
+        size = max(self._room, 2 * buffer.shape[2] if buffer is not None else 0)
+        size = max(needed, min(size, self._most or size))
         # Zeros, not whatever lies there: what is masked still goes through a product, where NaN would spread.
         grown = like.new_zeros(self._slots, heads, size, width)
         if buffer is not None:

@@ -106,11 +106,14 @@ class _Text:
     def __init__(self, key: int, limits: Limits, marks: Marks, longest: int, on_token: Callable[[int], None]) -> None:
         self.key, self._limits, self._longest, self._on_token = key, limits, longest, on_token
         self.ids: list[int] = []
+        self._spent = 0.0
+        """Seconds of its own: a neighbour's prompt, and the neighbours' part of a step, are not its fault."""
         self.guard = NgramGuard(limits.ngram, limits.window, limits.exempt)
         self._watch = LoopWatch(marks.det_open, marks.det_close, marks.ref_open, marks.cells)
 
     def take(self, token: int, eos: int, seconds: float) -> Decoded | None:
-        """The next token, ``seconds`` after the start; what has become of the page when that ends it."""
+        """The next token, which took ``seconds``; what has become of the page when that ends it."""
+        self._spent += seconds
         if token == eos:
             return Decoded(tuple(self.ids), "eos")
         self.ids.append(token)
@@ -118,7 +121,7 @@ class _Text:
         self._on_token(len(self.ids))
         if self._limits.loops and (worth := self._watch.push(token)) is not None:
             return Decoded(tuple(self.ids[:worth]), "loop")
-        if seconds > self._limits.seconds:
+        if self._spent > self._limits.seconds:
             return Decoded(tuple(self.ids), "deadline")
         return Decoded(tuple(self.ids), "length") if len(self.ids) >= self._longest else None
 
@@ -142,9 +145,10 @@ class Batch:
         """``slots`` pages at most; ``forbid_end`` bans the end token."""
         self._network, self._limits, self._marks, self._clock = network, limits, marks, clock
         self._slots, self._forbid_end = slots, forbid_end
-        self._cache = SlotCache(network.arch.decoder.layers, slots, ROOM)
-        self._texts: list[tuple[_Text, float]] = []
-        """By slot; with the time of its start."""
+        shape = network.arch.decoder
+        self._cache = SlotCache(shape.layers, slots, min(ROOM, shape.max_positions), shape.max_positions)
+        self._texts: list[_Text] = []
+        """By slot."""
         self._ended: list[tuple[int, Decoded]] = []
         self._steps = 0
 
@@ -162,13 +166,13 @@ class Batch:
 
         Raises NotFinite when the scores are not, which a greedy choice would hide.
         """
-        started = self._clock()
+        began = self._clock()
         longest = min(self._limits.max_new_tokens, self._network.arch.decoder.max_positions - prompt.shape[1])
         self._cache.begin_prompt(prompt.shape[1], self._network.device)
         logits = next_logits(self._network, prompt, self._cache)
         self._refuse_not_finite(logits)
-        self._texts.append((_Text(key, self._limits, self._marks, longest, on_token), started))
-        self._choose(logits, len(self._texts) - 1)
+        self._texts.append(_Text(key, self._limits, self._marks, longest, on_token))
+        self._choose(logits, len(self._texts) - 1, self._clock() - began)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, Decoded]]:
@@ -177,27 +181,27 @@ class Batch:
         Raises NotFinite as `add` does, for all pages at once.
         """
         if not self._ended and self._texts:
-            network = self._network
-            last = torch.tensor([text.ids[-1:] for text, _ in self._texts], device=network.device)
+            network, began = self._network, self._clock()
+            last = torch.tensor([text.ids[-1:] for text in self._texts], device=network.device)
             self._cache.begin_step(network.device)
             logits = next_logits(network, network.language_model.embed_tokens(last), self._cache)
             self._steps += 1
             if self._steps % TOKENS_BETWEEN_LOOKS == 0:
                 self._refuse_not_finite(logits)
-            self._choose(logits, 0)
+            self._choose(logits, 0, (self._clock() - began) / len(self._texts))
         ended, self._ended = self._ended, []
         return ended
 
-    def _choose(self, logits: Tensor, first: int) -> None:
-        """The next token of the pages from slot ``first`` on, from their scores [n, V]."""
+    def _choose(self, logits: Tensor, first: int, seconds: float) -> None:
+        """The next token of the pages from slot ``first`` on, from their scores [n, V]; each took ``seconds``."""
         eos = self._network.arch.decoder.eos
-        for row, (text, _) in enumerate(self._texts[first:]):
+        for row, text in enumerate(self._texts[first:]):
             if banned := text.guard.banned() | ({eos} if self._forbid_end else set()):
                 logits[row, list(banned)] = float("-inf")
         tokens: list[int] = logits.argmax(-1).tolist()
         for slot in reversed(range(first, len(self._texts))):
-            text, started = self._texts[slot]
-            if done := text.take(tokens[slot - first], eos, self._clock() - started):
+            text = self._texts[slot]
+            if done := text.take(tokens[slot - first], eos, seconds):
                 self._ended.append((text.key, done))
                 self._texts[slot] = self._texts[-1]
                 self._texts.pop()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ocrd.engine.network import Network
@@ -28,6 +29,8 @@ HOPELESS = 4.0
 """A way that takes so many times the best one's time, twice in a row, is not run again."""
 BEHIND = 0.7
 """A way of running experts that reaches less than this of the best one's speed for one page is not tried for eight."""
+CLOSE = 0.05
+"""Of the largest number: how far a product may be from torch's own."""
 PATIENCE, A_BIT = 4.0, 0.3
 """Seconds for all of it, and for a model so small that it hardly matters how it multiplies. On a machine so busy that
 they do not suffice, torch's own ways stay for the rest."""
@@ -92,20 +95,20 @@ def measure(network: Network) -> Figures:
     size = sum(_bytes(weight) for weight in network.language_model.parameters())
     until = time.monotonic() + A_BIT + (PATIENCE - A_BIT) * min(1.0, size / LARGE)
     figures = Figures(dense={}, expert={}, prompt={}, few={}, many={})
-    ways = {name: _each(times, _ones(PREFILL, dense[:1]), dense[:1]) for name, times in PROMPT.items()}
+    ways = {name: _each(times, _ones(PREFILL, dense[:1]), dense[:1]) for name, times in _right(PROMPT, 16, dense[0])}
     figures.prompt[PREFILL] = _speeds(ways, PREFILL * 1e9, device, until)
     weights = [network.lm_head.weight[:SOME_OF_THE_HEAD], *dense]
     packs = _packs(weights)
     for rows in ROWS:
-        ways = {name: _each(times, _ones(rows, weights), weights) for name, times in TIMES.items()}
-        if packs:
+        ways = {name: _each(times, _ones(rows, weights), weights) for name, times in _right(TIMES, rows, dense[0])}
+        if packs and _agree(packs[-1].times, rows, weights[-1]):
             ways[PACKED] = _each(_packed, _ones(rows, weights), packs)
         figures.dense[rows] = _speeds(ways, sum(_bytes(w) for w in weights), device, until)
     if mixtures:
         # The ways of one expert's rows are part of going expert by expert, so they are chosen first.
         some = list(mixtures[0].gate_up_proj[:SPREAD_OVER])
         for rows in ROWS:
-            ways = {name: _each(times, _ones(rows, some), some) for name, times in TIMES.items()}
+            ways = {name: _each(times, _ones(rows, some), some) for name, times in _right(TIMES, rows, some[0])}
             figures.expert[rows] = _speeds(ways, sum(_bytes(w) for w in some), device, until)
         network.ways.prompt = _best(figures.prompt[PREFILL], "linear")
         network.ways.expert = {rows: _best(speeds, "linear") for rows, speeds in figures.expert.items()}
@@ -113,11 +116,13 @@ def measure(network: Network) -> Figures:
         for rows in FEW:
             hit = min(shape.experts, rows * shape.experts_per_token)
             read = sum(_bytes(m.gate_up_proj[0]) + _bytes(m.down_proj[0]) for m in mixtures) * hit
-            ways = _mixed(mixtures, rows, shape.experts_per_token, slow)
+            wrong = _wrong(mixtures[0], rows, shape.experts_per_token)
+            ways = _mixed(mixtures, rows, shape.experts_per_token, slow | wrong)
             speeds = figures.few[rows] = _speeds(ways, read, device, until)
             # What copies a row's experts and is no good for one row takes seconds for eight.
             slow = frozenset(name for name, speed in speeds.items() if speed < BEHIND * max(speeds.values()))
-        ways = _mixed(mixtures[:1], PREFILL, shape.experts_per_token, TOO_MUCH)
+        wrong = _wrong(mixtures[0], ROWS[-1] + 1, shape.experts_per_token)
+        ways = _mixed(mixtures[:1], PREFILL, shape.experts_per_token, TOO_MUCH | wrong)
         figures.many[PREFILL] = _speeds(ways, PREFILL * 1e9, device, until)
     return figures
 
@@ -130,6 +135,54 @@ def _mixtures(network: Network) -> list[Any]:
 
 def _ones(rows: int, weights: Sequence[Tensor]) -> list[Tensor]:
     return [torch.ones(rows, weight.shape[1], device=weight.device, dtype=weight.dtype) for weight in weights]
+
+
+def _right(times: Mapping[str, Callable[[Tensor, Tensor], Tensor]], rows: int, weight: Tensor) -> list[tuple[str, Any]]:
+    """Those of ``times`` that give the product here: one that is fast and wrong would win."""
+    return [(name, each) for name, each in times.items() if _agree(partial(_given, each, weight), rows, weight)]
+
+
+def _given(times: Callable[[Tensor, Tensor], Tensor], weight: Tensor, rows: Tensor) -> Tensor:
+    return times(rows, weight)
+
+
+def _agree(times: Callable[[Tensor], Tensor], rows: int, weight: Tensor) -> bool:
+    given = _random(rows, weight.shape[1], like=weight)
+    try:
+        return _close(times(given), F.linear(given, weight))
+    except (RuntimeError, AttributeError):  # not on this device
+        return False
+
+
+def _wrong(experts: Any, rows: int, chosen: int) -> frozenset[str]:
+    """The ways of running experts that do not give, or cannot, what each expert gives by itself."""
+    weight = experts.gate_up_proj
+    hidden = _random(rows, weight.shape[-1], like=weight)
+    index = torch.rand(rows, weight.shape[0], device=weight.device).topk(chosen).indices
+    shares = torch.rand(rows, chosen, device=weight.device)
+    expected = torch.zeros_like(hidden, dtype=torch.float32)
+    for row in range(rows):
+        for share, expert in zip(shares[row], index[row].tolist(), strict=True):
+            gate, up = F.linear(hidden[row], weight[expert]).chunk(2)
+            expected[row] += share * F.linear(experts.act_fn(gate) * up, experts.down_proj[expert])
+    wrong = set()
+    for name, run in RUN_EXPERTS.items():
+        try:
+            right = _close(run(experts, hidden, index, shares), expected)
+        except (RuntimeError, AttributeError):
+            right = False
+        wrong |= set() if right else {name}
+    return frozenset(wrong)
+
+
+def _random(*shape: int, like: Tensor) -> Tensor:
+    return torch.randn(*shape, device=like.device, dtype=like.dtype)
+
+
+def _close(made: Tensor, expected: Tensor) -> bool:
+    """Within what bfloat16 rounds away; garbage, NaN too, is not."""
+    difference = (made.float() - expected.float()).abs().max()
+    return bool(difference <= CLOSE * expected.float().abs().max())
 
 
 def _packs(weights: Sequence[Tensor]) -> list[Pack]:

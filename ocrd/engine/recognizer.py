@@ -30,6 +30,8 @@ from ocrd.types import Attempt, Block, PageReading
 
 OTHER_MODE = {"gundam": "base", "large": "base", "base": "large", "small": "base", "tiny": "small"}
 """Where a page is looked at again that came out as a loop: other tokens, another text."""
+WORTH = 1 / 3
+"""Of a loop's good prefix: a second attempt that ends well with fewer tokens than this has not seen the page."""
 
 
 @dataclass
@@ -143,7 +145,8 @@ class DeepSeekOCR:
             batch.add(page.index, self._look(page, prompt), lambda count: on_token(page.index, count))
 
         while more or order:
-            while more and not batch.full:
+            # No further ahead: a slow page, or a run of empty ones, must not draw in the whole document.
+            while more and not batch.full and len(order) < 2 * slots:
                 index, image = next(coming, (-1, None))
                 if image is None:
                     more = False
@@ -184,8 +187,12 @@ class DeepSeekOCR:
         return network.embed_prompt(before, picture, after)
 
     def _reading(self, page: _Page, task: str) -> PageReading:
-        """What is kept of a page's attempts: one that is no loop, else the longer."""
-        attempt, decoded = max(page.attempts, key=lambda tried: (tried[0].stop_reason != "loop", tried[0].tokens))
+        """What is kept of a page's attempts: one that is no loop, unless it has next to nothing; else the longer."""
+        longest = max(attempt.tokens for attempt, _ in page.attempts)
+        attempt, decoded = max(
+            page.attempts,
+            key=lambda tried: (tried[0].stop_reason != "loop" and tried[0].tokens >= WORTH * longest, tried[0].tokens),
+        )
         output = self.tokenizer.decode(list(decoded.ids), skip_special_tokens=False)
         size = (page.image.width, page.image.height)
         if is_grounded(task):

@@ -227,8 +227,9 @@ class Runner:
         on_token: Callable[[int, int], None] = lambda _index, _count: None,
         on_attempt: Callable[[int], None] = lambda _index: None,
         fresh: bool = False,
+        alone: bool = False,
     ) -> Iterator[PageReading]:
-        """Read pages (index and picture) together; their readings in the order given.
+        """Read pages (index and picture) together, or ``alone``; their readings in the order given.
 
         When a batch fails, each page that was in it is read alone, with every remedy that `read` has; for want of
         memory smaller batches are tried first. Raises as `read` does, and what asking for a page raises, behind the
@@ -237,15 +238,20 @@ class Runner:
         coming = Coming(pages)
         while coming:
             together = self.batch
-            if together == 1 or self._here != self._home or coming.only_one():
+            if alone or together == 1 or self._here != self._home or coming.only_one():
                 index, image = coming.take()
                 tell, attempt = partial(on_token, index), partial(on_attempt, index)
-                yield self._with(coming, self.read(image, task, index, limits, tell, attempt, fresh))
+                try:
+                    reading_alone = self.read(image, task, index, limits, tell, attempt, fresh)
+                except FreshWorkerNeeded as error:
+                    raise FreshWorkerNeeded(str(error), (*coming.finish(index), *error.fallbacks)) from error
+                yield self._with(coming, reading_alone)
                 continue
             readings = self._loaded.read_many(coming, task, limits, on_token, on_attempt, together)
             try:
                 while reading := self._next(readings):
                     yield self._with(coming, reading)
+                self._devices.free_cache(self._here.device)  # the batch's keys and values would count as growth
             except UsageError:
                 raise
             except Exception as error:

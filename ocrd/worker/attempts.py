@@ -20,7 +20,9 @@ def read_patiently(worker: Worker, request: Request) -> Iterator[Message]:
     deaths, fresh, start = 0, False, request.start
     while True:
         try:
-            for message in worker.read(replace(request, start=start, fresh=fresh), on_cpu=deaths == TRIES - 1):
+            for message in worker.read(
+                replace(request, start=start, fresh=fresh, alone=deaths > 0), on_cpu=deaths == TRIES - 1
+            ):
                 if message["event"] == "page":
                     start += 1
                 yield message

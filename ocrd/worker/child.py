@@ -151,7 +151,12 @@ class Child:
             telling = _Telling(self, runner, {})
 
             def pages() -> Iterator[tuple[int, Image.Image]]:
-                for page in document.pages(request.start):
+                coming = document.pages(request.start)
+                while True:
+                    self.say(event="drawing", job=request.job)  # which may take its time, whatever else is waited for
+                    page = next(coming, None)
+                    if page is None:
+                        return
                     telling.expect(page.index, request.job, page.index, page.image)
                     yield page.index, page.image
 
@@ -169,11 +174,18 @@ class Child:
                     telling.expect(number, request.job, 0, image)
                     yield number, image
 
+        last: Request | None = None
         try:
             for reading in telling.read(pages(), requests[0]):
-                request = requests[reading.index]
-                self.say(event="page", job=request.job, reading=asdict(_as_first(reading)))
-                self._finished(runner, request)
+                if last:
+                    self._finished(runner, last)
+                last = requests[reading.index]
+                self.say(event="page", job=last.job, reading=asdict(_as_first(reading)))
+            if last:  # behind the batch, whose memory is not what the worker keeps
+                self._finished(runner, last)
+        except FreshWorkerNeeded as error:  # this worker is used up, and says so by ending
+            self.say(event="apart", message=str(error))
+            raise SystemExit from None
         except Exception as error:  # which of them it was will show when each is read by itself
             self.say(event="log", level="warning", message="pictures are read one by one", job=None,
                      fields={"stack": traceback.format_exc()})  # fmt: skip
@@ -219,7 +231,9 @@ class _Telling:
         from ocrd.engine.decode import Limits as DecodeLimits
 
         limits = DecodeLimits(max_new_tokens=request.max_new_tokens, seconds=request.page_deadline)
-        return self.runner.read_pages(pages, request.task, limits, self._token, self._attempt, request.fresh)
+        return self.runner.read_pages(
+            pages, request.task, limits, self._token, self._attempt, request.fresh, request.alone
+        )
 
     def _token(self, key: int, count: int) -> None:
         if count % TOKENS_BETWEEN_REPORTS == 0:

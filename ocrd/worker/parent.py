@@ -234,6 +234,8 @@ class Worker:
                         raise ReadApart(message["message"])
                     case "reading":
                         within = message["within"]
+                    case "drawing":
+                        within = OPENING
                     case "tokens":
                         within = BETWEEN_TOKENS
                     case "opened":

@@ -50,6 +50,8 @@ class Request:
     max_pixels: int
     fresh: bool = False
     """The worker was started anew for this document, after another could not go on."""
+    alone: bool = False
+    """Its pages are read one by one: a worker died over it, perhaps of too many at once."""
 
     @property
     def file(self) -> Path:
@@ -65,6 +67,7 @@ canary    within (seconds in which the shipped picture is read, or the device ha
 ready     device, dtype, mode, torch, transformers, model (repo, revision), skipped (devices that did not pass), batch,
           tuned (ways, figures)
 alive     nothing: every few seconds while something is done, whatever it waits for
+drawing   job: the next page of a document is being drawn
 reading   job, page, within (seconds until a sign of its text): each try of a page
 opened    job, pages
 tokens    job, page, count

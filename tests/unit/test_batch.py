@@ -197,3 +197,35 @@ def test_blocks_that_differ_are_no_loop_and_the_watch_can_be_left_out(
         while not (ended := batch.step()):
             pass
         assert ended[0][1].stop_reason == reason
+
+
+def test_a_deadline_is_for_a_pages_own_time_not_for_its_neighbours(
+    network: Network, prompts: list[torch.Tensor]
+) -> None:
+    """A clock that a step moves by 2 seconds, and a prompt by 1: alone 10 tokens take 19 s, beside another half of that."""
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    limits = Limits(max_new_tokens=50, ngram=0, loops=False, seconds=10.0)
+    alone = decode(network, prompts[0], limits, clock=clock, forbid_end=True)
+    assert (alone.stop_reason, len(alone.ids)) == ("deadline", 11)
+    beside = together(network, prompts[:2], 2, limits, clock=clock, forbid_end=True)
+    assert [done.stop_reason for done in beside] == ["deadline"] * 2
+    assert [len(done.ids) for done in beside] == [20, 20]
+
+
+def test_the_cache_never_grows_beyond_what_a_page_can_have() -> None:
+    cache = SlotCache(1, 2, 4, most=10)
+    cache.begin_prompt(3, torch.device("cpu"))
+    cache.update(torch.zeros(1, 1, 3, 1), torch.zeros(1, 1, 3, 1), 0)
+    sizes = set()
+    for _ in range(7):
+        cache.begin_step(torch.device("cpu"))
+        cache.update(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), 0)
+        assert cache._keys[0] is not None
+        sizes.add(cache._keys[0].shape[2])
+    assert sizes == {4, 8, 10}

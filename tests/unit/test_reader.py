@@ -33,6 +33,7 @@ class ScriptedWorker:
         self.on_cpu: list[bool] = []
         self.fresh: list[bool] = []
         self.together: list[list[str]] = []
+        self.alone: list[bool] = []
 
     def start(self, on_cpu: bool = False) -> Ready:
         return Ready("cpu", "float32", "native", "2", "5", {"repo": "a/b", "revision": None}, batch=3)
@@ -49,6 +50,7 @@ class ScriptedWorker:
         self.asked.append(request.start)
         self.on_cpu.append(on_cpu)
         self.fresh.append(request.fresh)
+        self.alone.append(request.alone)
         return self.answer(request)
 
 
@@ -454,3 +456,26 @@ def test_a_picture_that_vanished_meanwhile_is_dropped_and_the_others_are_read(be
     (bench.inbox / "b.jpg").unlink()
     crowd.take()
     assert bench.counts() == {"done": 2, "queued": 1}
+
+
+def test_after_a_death_a_document_is_read_page_by_page(bench: Bench) -> None:
+    """What killed the worker may be the number of pages at once."""
+    bench.drop()
+    first = bench.handle(reads(then=WorkerDied("signal 9")))
+    second = bench.handle(reads(page(0)))
+    assert (first.alone, second.alone) == ([False], [True]) and bench.counts() == {"done": 1}
+
+
+def test_one_picture_that_is_left_of_several_is_read_as_ever(bench: Bench) -> None:
+    crowd = Crowd(bench, reads(page(0)), ("a.png", "b.jpg"))
+    (bench.inbox / "b.jpg").unlink()
+    crowd.take()
+    assert crowd.worker.together == [] and crowd.worker.asked == [0] and bench.counts() == {"done": 1}
+
+
+def test_a_job_that_is_concluded_is_not_handed_back(bench: Bench) -> None:
+    bench.drop()
+    job = bench.take()
+    bench.journal.finish(job.id)
+    bench.journal.hand_back(job.id)
+    assert bench.counts() == {"done": 1}

@@ -89,6 +89,13 @@ def test_of_two_loops_the_longer_prefix_is_kept_and_both_are_told(scripted: Call
     assert [attempt.tokens for attempt in reading.attempts] == [18, 5]
 
 
+def test_a_second_look_that_sees_nothing_does_not_cost_the_first_ones_text(
+    scripted: Callable[..., PageReading],
+) -> None:
+    reading = scripted(("loop", "a long good prefix"), ("eos", ""))
+    assert (reading.text, reading.stop_reason) == ("a long good prefix", "loop")
+
+
 def test_a_page_that_is_no_loop_is_looked_at_once(scripted: Callable[..., PageReading]) -> None:
     for reason in ("eos", "length", "deadline"):
         assert scripted((reason, "text")).attempts == ()
@@ -153,6 +160,26 @@ def test_pages_and_blank_pages_between_them_come_in_order(engine: DeepSeekOCR, g
     readings = list(engine.read_many(pages, "text", Limits(), none, none, slots=2))
     alone = engine.read(greeting).text
     assert [(r.index, r.text) for r in readings] == list(enumerate(["", alone, "", alone, ""]))
+
+
+def test_a_run_of_empty_pages_or_a_slow_one_does_not_draw_in_the_whole_document(
+    engine: DeepSeekOCR, greeting: Image.Image
+) -> None:
+    asked: list[int] = []
+    blank = Image.new("RGB", (60, 40), "white")
+
+    def pages(first: Image.Image) -> Any:
+        for index in range(50):
+            asked.append(index)
+            yield index, first if index == 0 else blank
+
+    none: Any = lambda *_: None  # noqa: E731
+    for first in (blank, greeting):
+        asked.clear()
+        readings = engine.read_many(pages(first), "text", Limits(), none, none, slots=3)
+        assert next(readings).index == 0
+        assert len(asked) <= 7
+        assert [reading.index for reading in readings] == list(range(1, 50))
 
 
 def test_any_kind_of_picture_is_read_as_it_is_meant(engine: DeepSeekOCR, greeting: Image.Image) -> None:

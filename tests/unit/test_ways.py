@@ -150,6 +150,22 @@ def test_a_way_that_a_device_cannot_do_is_left_out(network: Network, monkeypatch
     assert tuned.ways["many"] == "by-expert" and "grouped" not in tuned.ways["few"].values()
 
 
+def test_a_way_that_is_fast_and_wrong_is_left_out(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(rows: Tensor, weight: Tensor) -> Tensor:
+        return rows.new_zeros(rows.shape[0], weight.shape[0])
+
+    def mixed_up(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+        result: Tensor = grouped(experts, hidden, index.flip(0) if len(hidden) > 1 else index, weights)
+        return result
+
+    grouped = RUN_EXPERTS["grouped"]
+    monkeypatch.setitem(TIMES, "wide", nothing)
+    monkeypatch.setitem(RUN_EXPERTS, "by-expert", mixed_up)
+    figures = measure(network)
+    assert all("wide" not in speeds for speeds in (*figures.dense.values(), *figures.expert.values()))
+    assert "by-expert" in figures.few[1] and "by-expert" not in figures.few[8] | figures.many[256]
+
+
 def test_a_machine_too_busy_to_measure_keeps_torchs_own_ways(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ocrd.engine.measure.A_BIT", -1.0)
     assert tune(network).ways == vars(Ways())
