@@ -9,12 +9,15 @@ or more. Half of each kind carry only what a clean scanner leaves: a little nois
 
 from __future__ import annotations
 
+import argparse
 import io
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ocrd.engine.blank import is_blank
 from tools.render_text import TRAINED_FONTS, UNSEEN_FONTS, font_path
 
 Pixels = NDArray[np.float32]
@@ -22,6 +25,7 @@ Pixels = NDArray[np.float32]
 
 PAPER_INCHES = ((8.27, 11.69), (5.83, 8.27), (4.13, 5.83))
 """A4, A5, A6."""
+DPI = (150, 200, 300)
 LUMINANCE = np.array((0.299, 0.587, 0.114))
 FAINTEST = 30
 """Levels between ink and paper, in the channel where they differ most."""
@@ -127,10 +131,49 @@ def survival(inked: Image.Image, bare: Image.Image, drawn: Pixels) -> float:
     return float((left * drawn[cut]).sum() / (drawn[cut] ** 2).sum())
 
 
-def measure_found(count: int, seed: int, clean: bool) -> tuple[int, int]:
-    """(blank pages found, their number)."""
+def measure_found(count: int, seed: int, clean: bool) -> int:
+    """How many of ``count`` blank pages are found."""
     found = 0
     for number in range(count):
         rng = np.random.default_rng((seed, clean, 0, number))
         found += is_blank(*scanned(rng, [paper(rng, int(rng.choice((100, *DPI))), clean)], clean))
-    return found, count
+    return found
+
+
+def measure_lost(count: int, seed: int, clean: bool, keep: Path | None) -> tuple[int, int]:
+    """(pages with writing that are called blank, pages with writing that the scan left legible)."""
+    lost = legible = 0
+    for number in range(count):
+        rng = np.random.default_rng((seed, clean, 1, number))
+        dpi = int(rng.choice(DPI))
+        bare_sheet = paper(rng, dpi, clean)
+        inked_sheet = ink(rng, bare_sheet, dpi)
+        inked, bare = scanned(rng, [inked_sheet, bare_sheet], clean)
+        if survival(inked, bare, inked_sheet - bare_sheet) < SURVIVED:
+            continue
+        legible += 1
+        if is_blank(inked):
+            lost += 1
+            if keep:
+                inked.save(keep / f"{'clean' if clean else 'soiled'}-{number}.png")
+    return lost, legible
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--blank", type=int, default=400)
+    options.add_argument("--inked", type=int, default=1200)
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--keep", type=Path, help="a folder for the pages that were called blank and are not")
+    given = options.parse_args()
+    for name, clean in (("clean", True), ("soiled", False)):
+        found = measure_found(given.blank // 2, given.seed, clean)
+        lost, legible = measure_lost(given.inked // 2, given.seed, clean, given.keep)
+        print(
+            f"{name} scans: {found} of {given.blank // 2} blank pages found; {lost} of {legible} written ones lost",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

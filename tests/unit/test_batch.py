@@ -202,7 +202,7 @@ def test_blocks_that_differ_are_no_loop_and_the_watch_can_be_left_out(
 def test_a_deadline_is_for_a_pages_own_time_not_for_its_neighbours(
     network: Network, prompts: list[torch.Tensor]
 ) -> None:
-    """A clock that a step moves by 2 seconds, and a prompt by 1: alone 10 tokens take 19 s, beside another half of that."""
+    """By a clock that each look moves by a second: a prompt and a step take one, and two pages share a step."""
     now = 0.0
 
     def clock() -> float:

@@ -77,8 +77,8 @@ def tried(reading: PageReading) -> list[tuple[str, str]]:
 
 
 def test_a_loop_is_looked_at_again_in_another_mode(scripted: Callable[..., PageReading]) -> None:
-    reading = scripted(("loop", "a long good prefix"), ("eos", "short"))
-    assert (reading.text, reading.mode, reading.stop_reason) == ("short", "base", "eos")
+    reading = scripted(("loop", "a long good prefix"), ("eos", "shorter text"))
+    assert (reading.text, reading.mode, reading.stop_reason) == ("shorter text", "base", "eos")
     assert tried(reading) == [("gundam", "loop"), ("base", "eos")]
 
 
