@@ -18,8 +18,9 @@ demo: setup
 	$(BIN)/ocrd demo
 
 test: setup lint
-	# Most tests wait for processes that they started: two at a time.
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	# Most tests wait for processes that they started: two at a time, and one thread for each, since threads of
+	# several processes that wait for each other on two cores take many times as long.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: setup
 	$(BIN)/ruff check .
