@@ -18,6 +18,9 @@ PINNED_REVISION = "1e3401a3d4603e9e71ea0ec850bfead602191ec4"
 POCKET = "pocket"
 
 Format = Literal["txt", "json", "md"]
+COLOURS = {"none": 0, "grey": 1, "green": 2, "purple": 3, "blue": 4, "yellow": 5, "red": 6, "orange": 7}
+"""Finder's own numbers."""
+Colour = Literal["none", "grey", "green", "purple", "blue", "yellow", "red", "orange"]
 
 
 class _Table(BaseModel):
@@ -72,6 +75,7 @@ class EngineConfig(_Table):
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 8192
     page_deadline: Annotated[float, Field(gt=0)] = 1800.0
     load_deadline: Annotated[float, Field(gt=0)] = 1800.0
+    unload_after: Annotated[float, Field(ge=0)] = 0.0
     max_fallbacks: Annotated[int, Field(ge=1)] = 3
     cool_down: Annotated[float, Field(ge=0)] = 600.0
     memory_ceiling: Annotated[float | None, Field(gt=0)] = None
@@ -100,19 +104,15 @@ class LogConfig(_Table):
     keep: Annotated[int, Field(ge=1)] = 5
 
 
-class InboxConfig(_Table):
-    path: Path = Path("~/OCR/inbox")
-    settle: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
+class Rules(_Table):
+    """What becomes of a file."""
+
     task: str = "text"
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("txt", "json")
-    output: Path | None = None
     name: str = "{name}"
-    recursive: bool = True
-
-    @field_validator("path", "output")
-    @classmethod
-    def _absolute(cls, value: Path | None) -> Path | None:
-        return None if value is None else _absolute(value)
+    on_done: tuple[str, ...] = ()
+    on_failed: tuple[str, ...] = ()
+    hook_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60.0
 
     @field_validator("name")
     @classmethod
@@ -138,12 +138,66 @@ class InboxConfig(_Table):
             raise ValueError("must not name a format twice")
         return value
 
+    @field_validator("on_done", "on_failed")
+    @classmethod
+    def _command(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # A service's PATH is not the terminal's: what runs by a bare name there may not be found here.
+        if any("\0" in word for word in value):
+            raise ValueError("must not hold a null character")
+        return (str(_absolute(Path(value[0]))), *value[1:]) if value else value
+
+
+class InboxConfig(Rules):
+    path: Path = Path("~/OCR/inbox")
+    settle: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
+    output: Path | None = None
+    recursive: bool = True
+
+    @field_validator("path", "output")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else _absolute(value)
+
+
+class SubmitConfig(Rules):
+    """For files that are read where they lie."""
+
+
+class FinderConfig(_Table):
+    tags: bool = True
+    done_tag: str = "OCR"
+    done_colour: Colour = "blue"
+    failed_tag: str = "OCR failed"
+    failed_colour: Colour = "red"
+    notify: bool = False
+
+    @field_validator("done_tag", "failed_tag")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.strip() or not value.isprintable():
+            raise ValueError("must be a name in one line")
+        return value
+
+    @model_validator(mode="after")
+    def _two_tags(self) -> FinderConfig:
+        if self.done_tag == self.failed_tag:
+            raise ValueError("done_tag and failed_tag must differ: each takes the other's place")
+        return self
+
+
+class PowerConfig(_Table):
+    keep_awake: bool = True
+    pause_on_battery: bool = False
+
 
 class Config(_Table):
     model: ModelConfig = ModelConfig()
     engine: EngineConfig = EngineConfig()
     documents: DocumentsConfig = DocumentsConfig()
     log: LogConfig = LogConfig()
+    finder: FinderConfig = FinderConfig()
+    power: PowerConfig = PowerConfig()
+    submit: SubmitConfig = SubmitConfig()
     inbox: Annotated[tuple[InboxConfig, ...], Field(min_length=1)] = (InboxConfig(),)
 
     @model_validator(mode="before")
@@ -196,6 +250,9 @@ _TABLES: dict[str, type[BaseModel]] = {
     "engine": EngineConfig,
     "documents": DocumentsConfig,
     "log": LogConfig,
+    "finder": FinderConfig,
+    "power": PowerConfig,
+    "submit": SubmitConfig,
     "inbox": InboxConfig,
 }
 

@@ -22,24 +22,28 @@ from ocrd.errors import ServiceError
 from ocrd.types import Attempt, Block, Fallback, Fingerprint, PageReading
 
 FILE = "journal.sqlite3"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+SUBMITTED = ""
+"""In place of an inbox: the file was handed over by `ocrd submit`, and lies anywhere."""
 
 _SCHEMA = """
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
     path BLOB NOT NULL,            -- the bytes of the path as they lie on disk
     name_key TEXT NOT NULL,        -- the same in NFC: one file may be announced in either form
-    inbox TEXT NOT NULL,
+    inbox TEXT NOT NULL,           -- '' for what was submitted
     device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed')),
     crashes INTEGER NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0,
     not_before REAL NOT NULL DEFAULT 0,
     reason TEXT, message TEXT,
+    told INTEGER NOT NULL DEFAULT 1,  -- 0: its end is still to be told to a hook or a person
     created REAL NOT NULL, changed REAL NOT NULL,
     UNIQUE (name_key, device, inode, size, mtime_ns)
 );
 CREATE INDEX jobs_by_state ON jobs (state, not_before, created);
+CREATE INDEX jobs_untold ON jobs (changed) WHERE told = 0;
 CREATE TABLE pages (
     job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     page INTEGER NOT NULL,
@@ -55,12 +59,16 @@ CREATE TABLE outputs (             -- what we wrote or are about to write: anyth
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
+_SAME_FILE = "name_key = ? AND device = ? AND inode = ? AND size = ? AND mtime_ns = ?"
+_AS_NEW = "state = 'queued', attempts = 0, crashes = 0, not_before = 0, reason = NULL, message = NULL, told = 1"
+
 
 @dataclass(frozen=True)
 class Job:
     id: str
     path: Path
-    inbox: Path
+    inbox: Path | None
+    """None for a file that was submitted where it lies."""
     fingerprint: Fingerprint
     state: str
     crashes: int
@@ -75,6 +83,7 @@ class Journal:
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self.folder = folder
         self._lock = threading.Lock()
         path = folder / FILE
         try:
@@ -103,6 +112,9 @@ class Journal:
 
     def _migrate(self) -> None:
         """Make the tables once, even when a daemon and a command open a new journal in the same moment."""
+        # Looked at first without a lock: a thousand commands may open a journal that the daemon is writing into.
+        if self._db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -143,13 +155,56 @@ class Journal:
             self._run("DELETE FROM jobs WHERE name_key = ? AND state = 'failed'", _key(path))
         return job if rows else None
 
-    def knows(self, path: Path, fingerprint: Fingerprint) -> bool:
-        return bool(
-            self._run(
-                "SELECT 1 FROM jobs WHERE name_key = ? AND device = ? AND inode = ? AND size = ? AND mtime_ns = ?",
-                _key(path), *_values(fingerprint),
-            )
+    def submit(self, path: Path, fingerprint: Fingerprint) -> str:
+        """Queue a file where it lies: its job, which is taken up again when it was done or had failed before."""
+        job, now = uuid.uuid4().hex[:12], self._clock()
+        self._run(
+            "INSERT INTO jobs (id, path, name_key, inbox, device, inode, size, mtime_ns, state, created, changed)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?) ON CONFLICT DO NOTHING",
+            job, os.fsencode(path), _key(path), SUBMITTED, *_values(fingerprint), now, now,
         )  # fmt: skip
+        this = (_key(path), *_values(fingerprint))
+        self._run(
+            f"UPDATE jobs SET {_AS_NEW}, created = ?, changed = ? WHERE {_SAME_FILE} AND state IN ('done', 'failed')",
+            now, now, *this,
+        )  # fmt: skip
+        self._run(f"UPDATE jobs SET not_before = 0 WHERE {_SAME_FILE} AND state = 'queued'", *this)
+        rows = self._run(f"SELECT id FROM jobs WHERE {_SAME_FILE}", *this)
+        return str(rows[0]["id"]) if rows else job  # the daemon may have found its file gone already
+
+    def refresh(self, job: str, path: Path, fingerprint: Fingerprint) -> None:
+        """A submitted file has changed: its job is for what lies there now, from the first page on."""
+        if self.knows(path, fingerprint):  # it was submitted again meanwhile
+            self.drop(job)
+            return
+        self._run("DELETE FROM pages WHERE job = ?", job)
+        self._run(
+            "UPDATE jobs SET state = 'queued', device = ?, inode = ?, size = ?, mtime_ns = ?, changed = ? WHERE id = ?",
+            *_values(fingerprint), self._clock(), job,
+        )  # fmt: skip
+
+    def retry(self) -> int:
+        """Queue every failed job again, as if it were new; how many there were."""
+        rows = self._run(f"UPDATE jobs SET {_AS_NEW}, changed = ? WHERE state = 'failed' RETURNING id", self._clock())
+        self._run("UPDATE jobs SET not_before = 0 WHERE state = 'queued'")
+        return len(rows)
+
+    def job(self, job: str) -> Job | None:
+        """None when there is no such job, or its file is gone."""
+        rows = self._run("SELECT * FROM jobs WHERE id = ?", job)
+        return _job(rows[0]) if rows else None
+
+    def next_untold(self) -> Job | None:
+        """The oldest job whose end is still to be told."""
+        rows = self._run("SELECT * FROM jobs WHERE told = 0 AND state IN ('done', 'failed') ORDER BY changed LIMIT 1")
+        return _job(rows[0]) if rows else None
+
+    def mark_told(self, job: Job) -> None:
+        """Of this very end: one that was taken up again meanwhile will have another."""
+        self._run("UPDATE jobs SET told = 1 WHERE id = ? AND changed = ?", job.id, job.changed)
+
+    def knows(self, path: Path, fingerprint: Fingerprint) -> bool:
+        return bool(self._run(f"SELECT 1 FROM jobs WHERE {_SAME_FILE}", _key(path), *_values(fingerprint)))
 
     def requeue_interrupted(self) -> int:
         """Queue again what was running when a daemon stopped; how many there were."""
@@ -166,10 +221,10 @@ class Journal:
         )  # fmt: skip
         return _job(rows[0]) if rows else None
 
-    def due(self, inbox: Path, limit: int) -> list[Job]:
+    def due(self, inbox: Path | None, limit: int) -> list[Job]:
         """The oldest jobs of one inbox that are due, without taking them."""
         sql = "SELECT * FROM jobs WHERE state = 'queued' AND not_before <= ? AND inbox = ? ORDER BY created, id LIMIT ?"
-        return [_job(row) for row in self._run(sql, self._clock(), str(inbox), limit)]
+        return [_job(row) for row in self._run(sql, self._clock(), str(inbox or SUBMITTED), limit)]
 
     def take_this(self, job: str) -> Job | None:
         """A job that was `due`, now running; None when it is no longer queued."""
@@ -228,21 +283,29 @@ class Journal:
             )
         )  # fmt: skip
 
-    def finish(self, job: str) -> None:
-        """Done: the pages now live in the sidecars."""
+    def outputs(self, source: Path) -> list[Path]:
+        """The sidecars that were written for ``source``, those that are there."""
+        rows = self._run("SELECT DISTINCT file FROM outputs WHERE name_key = ? ORDER BY file", _key(source))
+        found = [Path(os.fsdecode(bytes.fromhex(row["file"]))) for row in rows]
+        return [path for path in found if path.exists()]
+
+    def finish(self, job: str, tell: bool = False) -> None:
+        """Done: the pages now live in the sidecars. With ``tell`` somebody is to be told."""
         self._run(
-            "UPDATE jobs SET state = 'done', reason = NULL, message = NULL, changed = ? WHERE id = ?",
+            "UPDATE jobs SET state = 'done', reason = NULL, message = NULL, told = ?, changed = ? WHERE id = ?",
+            int(not tell),
             self._clock(),
             job,
         )
         self._run("DELETE FROM pages WHERE job = ?", job)
 
-    def fail(self, job: str, reason: str, message: str) -> None:
+    def fail(self, job: str, reason: str, message: str, tell: bool = False) -> None:
         now = self._clock()
         self._run(
-            "UPDATE jobs SET state = 'failed', reason = ?, message = ?, changed = ? WHERE id = ?",
+            "UPDATE jobs SET state = 'failed', reason = ?, message = ?, told = ?, changed = ? WHERE id = ?",
             reason,
             _storable(message),
+            int(not tell),
             now,
             job,
         )
@@ -310,7 +373,7 @@ def _job(row: sqlite3.Row) -> Job:
     return Job(
         id=row["id"],
         path=Path(os.fsdecode(row["path"])),
-        inbox=Path(row["inbox"]),
+        inbox=None if row["inbox"] == SUBMITTED else Path(row["inbox"]),
         fingerprint=Fingerprint(row["device"], row["inode"], row["size"], row["mtime_ns"]),
         state=row["state"],
         crashes=row["crashes"],

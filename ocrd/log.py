@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
+import os
+import stat
 import sys
 from pathlib import Path
 
@@ -12,8 +15,10 @@ from structlog.typing import EventDict, Processor
 
 from ocrd.config import LogConfig
 from ocrd.paths import private_folder
+from ocrd.system import service_manager
 
 FILE = "ocrd.log"
+LARGEST_STDERR = 1024 * 1024
 
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -23,14 +28,15 @@ _SHARED: list[Processor] = [
 ]
 
 
-def configure(config: LogConfig, folder: Path | None) -> None:
+def configure(config: LogConfig, folder: Path | None, quiet: bool = False) -> None:
     """Send events to ``folder``/ocrd.log when a folder is given, and to standard error.
 
-    Without a folder it is a command that somebody reads: stack traces stay out.
+    Without a folder it is a command that somebody reads: stack traces stay out. With ``quiet`` nothing goes to standard
+    error: a service's is a file that nobody rotates.
 
     The file is rotated by this process alone: the worker's events come to it through its pipe.
     """
-    handlers: list[logging.Handler] = [_terminal(stacks=folder is not None)]
+    handlers: list[logging.Handler] = [] if quiet else [_terminal(stacks=folder is not None)]
     if folder is not None:
         handlers.append(_file(private_folder(folder) / FILE, config))
     root = logging.getLogger()
@@ -46,6 +52,19 @@ def configure(config: LogConfig, folder: Path | None) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def bound_stderr(most: int = LARGEST_STDERR) -> None:
+    """Empty the file that standard error goes to once it has ``most`` bytes; a terminal or pipe is left alone.
+
+    Under launchd it is ``launchd.log``: what was printed before logging began, and what libraries print in the worker.
+    launchd holds it open, so it is emptied, not replaced.
+    """
+    with contextlib.suppress(OSError):
+        status = os.fstat(2)
+        if service_manager() and stat.S_ISREG(status.st_mode) and status.st_size >= most:
+            os.ftruncate(2, 0)
+            os.lseek(2, 0, os.SEEK_SET)  # where launchd did not open it for appending
 
 
 def _without_stack(_logger: object, _method: str, event: EventDict) -> EventDict:

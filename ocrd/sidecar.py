@@ -173,16 +173,16 @@ def _candidates(first: Destination) -> Iterator[Destination]:
         number += 1
 
 
-def complete_set(first: Destination, source_sha256: str, formats: Sequence[str]) -> bool:
-    """Whether a finished set for exactly this source is there: how a lost journal is made good."""
+def complete_set(first: Destination, source_sha256: str, formats: Sequence[str]) -> Destination | None:
+    """Where a finished set for exactly this source is: how a lost journal is made good. None when there is none."""
     for candidate in _candidates(first):
         paths = [candidate.path(format_) for format_ in formats]
         if "json" not in formats or not all(path.is_file() for path in paths):
-            return False
+            return None
         document = read_document(candidate.path("json"))
         if document is not None and document["source"].get("sha256") == source_sha256:
-            return True
-    return False
+            return candidate
+    return None
 
 
 def read_document(path: Path) -> dict[str, Any] | None:

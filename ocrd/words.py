@@ -20,6 +20,8 @@ def engine_words(engine: dict[str, Any] | None) -> str:  # noqa: PLR0911 - one l
             return f"waiting for the model: {engine['message']} (next try within {_duration(engine['seconds'])})"
         case "loading":
             return f"loading the model, {engine['done']:.0%}"
+        case "unloaded":
+            return "unloaded until there is something to read"
         case "ready":
             return f"ready on {engine['device']} in {engine['dtype']}, mode {engine['mode']}"
         case other:

@@ -103,7 +103,7 @@ def _contrast(rng: np.random.Generator, ground: Pixels) -> Pixels:
         elif kind < 0.4:  # coloured
             change = rng.uniform(0, 1, 3)
         change *= (-1 if ground.mean() > 127 else 1) * levels / np.abs(change).max()
-        if 0 <= (ground + change).min() and (ground + change).max() <= 255:
+        if (ground + change).min() >= 0 and (ground + change).max() <= 255:
             return change.astype(np.float32)
 
 
@@ -145,7 +145,7 @@ def measure_found(count: int, seed: int, clean: bool) -> int:
 
 
 def measure_lost(count: int, seed: int, clean: bool, keep: Path | None) -> tuple[int, int, int]:
-    """Pages with writing: (called blank, legible in the scan, and of those the ones that are blank but for the writing).
+    """Pages with writing: (called blank, legible in the scan, and those of them that are blank but for it).
 
     Only the last kind tests the rule: on the others dust or noise had the page read anyway.
     """

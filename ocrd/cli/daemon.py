@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +16,28 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="Read what lies in the inboxes now, then end.")] = False,
 ) -> None:
     """Watch the inboxes and read what settles there, until told to stop."""
+    from ocrd import log, paths
+    from ocrd.daemon.ended import forget_end, note_end, service_exit_code
+    from ocrd.errors import OcrdError
+    from ocrd.system import service_manager
+
+    log.bound_stderr(most=0)
+    try:
+        state = paths.state_dir()
+        forget_end(state)
+        _run(config, state, once)
+    except OcrdError as error:
+        manager = service_manager()
+        if manager is None:
+            raise
+        note_end(state, error)
+        if manager == "launchd" and service_exit_code(error.exit_code) == 0:
+            print(f"ocrd: {error}", file=sys.stderr)  # to launchd.log, for who looks there
+            return
+        raise
+
+
+def _run(config: Path | None, state: Path, once: bool) -> None:
     import signal
     import time
 
@@ -23,11 +47,11 @@ def run(
     from ocrd.daemon.loop import Daemon
     from ocrd.errors import SomeFilesFailed
     from ocrd.journal import Journal
+    from ocrd.system import service_manager
 
     settings = load_config(config)
-    state = paths.state_dir()
     with sole_daemon(state):
-        log.configure(settings.log, paths.log_dir())
+        log.configure(settings.log, paths.log_dir(), quiet=service_manager() is not None)
         journal = Journal(state)
         started = time.time()
         try:

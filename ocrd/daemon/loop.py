@@ -17,13 +17,19 @@ from pathlib import Path
 import structlog
 
 from ocrd.config import Config, InboxConfig
+from ocrd.daemon.afterwards import Afterwards
+from ocrd.daemon.doorbell import Doorbell
+from ocrd.daemon.power import Battery, KeepAwake, SleepWatch, memory_is_short
 from ocrd.daemon.reader import Reader
 from ocrd.daemon.requests import memory_limits, worker_setup
 from ocrd.documents.kinds import SUFFIXES
 from ocrd.errors import ConfigError, EngineError, OcrdError
+from ocrd.finder.tags import marker
 from ocrd.inbox.access import folders, refusal
 from ocrd.inbox.inbox import Inbox
 from ocrd.journal import Journal
+from ocrd.log import bound_stderr
+from ocrd.system import service_manager
 from ocrd.types import Settled
 from ocrd.worker.parent import Worker, WorkerDied
 from ocrd.worker.protocol import Message
@@ -31,6 +37,8 @@ from ocrd.worker.protocol import Message
 HEARTBEAT = 60.0
 SILENCE = 30.0
 """Seconds between two lines of the log about a long healing."""
+ENDING = 3.0
+"""Seconds for everything that has to end with us."""
 LATER = 10.0
 """With ``--once``, a job that waits longer than this for another try is left for the next run."""
 AFTER_TROUBLE = 5.0
@@ -51,6 +59,8 @@ class Daemon:
         once: bool = False,
         clock: Callable[[], float] = time.monotonic,
         worker_module: str = "ocrd.worker.child",
+        battery: Battery | None = None,
+        memory_short: Callable[[], bool] = memory_is_short,
     ) -> None:
         """With ``once`` it ends when all that lies in the inboxes is read, and does not wait for a model for ever."""
         self._config = config
@@ -70,6 +80,13 @@ class Daemon:
         """The worker that is starting has brought a piece of the model."""
         self._told = -math.inf
         """When the log last said how the healing goes."""
+        self._idle_since = math.inf
+        """Since when a warm model has had nothing to read."""
+        self._unloaded = False
+        """The model was let go for want of work, and comes back with the next."""
+        self._said_paused: str | None = None
+        self._battery, self._memory_short = battery or Battery(), memory_short
+        self._awake, self._sleep = KeepAwake(config.power.keep_awake), SleepWatch()
         setup = worker_setup(config, tries=TRIES_ONCE if once else None)
         self._worker = Worker(
             setup, config.engine.load_deadline, self._on_preparing, self._work.set, memory_limits(config), worker_module
@@ -78,7 +95,19 @@ class Daemon:
             (Inbox(inbox.path, SUFFIXES, inbox.settle, inbox.recursive, journal.knows, self._wake), inbox)
             for inbox in config.inbox
         ]
-        self._reader = Reader(config, journal, self._worker, self._stop.is_set, self._rescan)
+        self._afterwards = Afterwards(config, journal, self._wake.set)
+        self._doorbell = Doorbell(journal.folder, self._work.set)
+        self._reader = Reader(
+            config,
+            journal,
+            self._worker,
+            self._stop.is_set,
+            self._rescan,
+            lambda: self._pause_reason() is not None,
+            marker(config.finder),
+            self._afterwards.wanted,
+            self._afterwards.tell,
+        )
 
     def stop(self) -> None:
         """Ask the daemon to end: the job in hand goes back to the journal."""
@@ -96,31 +125,48 @@ class Daemon:
             _make_inbox(settings.path)
         if back := self._journal.requeue_interrupted():
             self._log.info("interrupted jobs are queued again", jobs=back)
-        self._journal.set_fact("daemon", {"pid": os.getpid(), "since": time.time()})
+        self._journal.set_fact("daemon", {"pid": os.getpid(), "since": time.time(), "by": service_manager()})
         self._journal.set_fact("engine", {"state": "starting"})
+        self._journal.set_fact("paused", None)
         # For `ocrd doctor` to compare: macOS may refuse the daemon what it allows a terminal.
         self._journal.set_fact("folders", {str(folder): refusal(folder) for _, folder in folders(self._config)})
         for inbox, _ in self._inboxes:
             inbox.start()
         self._busy.set()
-        reading = threading.Thread(target=self._read_jobs, name="reader")
+        # A thread that is still hashing a file from a slow disk must not hold up a logout.
+        reading = threading.Thread(target=self._read_jobs, name="reader", daemon=True)
         reading.start()
+        self._afterwards.start()
+        self._doorbell.start()
         try:
             self._look_at_inboxes()
         finally:
             self.stop()
-            self._worker.stop()
-            reading.join(timeout=10)
-            for inbox, _ in self._inboxes:
-                inbox.stop()
+            self._end(reading)
             self._journal.set_fact("engine", {"state": "stopped"})
             self._journal.set_fact("daemon", None)
         if self._fatal is not None:
             raise self._fatal
 
+    def _end(self, reading: threading.Thread) -> None:
+        """All at once, for each may take a second or two, and launchd may allow us five."""
+        self._worker.stop()
+        ends = [self._afterwards.stop, self._doorbell.stop, self._awake.release, lambda: reading.join(ENDING)]
+        ends += [inbox.stop for inbox, _ in self._inboxes]
+        threads = [threading.Thread(target=end, daemon=True) for end in ends]
+        for thread in threads:
+            thread.start()
+        deadline = self._clock() + ENDING
+        for thread in threads:
+            thread.join(max(0.0, deadline - self._clock()))
+
     def _look_at_inboxes(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
+            bound_stderr()
+            if away := self._sleep.slept():
+                self._log.info("the machine was asleep; looking at all inboxes", seconds=round(away))
+                self._rescan()
             for inbox, settings in self._inboxes:
                 self._look_at(inbox, settings)
             if self._once and self._all_done():
@@ -148,7 +194,7 @@ class Daemon:
         """Nothing settles, is being read, or waits for a try that is near."""
         # What is still in iCloud may come tomorrow: one run does not wait for that.
         settling = any(w.patience < math.inf for inbox, _ in self._inboxes for w in inbox.waiting())
-        if settling or self._busy.is_set():
+        if settling or self._busy.is_set() or not self._afterwards.idle:
             return False
         due = self._journal.next_due_in()
         return due is None or due > LATER
@@ -172,9 +218,11 @@ class Daemon:
     def _read_jobs(self) -> None:
         while not self._stop.is_set():
             try:
-                self._warm_up()
                 self._work.clear()
-                if not self._stop.is_set():  # asked again behind the clear, which may have swallowed stop's signal
+                if self._stop.is_set():  # asked again behind the clear, which may have swallowed stop's signal
+                    return
+                if not self._held_back():
+                    self._warm_up()
                     self._take_one()
             except OcrdError as error:
                 self._fatal = error
@@ -193,21 +241,70 @@ class Daemon:
         except sqlite3.Error as error:
             self._log.warning("the journal cannot be written", error=str(error))
 
+    def _held_back(self) -> bool:
+        """Wait a while when nothing is to be read: we are paused, or there is nothing and the model is unloaded.
+
+        False, at once, when all is as ever.
+        """
+        why = self._pause_reason()
+        if why != self._said_paused:
+            self._said_paused = why
+            self._journal.set_fact("paused", why)
+            self._log.info("going on" if why is None else "paused", why=why)
+        if why is not None:
+            self._rest(HEARTBEAT)
+            return True
+        due = self._journal.next_due_in()
+        self._unloaded = self._unloaded and due != 0.0
+        if self._unloaded:
+            self._rest(HEARTBEAT if due is None else min(due, HEARTBEAT))
+        return self._unloaded
+
+    def _pause_reason(self) -> str | None:
+        if self._once:  # somebody waits for just this run
+            return None
+        if self._journal.fact("pause"):
+            return "by hand; go on with: ocrd resume"
+        if self._config.power.pause_on_battery and self._battery.in_use:
+            return "the machine runs on its battery"
+        return None
+
+    def _rest(self, seconds: float) -> None:
+        """Nothing is in hand: wait for something, or for ``seconds``."""
+        self._awake.release()
+        self._busy.clear()
+        self._wake.set()
+        self._work.wait(seconds)
+
     def _take_one(self) -> None:
         # Set before taking: `--once` must never see an empty queue and an idle reader in between.
         self._busy.set()
         job = self._journal.take()
         if job is not None:
+            self._idle_since = math.inf
+            self._awake.hold()
             if others := self._reader.companions(job):
                 self._reader.handle_together([job, *others])
                 return
             with structlog.contextvars.bound_contextvars(job=job.id):
                 self._reader.handle(job)
             return
-        self._busy.clear()
-        self._wake.set()
+        if self._may_unload():
+            self._log.info("the model is unloaded until there is something to read")
+            self._unloaded = True
+            self._worker.rest()
+            self._journal.set_fact("engine", {"state": "unloaded", "since": time.time()})
+            return
         due = self._journal.next_due_in()
-        self._work.wait(HEARTBEAT if due is None else min(due, HEARTBEAT))
+        self._rest(min(HEARTBEAT, math.inf if due is None else due, self._config.engine.unload_after or math.inf))
+
+    def _may_unload(self) -> bool:
+        """Whether a model that has nothing to read should leave the memory to others."""
+        now = self._clock()
+        self._idle_since = min(self._idle_since, now)
+        after = self._config.engine.unload_after
+        idle = now - self._idle_since
+        return 0 < after <= idle or (idle >= HEARTBEAT and self._memory_short())
 
     def _warm_up(self) -> None:
         """See that a worker with its model stands ready; at once when one does."""

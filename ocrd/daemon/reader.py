@@ -13,10 +13,11 @@ from pathlib import Path
 import structlog
 
 from ocrd import sidecar
-from ocrd.config import Config, InboxConfig
+from ocrd.config import Config, Rules
 from ocrd.daemon.requests import provenance, read_request
+from ocrd.daemon.rules import first_choice, rules_for
 from ocrd.errors import OcrdError
-from ocrd.inbox.look import look
+from ocrd.inbox.look import look, not_here
 from ocrd.journal import Job, Journal, reading_from
 from ocrd.types import Fallback
 from ocrd.worker.parent import Ready, Refused, Transient, Worker, WorkerDied, WorkerRetired
@@ -43,7 +44,7 @@ class _Prepared:
     """A job that is about to be read."""
 
     job: Job
-    inbox: InboxConfig
+    rules: Rules
     first: sidecar.Destination
     source: sidecar.Source
     started: float
@@ -59,12 +60,22 @@ class Reader:
         worker: Worker,
         stopping: Callable[[], bool],
         look_again: Callable[[], None],
+        pausing: Callable[[], bool] = lambda: False,
+        mark: Callable[[Path, bool], None] = lambda _path, _read: None,
+        wanted: Callable[[Job, bool], bool] = lambda _job, _read: False,
+        tell: Callable[[], None] = lambda: None,
     ) -> None:
+        """``stopping`` and ``pausing``: no page is begun any more. ``mark`` sets a file's tag.
+
+        ``wanted``: whether somebody is to be told of a job's end, which ``tell`` then announces.
+        """
         self._config = config
         self._journal = journal
         self._worker = worker
         self._stopping = stopping
+        self._pausing = pausing
         self._look_again = look_again
+        self._mark, self._wanted, self._tell = mark, wanted, tell
         self._last_ready: Ready | None = None
         self._retired: set[str] = set()
         """Jobs that used up a worker: the next one does not give up so soon."""
@@ -83,7 +94,9 @@ class Reader:
         room = (self._last_ready.batch if self._last_ready else 1) - 1
         if room < 1 or not self._may_join(job):
             return []
-        waiting = [other for other in self._journal.due(job.inbox, LOOK_AT_MOST) if self._may_join(other)]
+        rules = rules_for(self._config, job)  # what was submitted may lie in different inboxes
+        due = self._journal.due(job.inbox, LOOK_AT_MOST)
+        waiting = [other for other in due if self._may_join(other) and rules_for(self._config, other) == rules]
         return [taken for other in waiting[:room] if (taken := self._journal.take_this(other.id))]
 
     def handle_together(self, jobs: Sequence[Job]) -> None:
@@ -113,7 +126,7 @@ class Reader:
     def _read_together(self, waiting: dict[str, _Prepared]) -> None:
         """Each picture leaves ``waiting`` when it is concluded."""
         ready = self._last_ready = self._worker.start()
-        task = next(iter(waiting.values())).inbox.task
+        task = next(iter(waiting.values())).rules.task
         requests = [read_request(self._config, job_id, p.job.path, task) for job_id, p in waiting.items()]
         for message in self._worker.read_together(requests):
             prepared = waiting.get(message.get("job", ""))
@@ -155,16 +168,21 @@ class Reader:
 
     def _prepare(self, job: Job) -> _Prepared | None:
         """What reading and writing need to know; None when there is nothing to do any more."""
-        inbox = self._inbox_of(job)
+        rules = rules_for(self._config, job)
+        if rules is None:
+            raise Refused("no-inbox", f"{job.path}: its inbox {job.inbox} is no longer configured", "ConfigError")
         if not self._unchanged(job):
             return None
-        first = sidecar.destination(job.path, inbox.name, inbox.path, inbox.output)
+        if why := not_here(job.path):
+            raise Transient(f"{job.path.name}: {why}")
+        first = first_choice(self._config, job, rules)
         source = sidecar.Source(job.path.name, job.fingerprint.size, sidecar.hash_file(job.path))
-        if sidecar.complete_set(first, source.sha256, inbox.formats):
+        if there := sidecar.complete_set(first, source.sha256, rules.formats):
             self._log.info("its sidecars are there already", file=str(job.path))
-            self._journal.finish(job.id)
+            # Those of a journal that was lost were told of in their time.
+            self._finish(job, ours=self._wrote(job.path, there.path("json")))
             return None
-        return _Prepared(job, inbox, first, source, time.monotonic())
+        return _Prepared(job, rules, first, source, time.monotonic())
 
     def _read_and_write(self, job: Job) -> None:
         prepared = self._prepare(job)
@@ -173,26 +191,44 @@ class Reader:
         on_cpu = job.crashes == CRASHES_ALLOWED - 1
         ready = self._last_ready = self._worker.start(on_cpu=on_cpu)
         read_so_far = len(self._journal.pages(job.id))
-        task, fresh = prepared.inbox.task, job.id in self._retired
+        task, fresh = prepared.rules.task, job.id in self._retired
         request = read_request(self._config, job.id, job.path, task, read_so_far, fresh, alone=job.crashes > 0)
         for message in self._worker.read(request, on_cpu):
             if message["event"] == "page":
                 self._journal.keep_page(job.id, reading_from(message["reading"]))
-        self._conclude(prepared, ready)
+                if self._pausing():
+                    break  # the journal has the pages so far; the worker, in the middle of its document, is ended
+        else:
+            self._conclude(prepared, ready)
+            return
+        self._log.info("held back", file=str(job.path), pages=message["reading"]["index"] + 1)
+        self._journal.hand_back(job.id)
 
     def _conclude(self, prepared: _Prepared, ready: Ready) -> None:
         """All pages are in the journal: write them as sidecars."""
-        job, inbox = prepared.job, prepared.inbox
+        job, rules = prepared.job, prepared.rules
         if not self._unchanged(job):
             return
         pages = self._journal.pages(job.id)
         mishaps = self._mishaps.get(job.id, ())
-        contents = sidecar.render(prepared.source, provenance(ready), inbox.task, pages, inbox.formats, mishaps)
+        contents = sidecar.render(prepared.source, provenance(ready), rules.task, pages, rules.formats, mishaps)
         self._write(job, prepared.first, contents)
-        self._journal.finish(job.id)
-        self._forget(job)
+        self._finish(job)
         seconds = round(time.monotonic() - prepared.started, 2)
         self._log.info("done", job=job.id, file=str(job.path), pages=len(pages), seconds=seconds)
+
+    def _finish(self, job: Job, ours: bool = True) -> None:
+        """Its sidecars are there: now the tag, so that who waits for that finds them; then the journal, then hooks."""
+        self._mark(job.path, True)
+        tell = ours and self._wanted(job, True)
+        self._journal.finish(job.id, tell)
+        self._forget(job)
+        if tell:
+            self._tell()
+
+    def _wrote(self, source: Path, path: Path) -> bool:
+        """Whether what stands at ``path`` is what we wrote there for this very picture and nobody edited."""
+        return self._journal.wrote(source, path, sidecar.hash_file(path))
 
     def _write(self, job: Job, first: sidecar.Destination, contents: dict[str, bytes]) -> None:
         new = {f".{format_}": sidecar.hash_bytes(data) for format_, data in contents.items()}
@@ -201,9 +237,8 @@ class Reader:
         def ours(path: Path) -> bool:
             if path.is_symlink() or not path.is_file():
                 return False
-            # What already says just what we would write, or what we wrote for this very picture and nobody edited.
-            found = sidecar.hash_file(path)
-            return found == new.get(path.suffix) or self._journal.wrote(source, path, found)
+            # It already says just what we would write, or it is ours.
+            return sidecar.hash_file(path) == new.get(path.suffix) or self._wrote(source, path)
 
         where = sidecar.choose_destination(first, tuple(contents), ours)
         planned = {where.path(format_): new[f".{format_}"] for format_ in contents}
@@ -216,19 +251,17 @@ class Reader:
         self._alone.discard(job.id)
         self._mishaps.pop(job.id, None)
 
-    def _inbox_of(self, job: Job) -> InboxConfig:
-        for inbox in self._config.inbox:
-            if inbox.path == job.inbox:
-                return inbox
-        raise Refused("no-inbox", f"{job.path}: its inbox {job.inbox} is no longer configured", "ConfigError")
-
     def _unchanged(self, job: Job) -> bool:
         """Whether the file is still the one that settled; else its job is dropped, for the new one gets its own."""
-        if look(job.path).fingerprint == job.fingerprint:
+        now = look(job.path).fingerprint
+        if now == job.fingerprint:
             return True
         gone = not os.path.lexists(job.path)
         self._log.info("the file is gone" if gone else "the file changed; it is read anew", file=str(job.path))
-        self._journal.drop(job.id)
+        if job.inbox is None and now is not None:  # no inbox would find it again
+            self._journal.refresh(job.id, job.path, now)
+        else:
+            self._journal.drop(job.id)
         self._forget(job)
         self._look_again()
         return False
@@ -283,4 +316,8 @@ class Reader:
     def _fail(self, job: Job, reason: str, message: str) -> None:
         self._forget(job)
         self._log.error("failed", file=str(job.path), reason=reason, error=message)
-        self._journal.fail(job.id, reason, message)
+        self._mark(job.path, False)
+        tell = self._wanted(job, False)
+        self._journal.fail(job.id, reason, message, tell)
+        if tell:
+            self._tell()

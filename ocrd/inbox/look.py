@@ -67,6 +67,12 @@ def look(path: Path, finder: Callable[[Path], bytes] = finder_info) -> Look:
     return judge(status, finder(path))
 
 
+def not_here(path: Path) -> str | None:
+    """Why the contents of a file cannot be had now, though it lies there; None when they can."""
+    seen = look(path)
+    return f"{seen.reason}; it is read once it has been downloaded" if seen.patience == math.inf else None
+
+
 def judge(status: os.stat_result, info: bytes) -> Look:
     """What a regular file's status and Finder information say."""
     fingerprint = Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -249,6 +249,10 @@ class Worker:
             if missing:  # the caller went away in the middle: its answers must not reach the next job
                 self._end()
 
+    def rest(self) -> None:
+        """Let the model go; the next `start` or `read` loads it again. From the thread that reads."""
+        self._end()
+
     def stop(self) -> None:
         """End the worker now, from any thread; a `read` in progress raises WorkerDied."""
         with self._lock:

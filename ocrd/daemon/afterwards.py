@@ -1,0 +1,103 @@
+"""What comes after a file was read or failed: the user's hook, and notifications.
+
+A thread of its own, so that a slow hook holds up no reading. The journal remembers who is still to be told: a hook
+that a stop or a kill came before is run at the next start. It may so be run twice, but is never left out.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from ocrd.config import Config
+from ocrd.daemon.hooks import environment, run_hook
+from ocrd.daemon.rules import rules_for
+from ocrd.finder.notify import Notices
+from ocrd.journal import Job, Journal
+
+AFTER_TROUBLE = 5.0
+"""Seconds to wait when the journal cannot be read or written."""
+
+
+class Afterwards:
+    def __init__(self, config: Config, journal: Journal, ended: Callable[[], None]) -> None:
+        """``ended`` is called when all are told."""
+        self._config, self._journal, self._ended = config, journal, ended
+        self._notices = Notices()
+        self._news = threading.Event()
+        self._stop = threading.Event()
+        self._idle = threading.Event()
+        self._log = structlog.get_logger(component="afterwards")
+        self._thread = threading.Thread(target=self._run, name="afterwards", daemon=True)
+
+    def wanted(self, job: Job, read: bool) -> bool:
+        """Whether somebody wants to be told of this job's end."""
+        rules = rules_for(self._config, job)
+        hook = rules and (rules.on_done if read else rules.on_failed)
+        return bool(hook) or self._config.finder.notify
+
+    def tell(self) -> None:
+        """There is news in the journal."""
+        self._idle.clear()
+        self._news.set()
+
+    @property
+    def idle(self) -> bool:
+        return self._idle.is_set()
+
+    def start(self) -> None:
+        self._news.set()  # for what the last run left
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the hook in hand, show what is to be shown."""
+        self._stop.set()
+        self._news.set()
+        self._thread.join(timeout=3)
+        self._notices.show()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._news.wait(self._notices.due_in())
+            self._news.clear()
+            try:
+                self._tell_all()
+            except sqlite3.Error as error:
+                self._log.warning("the journal cannot be used; trying again", error=str(error))
+                self._stop.wait(AFTER_TROUBLE)
+                self._news.set()
+            except Exception:
+                self._log.exception("a hook could not be run; going on")
+                self._stop.wait(AFTER_TROUBLE)
+                self._news.set()
+
+    def _tell_all(self) -> None:
+        while not self._stop.is_set() and (job := self._journal.next_untold()):
+            self._run_hook(job)
+            if self._stop.is_set():
+                return  # it may have been cut short: once more at the next start
+            if self._config.finder.notify:
+                self._notices.add(job.path.name, job.state == "done")
+            self._journal.mark_told(job)
+        if self._notices.due_in() == 0.0:
+            self._notices.show()
+        if not self._news.is_set():
+            self._idle.set()
+            self._ended()
+
+    def _run_hook(self, job: Job) -> None:
+        rules = rules_for(self._config, job)
+        command = (rules.on_done if job.state == "done" else rules.on_failed) if rules else ()
+        if not rules or not command:
+            return
+        told = environment(job, self._journal.outputs(job.path) if job.state == "done" else ())
+        outcome = run_hook(command, told, job.path, rules.hook_seconds, self._stop.is_set)
+        log = self._log.bind(job=job.id, file=str(job.path), hook=command[0])
+        if outcome.good:
+            log.info("the hook ran", said=outcome.said)
+        elif not self._stop.is_set():
+            why = outcome.why or f"it ended with {outcome.code}"
+            log.warning("the hook failed", why=why, said=outcome.said)

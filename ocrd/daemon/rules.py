@@ -1,0 +1,29 @@
+"""Whose rules a job is read by: its inbox's, or those for files that were submitted where they lie."""
+
+from __future__ import annotations
+
+from ocrd.config import Config, InboxConfig, Rules
+from ocrd.journal import Job
+from ocrd.sidecar import Destination, destination
+
+
+def inbox_of(config: Config, job: Job) -> InboxConfig | None:
+    """The inbox in which the file came or, submitted, happens to lie; None for others."""
+    for inbox in config.inbox:
+        if job.inbox == inbox.path or (job.inbox is None and inbox.path in job.path.parents):
+            return inbox
+    return None
+
+
+def rules_for(config: Config, job: Job) -> Rules | None:
+    """None when its inbox is no longer configured."""
+    inbox = inbox_of(config, job)
+    return config.submit if inbox is None and job.inbox is None else inbox
+
+
+def first_choice(config: Config, job: Job, rules: Rules) -> Destination:
+    """Where its sidecars go unless somebody's files stand there."""
+    inbox = inbox_of(config, job)
+    if inbox is None:
+        return destination(job.path, rules.name, job.path.parent, None)
+    return destination(job.path, rules.name, inbox.path, inbox.output)

@@ -1,0 +1,1 @@
+"""What a person sees in Finder: tags on what was read, and notifications."""
