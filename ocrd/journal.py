@@ -258,6 +258,10 @@ class Journal:
         rows = self._run("SELECT reading FROM pages WHERE job = ? ORDER BY page", job)
         return [reading_from(json.loads(row["reading"])) for row in rows]
 
+    def page_count(self, job: str) -> int:
+        """How many pages were read so far."""
+        return int(self._run("SELECT COUNT(*) AS n FROM pages WHERE job = ?", job)[0]["n"])
+
     def plan_outputs(self, source: Path, outputs: Mapping[Path, str]) -> None:
         """Note the sidecars about to be written for ``source`` (path -> sha256), so that a restart knows them as ours.
 

@@ -42,10 +42,10 @@ def hash_memory() -> Path:
     return state_dir() / "hashes.json"
 
 
-def example_config() -> Path:
-    """``config.example.toml``: beside the package in a source tree, inside it in a wheel."""
-    inside = PACKAGE / "config.example.toml"
-    return inside if inside.is_file() else PACKAGE.parent / "config.example.toml"
+def shipped(name: str) -> Path:
+    """A file that ships with ocrd: beside the package in a source tree, inside it in a wheel."""
+    inside = PACKAGE / "shipped" / name
+    return inside if inside.is_file() else PACKAGE.parent / name
 
 
 def nearest(folder: Path) -> Path:

@@ -6,7 +6,6 @@ source's sha256 and those of the other files, so that a later run knows its own 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -15,12 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ocrd.durable import sync_descriptor, sync_folder
+from ocrd.durable import write_atomically
 from ocrd.types import Fallback, PageReading
 
 SCHEMA = "https://ocrd.invalid/sidecar.schema.json"
 SCHEMA_VERSION = 1
-TEMPORARY_PREFIX = ".ocrd-"
 PAGE_BREAK = "\f"
 """Between pages, as Tesseract and OCRmyPDF write it."""
 LONGEST_BASE = 240
@@ -205,33 +203,3 @@ def write_set(where: Destination, contents: Mapping[str, bytes], ours: Callable[
     where.folder.mkdir(parents=True, exist_ok=True)
     for format_, data in contents.items():
         write_atomically(where.path(format_), data, replace=ours)
-
-
-def write_atomically(path: Path, data: bytes, replace: Callable[[Path], bool]) -> None:
-    # The same name each time for the same target: what a killed run left is taken up by the next.
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{hash_bytes(os.fsencode(path.name))[:12]}.tmp"
-    temporary.unlink(missing_ok=True)
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:
-            file.write(data)
-            file.flush()
-            sync_descriptor(file.fileno())
-        if os.path.lexists(path) and replace(path):
-            temporary.replace(path)
-        else:
-            _publish(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def _publish(temporary: Path, path: Path) -> None:
-    """Give ``temporary`` its name, failing when the name is taken: a hard link does that in one step."""
-    try:
-        os.link(temporary, path, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-            raise
-        # No hard links on exFAT and many network shares: take the name with an empty file first.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-        temporary.replace(path)

@@ -49,6 +49,10 @@ def on_mac() -> bool:
     return _MAC
 
 
+def user_id() -> int:
+    return os.getuid()
+
+
 def service_manager(environment: Mapping[str, str] = os.environ) -> str | None:
     """Who started this process, or the one that it comes from, as our service; None for a person.
 

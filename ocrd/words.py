@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 
@@ -23,9 +25,16 @@ def engine_words(engine: dict[str, Any] | None) -> str:  # noqa: PLR0911 - one l
         case "unloaded":
             return "unloaded until there is something to read"
         case "ready":
-            return f"ready on {engine['device']} in {engine['dtype']}, mode {engine['mode']}"
+            since = f", warm since {moment(engine['since'])}" if "since" in engine else ""
+            return f"ready on {engine['device']} in {engine['dtype']}, mode {engine['mode']}{since}"
         case other:
             return str(other)
+
+
+def moment(at: float, now: Callable[[], float] = time.time) -> str:
+    """A time as one says it: the hour, and the day where it was another."""
+    then, today = time.localtime(at), time.localtime(now())
+    return time.strftime("%H:%M" if then[:3] == today[:3] else "%Y-%m-%d %H:%M", then)
 
 
 def ways_words(engine: dict[str, Any]) -> str:

@@ -10,9 +10,13 @@ from ocrd.errors import OcrdError
 
 def run_cli() -> int:
     """Run one command: its exit code. Whatever went wrong on purpose is one sentence on standard error."""
-    from ocrd.cli import daemon, demo, doctor, init, model, recognize, status
+    from ocrd.cli import daemon, demo, doctor, init, jobs, logs, model, recognize, service, status, submit
 
-    for command in (init.init, daemon.run, recognize.recognize, status.status, doctor.doctor, demo.demo):
+    for command in (
+        *(init.init, service.install, service.uninstall, service.start, service.stop, service.restart),
+        *(status.status, logs.logs, submit.submit, jobs.retry, jobs.pause, jobs.resume, daemon.run),
+        *(recognize.recognize, doctor.doctor, service.hazel, demo.demo),
+    ):
         app.command()(command)
     app.add_typer(model.app, name="model")
     try:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrd.cli.app import JsonOption
+from ocrd.cli.app import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from ocrd.journal import Job
 
 
-def status(as_json: JsonOption = False) -> None:
-    """Show whether the daemon runs, its engine, the queue, and the latest failures."""
+def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show the service, the daemon, model and engine, the queue, and the latest failures."""
     import json
 
-    found = _look()
+    found = _look() | {"service": _service(), "model": _model(config)}
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -23,13 +24,15 @@ def status(as_json: JsonOption = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ocrd.words import engine_words
+    from ocrd.words import engine_words, moment
 
     table = Table(show_header=False, box=None)
-    table.add_row(
-        "daemon", f"running (pid {found['pid']})" if found["running"] else "not running; start it with: ocrd run"
-    )
+    table.add_row("service", Text(_service_words(found["service"])))
+    table.add_row("daemon", Text(_daemon_words(found)))
+    table.add_row("model", Text(found["model"]["error"] or _model_words(found["model"])))
     table.add_row("engine", Text(engine_words(found["engine"])))
+    if found["paused"]:
+        table.add_row("paused", Text(found["paused"], "yellow"))
     for reason in (found["engine"] or {}).get("skipped", ()):
         table.add_row("skipped", Text(reason, "yellow"))
     table.add_row("jobs", ", ".join(f"{n} {state}" for state, n in found["jobs"].items()))
@@ -38,32 +41,105 @@ def status(as_json: JsonOption = False) -> None:
         for job in found[name]:
             said = f"{job['file']}: {job['message']}".encode("utf-8", "backslashreplace").decode()
             table.add_row(label, Text(said, colour))
+    if last := found["last_error"]:
+        table.add_row("last error", Text(f"{last['message']} ({moment(last['at'])})", "red"))
     Console().print(table)
 
 
 def _look() -> dict[str, Any]:
+    from dataclasses import asdict
+
     from ocrd import paths
+    from ocrd.daemon.ended import last_end
     from ocrd.daemon.lock import is_running
     from ocrd.journal import FILE, Journal
 
     state = paths.state_dir()
     running = is_running(state)
+    ended = last_end(state)
+    found: dict[str, Any] = {
+        "running": running,
+        **dict.fromkeys(("pid", "since", "by", "engine", "paused")),
+        "jobs": dict.fromkeys(("queued", "running", "done", "failed"), 0),
+        "waiting": [],
+        "failures": [],
+        "last_error": asdict(ended) if ended else None,
+    }
     if not (state / FILE).exists():
-        none = dict.fromkeys(("queued", "running", "done", "failed"), 0)
-        return {"running": running, "pid": None, "engine": None, "jobs": none, "waiting": [], "failures": []}
+        return found
     journal = Journal(state)
     try:
-        return {
-            "running": running,
-            "pid": (journal.fact("daemon") or {}).get("pid") if running else None,
-            "engine": journal.fact("engine") if running else None,
-            "jobs": journal.counts(),
-            "waiting": [_entry(job) for job in journal.waiting()],
-            # A file that its owner took away needs no more attention.
-            "failures": [_entry(job) for job in journal.failures() if os.path.lexists(job.path)],
-        }
+        fact = (journal.fact("daemon") or {}) if running else {}
+        found |= {key: fact.get(key) for key in ("pid", "since", "by")}
+        if running:
+            found |= {"engine": journal.fact("engine"), "paused": journal.fact("paused")}
+        elif journal.fact("pause"):
+            found["paused"] = "by hand; go on with: ocrd resume"
+        found["jobs"] = journal.counts()
+        found["waiting"] = [_entry(job) for job in journal.waiting()]
+        # A file that its owner took away needs no more attention.
+        found["failures"] = [_entry(job) for job in journal.failures() if os.path.lexists(job.path)]
+        if found["failures"] and (ended is None or found["failures"][0]["at"] > ended.at):
+            found["last_error"] = {"at": found["failures"][0]["at"], "message": found["failures"][0]["message"]}
+        return found
     finally:
         journal.close()
+
+
+def _service() -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from ocrd.errors import ServiceError
+    from ocrd.service.here import manager_here
+    from ocrd.service.manager import State
+
+    try:
+        manager = manager_here()
+        # Nobody need be asked about what is not there.
+        state = manager.state() if manager.file.exists() else State(manager.name, manager.file, installed=False)
+    except ServiceError as error:
+        state = State(None, None, installed=False, trouble=str(error))
+    return {**asdict(state), "file": state.file and str(state.file)}
+
+
+def _service_words(service: dict[str, Any]) -> str:
+    if not service["installed"]:
+        return f"not installed{': ' + service['trouble'] if service['trouble'] else '; see: ocrd install'}"
+    if service["trouble"]:
+        return f"installed ({service['manager']}), but {service['trouble']}"
+    said = "loaded" if service["loaded"] else "stopped; start it with: ocrd start"
+    return f"installed ({service['manager']}), {'disabled, ' if service['disabled'] else ''}{said}"
+
+
+def _daemon_words(found: dict[str, Any]) -> str:
+    from ocrd.words import moment
+
+    if not found["running"]:
+        installed = found["service"]["installed"]
+        return f"not running; start it with: {'ocrd start' if installed else 'ocrd install, or ocrd run'}"
+    by = f", by {found['by']}" if found["by"] else ""
+    since = f", since {moment(found['since'])}" if found["since"] else ""
+    return f"running (pid {found['pid']}){by}{since}"
+
+
+def _model(config: Path | None) -> dict[str, Any]:
+    """Where it is; whether it is whole says the engine, or ``ocrd model verify``."""
+    from ocrd.config import is_managed, load_config, model_dir
+    from ocrd.errors import ConfigError
+
+    try:
+        model = load_config(config).model
+    except ConfigError as error:
+        return {"folder": None, "there": False, "managed": None, "error": str(error)}
+    folder = model_dir(model)
+    return {"folder": str(folder), "there": folder.is_dir(), "managed": is_managed(model), "error": None}
+
+
+def _model_words(model: dict[str, Any]) -> str:
+    if model["there"]:
+        return str(model["folder"])
+    way = "it is fetched at the next start, or by: ocrd model heal" if model["managed"] else "mend model.path"
+    return f"{model['folder']}: not there; {way}"
 
 
 def _entry(job: Job) -> dict[str, Any]:

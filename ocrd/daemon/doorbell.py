@@ -25,6 +25,8 @@ def ring(state: Path) -> bool:
     except OSError:
         return False
     try:
+        if not stat.S_ISFIFO(os.fstat(bell).st_mode):
+            return False
         os.write(bell, b"!")
     except BlockingIOError:
         pass  # full of rings that are not heard yet

@@ -8,8 +8,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ocrd.durable import write_atomically
 from ocrd.errors import OcrdError
-from ocrd.sidecar import write_atomically
 
 FILE = "ended.json"
 LASTING = frozenset({2, 4, 5})
@@ -30,7 +30,7 @@ def note_end(state: Path, error: OcrdError) -> None:
     with contextlib.suppress(OSError):
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = json.dumps(asdict(ended))  # ASCII: a name in the message may be no UTF-8
-        write_atomically(state / FILE, text.encode(), replace=lambda _path: True)
+        write_atomically(state / FILE, text.encode())
 
 
 def last_end(state: Path) -> Ended | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ocrd import paths
 from ocrd.config import Config
-from ocrd.sidecar import TEMPORARY_PREFIX
+from ocrd.durable import TEMPORARY_PREFIX
 
 NOT_THERE = "it is not there"
 

@@ -27,7 +27,7 @@ def test_names_that_could_lead_elsewhere_are_refused(model: dict[str, str]) -> N
 
 
 def test_the_example_holds_every_key_at_its_default() -> None:
-    example = load_config(paths.example_config())
+    example = load_config(paths.shipped("config.example.toml"))
     assert example == parse("")
 
 

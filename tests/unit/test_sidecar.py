@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd import sidecar
+from ocrd import durable, sidecar
 from ocrd.sidecar import Destination, Provenance, Source
 from ocrd.types import Attempt, Block, PageReading
 
@@ -117,9 +117,9 @@ def test_a_leftover_of_a_killed_run_goes_with_the_next(scan: Path) -> None:
         return True
 
     target.write_text("ours")
-    sidecar.write_atomically(target, b"one", replace=look)
+    durable.write_atomically(target, b"one", replace=look)
     seen[0].write_text("what a killed run left")
-    sidecar.write_atomically(target, b"two", replace=look)
+    durable.write_atomically(target, b"two", replace=look)
     assert target.read_bytes() == b"two"
     assert list(scan.parent.glob(".ocrd-*")) == []
 
@@ -146,7 +146,7 @@ def test_a_file_that_appears_in_the_last_moment_is_not_overwritten(scan: Path) -
     target = scan.with_name("scan.png.txt")
     target.write_text("mine")
     with pytest.raises(FileExistsError):
-        sidecar.write_atomically(target, b"ours", replace=lambda _path: False)
+        durable.write_atomically(target, b"ours", replace=lambda _path: False)
     assert target.read_text() == "mine"
     assert list(scan.parent.glob(".ocrd-*")) == []
 

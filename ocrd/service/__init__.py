@@ -1,0 +1,1 @@
+"""ocrd as a service: installed, started, stopped and removed, with launchd on a Mac and systemd on Linux."""

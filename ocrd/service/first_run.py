@@ -1,0 +1,54 @@
+"""A configuration file and the folders that it names, for ``ocrd init`` and ``ocrd install``. Overwrites nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ocrd import paths
+from ocrd.config import Config
+from ocrd.errors import ConfigError
+
+
+def write_config(where: Path, inbox: Path | None = None, pocket: bool = False) -> bool:
+    """Write a commented configuration; False when one is there. Raises ConfigError when it cannot be written."""
+    try:
+        where.parent.mkdir(parents=True, exist_ok=True)
+        with where.open("x", encoding="utf-8") as file:
+            file.write(_filled_in(paths.shipped("config.example.toml").read_text(encoding="utf-8"), inbox, pocket))
+    except FileExistsError:
+        return False
+    except UnicodeEncodeError as error:
+        where.unlink()
+        raise ConfigError(f"{inbox!a}: TOML holds UTF-8 alone; choose an inbox with such a name") from error
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot be written ({error.strerror})") from error
+    return True
+
+
+def missing_folders(config: Config) -> list[Path]:
+    """The inboxes that are not there, each behind the folders above it that are not there either."""
+    missing: dict[Path, None] = {}
+    for inbox in config.inbox:
+        for folder in (*reversed(inbox.path.parents), inbox.path):
+            if not folder.exists():
+                missing[folder] = None
+    return list(missing)
+
+
+def make_folder(folder: Path) -> None:
+    """Raises ConfigError when it cannot be made."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: the inbox cannot be made ({error.strerror})") from error
+
+
+def _filled_in(example: str, inbox: Path | None, pocket: bool) -> str:
+    import tomli_w
+
+    if pocket:
+        example = example.replace('# path = "pocket"', 'path = "pocket"')
+    if inbox is not None:
+        quoted = tomli_w.dumps({"path": str(inbox.expanduser().absolute())}).strip()
+        example = example.replace('path = "~/OCR/inbox"', quoted)
+    return example

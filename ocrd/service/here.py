@@ -1,0 +1,45 @@
+"""The service of this machine and user: which manager, which files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ocrd import paths, system
+from ocrd.errors import ServiceError
+from ocrd.service.entry import carried_variables, entry_point
+from ocrd.service.install import Installation, log_file
+from ocrd.service.launchd import Launchd
+from ocrd.service.manager import Daemon, Manager
+from ocrd.service.record import read_record
+from ocrd.service.systemd import UNIT, Systemd
+from ocrd.service.templates import Facts
+from ocrd.system import LABEL
+
+QUICK_ACTION = "OCR with ocrd.workflow"
+
+
+def manager_here(domain: str | None = None) -> Manager:
+    """``domain``: ``gui`` or ``user``, for a Mac; by default the one that the service was installed into.
+
+    Raises ServiceError where there is neither launchd nor systemd.
+    """
+    daemon = Daemon(paths.state_dir())
+    if system.on_mac():
+        recorded = read_record(daemon.folder).domain if daemon.folder.is_dir() else ""
+        file = Path.home() / "Library/LaunchAgents" / f"{LABEL}.plist"
+        return Launchd(file, daemon, f"{domain or recorded or 'gui'}/{system.user_id()}")
+    if not sys.platform.startswith("linux"):
+        raise ServiceError("services are known for macOS and Linux; elsewhere keep this running: ocrd run")
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Systemd(Path(base).expanduser() / "systemd/user" / UNIT, daemon)
+
+
+def installation_here(config: Path | None, domain: str | None = None, dry_run: bool = False) -> Installation:
+    """Raises ServiceError when there is no program to start."""
+    home = Path.home()
+    where = Path(os.path.abspath(config or paths.config_file()))  # noqa: PTH100 - resolves no links
+    facts = Facts(entry_point(), where, home, log_file(), carried_variables())
+    quick_action = home / "Library/Services" / QUICK_ACTION if system.on_mac() else None
+    return Installation(where, paths.state_dir(), facts, manager_here(domain), quick_action, dry_run)

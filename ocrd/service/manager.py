@@ -1,0 +1,103 @@
+"""What a service manager is asked for, whichever it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ocrd import system
+from ocrd.daemon.ended import last_end
+from ocrd.daemon.lock import is_running
+from ocrd.errors import ServiceError
+from ocrd.journal import FILE, Journal
+
+
+@dataclass(frozen=True)
+class State:
+    """How the service stands."""
+
+    manager: str | None
+    """None where there is no such thing."""
+    file: Path | None
+    installed: bool
+    loaded: bool = False
+    """The manager has it, and starts it again when it crashes."""
+    disabled: bool = False
+    trouble: str | None = None
+    """Why more cannot be said."""
+
+
+class Manager(Protocol):
+    """launchd or systemd. All but `state` raise ServiceError, with a sentence, when it does not do as it is told."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def file(self) -> Path:
+        """Its description of our service."""
+
+    def check(self) -> None:
+        """Whether it can be spoken to at all."""
+
+    def load(self) -> None:
+        """Take the service's file as it is now, and start it; what runs is stopped before."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> bool:
+        """False when it did not run. It starts again at the next login."""
+
+    def restart(self, changed: bool) -> None:
+        """With ``changed`` its file is taken anew."""
+
+    def clear(self) -> None:
+        """Forget what it remembers of the service, whose file is gone."""
+
+    def state(self) -> State: ...
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """The daemon as its state folder tells: what a manager says of it is not an interface."""
+
+    folder: Path
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    fact_cache: dict[str, Any] = field(default_factory=dict)
+
+    def running(self) -> bool:
+        return is_running(self.folder)
+
+    def fact(self) -> Mapping[str, Any]:
+        """Its pid, since when, started by whom, version; empty when none runs or it is only just starting."""
+        if not self.running() or not (self.folder / FILE).exists():
+            return {}
+        journal = Journal(self.folder)
+        try:
+            fact: dict[str, Any] | None = journal.fact("daemon")
+            return fact or {}
+        finally:
+            journal.close()
+
+    def wait_for(self, seconds: float, other_than: int | None = None, since: float | None = None) -> bool:
+        """Until a daemon runs, of another pid if one is named. Raises ServiceError when one has ended for good."""
+        deadline = self.clock() + seconds
+        while True:
+            if self.running() and (other_than is None or self.fact().get("pid", other_than) != other_than):
+                return True
+            ended = last_end(self.folder)
+            if ended and ended.at >= (since or 0):
+                raise ServiceError(f"the service started and ended: {ended.message}; then: ocrd start")
+            if self.clock() > deadline:
+                return False
+            self.sleep(0.1)
+
+
+def refuse_inside(what: str) -> None:
+    """Raises ServiceError when a command would end the very process that runs it: a hook's, say."""
+    if manager := system.service_manager():
+        raise ServiceError(f"ocrd {what} runs inside the service itself ({manager}), and would end with it")

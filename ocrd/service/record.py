@@ -1,0 +1,66 @@
+"""What an installation made, written down before it is made: so that removing it takes away exactly that.
+
+It outlives an interruption anywhere: what it names may be there or not, and everything that is there is named.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ocrd import paths
+from ocrd.durable import write_atomically
+from ocrd.errors import ServiceError
+
+FILE = "service.json"
+
+
+@dataclass
+class Record:
+    path: Path
+    files: dict[str, list[str]] = field(default_factory=dict)
+    """Each file that was or is about to be written, and the sha256 of what may stand in it."""
+    folders: list[str] = field(default_factory=list)
+    """Folders that were made, outermost first."""
+    domain: str = ""
+    """launchd's, if not the usual one."""
+    loaded: str = ""
+    """sha256 of the service's file as its manager knows it."""
+    version: str = ""
+    """ocrd's, when it was loaded."""
+
+    def save(self) -> None:
+        """Raises ServiceError when it cannot be written."""
+        text = json.dumps({k: v for k, v in asdict(self).items() if k != "path"}, indent=2)
+        try:
+            write_atomically(self.path, text.encode())
+        except OSError as error:
+            raise ServiceError(f"{self.path}: cannot be written ({error.strerror})") from error
+
+    def about_to_write(self, file: Path, sha256: str) -> None:
+        hashes = self.files.setdefault(str(file), [])
+        if sha256 not in hashes:
+            hashes.append(sha256)
+        self.save()
+
+    def written(self, file: Path, sha256: str) -> None:
+        self.files[str(file)] = [sha256]
+        self.save()
+
+    def wrote(self, file: Path, sha256: str) -> bool:
+        return sha256 in self.files.get(str(file), ())
+
+    def remove(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+
+
+def read_record(state: Path) -> Record:
+    """An empty one where nothing was installed, or where it cannot be read: what it named is known by its place too."""
+    path = paths.private_folder(state) / FILE
+    try:
+        return Record(path, **json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return Record(path)

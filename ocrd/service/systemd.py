@@ -1,0 +1,105 @@
+"""The service under systemd, as a unit of the user: for those who run ocrd on a Linux server."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocrd import system
+from ocrd.errors import ServiceError
+from ocrd.service.manager import Daemon, State
+from ocrd.system import Answer
+
+UNIT = "ocrd.service"
+STOPPING = 75.0
+"""Seconds: the unit allows the daemon 60."""
+STARTING = 20.0
+
+
+@dataclass
+class Systemd:
+    file: Path
+    daemon: Daemon
+    name: str = "systemd"
+
+    def check(self) -> None:
+        if system.user_id() == 0 and "XDG_RUNTIME_DIR" not in os.environ:
+            raise ServiceError("ocrd is a service of one user: call it as yourself, without sudo")
+        self._do("show-environment")
+
+    def load(self) -> None:
+        started = time.time()
+        self._do("daemon-reload")
+        self._do("enable", UNIT)
+        self._do("restart", UNIT, seconds=STOPPING)
+        self._see_it_run(started)
+
+    def start(self) -> None:
+        started = time.time()
+        self._do("daemon-reload")
+        self._do("start", UNIT)
+        self._see_it_run(started)
+
+    def stop(self) -> bool:
+        if self._call("is-active", UNIT).out.strip() in ("inactive", "failed", "unknown"):
+            return False
+        self._do("stop", UNIT, seconds=STOPPING)
+        return True
+
+    def restart(self, changed: bool) -> None:
+        started, before = time.time(), self.daemon.fact().get("pid")
+        if changed:
+            self._do("daemon-reload")
+        self._do("restart", UNIT, seconds=STOPPING)
+        self._see_it_run(started, before)
+
+    def clear(self) -> None:
+        self._call("daemon-reload")
+        self._call("reset-failed", UNIT)
+
+    def disable(self) -> None:
+        """Take its link out of the session's start; its file must still be there for that."""
+        self._do("disable", UNIT)
+
+    def state(self) -> State:
+        installed = self.file.exists()
+        try:
+            active = self._call("is-active", UNIT)
+            if active.code and not active.out.strip():
+                raise self._refused("is-active", active)
+            enabled = self._call("is-enabled", UNIT).out.strip()
+        except ServiceError as error:
+            return State(self.name, self.file, installed, trouble=str(error))
+        return State(
+            self.name,
+            self.file,
+            installed,
+            active.out.strip() in ("active", "activating", "reloading", "deactivating"),
+            installed and enabled in ("disabled", "masked"),
+        )
+
+    def _see_it_run(self, since: float, other_than: int | None = None) -> None:
+        if not self.daemon.wait_for(STARTING, other_than, since):
+            raise ServiceError(
+                "systemd has started the service, but it does not run; ocrd logs or journalctl --user -u ocrd may "
+                "say why"
+            )
+
+    def _call(self, verb: str, *arguments: str, seconds: float = system.PATIENCE) -> Answer:
+        return system.call("systemctl", "--user", verb, *arguments, seconds=seconds)
+
+    def _do(self, verb: str, *arguments: str, seconds: float = system.PATIENCE) -> None:
+        answer = self._call(verb, *arguments, seconds=seconds)
+        if answer.code != 0:
+            raise self._refused(verb, answer)
+
+    def _refused(self, verb: str, answer: Answer) -> ServiceError:
+        if "bus" in answer.err.lower():
+            return ServiceError(
+                f"systemd has no session for this user ({answer.words}); log in as yourself, not with su or sudo, or "
+                f"once: loginctl enable-linger {getpass.getuser()}"
+            )
+        return ServiceError(f"systemctl --user {verb} failed with {answer.code} ({answer.words})")

@@ -1,0 +1,106 @@
+"""Files handed over where they lie: into the journal, which keeps them whether a daemon runs or not."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocrd import paths
+from ocrd.daemon.doorbell import ring
+from ocrd.daemon.lock import is_running
+from ocrd.errors import ServiceError
+from ocrd.inbox.look import look
+from ocrd.journal import Job, Journal
+
+GLANCE = 0.2
+"""Seconds between two looks at what becomes of a file."""
+AWAY = 90.0
+"""Seconds that the daemon may be away while somebody waits: a crashed one is started again after 30."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    path: Path
+    job: str | None
+    """None when it was not taken."""
+    why: str = ""
+    """Why not."""
+
+
+def submit(files: Sequence[Path]) -> list[Submitted]:
+    """Queue each file, and wake the daemon. Raises ServiceError when the journal cannot be written."""
+    state = paths.private_folder(paths.state_dir())
+    journal = Journal(state)
+    try:
+        done = [_submit(journal, file) for file in files]
+    finally:
+        journal.close()
+    ring(state)
+    return done
+
+
+def _submit(journal: Journal, file: Path) -> Submitted:
+    # A link is followed: its file is read where it lies, and the sidecars lie beside that.
+    path = Path(os.path.realpath(file))
+    seen = look(path)
+    if seen.fingerprint is None:
+        what = {"gone": "there is no such file"}.get(seen.reason, seen.reason)
+        return Submitted(path, None, f"{file}: {'is a folder' if path.is_dir() else what}; nothing is queued for it")
+    return Submitted(path, journal.submit(path, seen.fingerprint))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one submitted file is."""
+
+    path: Path
+    state: str
+    """``queued``, ``running``, ``done``, ``failed``, or ``gone`` for a file that was taken away."""
+    message: str = ""
+    pages: int = 0
+    """Pages read so far, while it runs."""
+
+
+def follow(
+    submitted: Sequence[Submitted],
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Progress]:
+    """What becomes of each file, whenever something changes, until all are done, failed or gone.
+
+    Raises ServiceError when no daemon runs, or when it is away for longer than `AWAY` seconds.
+    """
+    state = paths.state_dir()
+    journal = Journal(state)
+    waiting = {given.job: Progress(given.path, "") for given in submitted if given.job}
+    seen, allowed = clock(), 0.0  # one that is not there at the first look was not started
+    try:
+        while waiting:
+            for job in list(waiting):
+                now = _progress(journal, job, waiting[job].path)
+                if now != waiting[job]:
+                    yield now
+                waiting[job] = now
+                if now.state in ("done", "failed", "gone"):
+                    del waiting[job]
+            if is_running(state):
+                seen, allowed = clock(), AWAY
+            elif waiting and clock() - seen >= allowed:
+                raise ServiceError(
+                    f"no daemon is running; {len(waiting)} file(s) wait for it; start it with: ocrd start"
+                )
+            if waiting:
+                sleep(GLANCE)
+    finally:
+        journal.close()
+
+
+def _progress(journal: Journal, job: str, path: Path) -> Progress:
+    found: Job | None = journal.job(job)
+    if found is None:
+        return Progress(path, "gone", "the file was taken away or changed before it was read")
+    pages = journal.page_count(job) if found.state == "running" else 0
+    return Progress(path, found.state, found.message or "", pages)
