@@ -17,6 +17,8 @@ from ocrd.journal import Job, Journal
 
 GLANCE = 0.2
 """Seconds between two looks at what becomes of a file."""
+STARTING = 2.0
+"""Seconds for one that is only just being started."""
 AWAY = 90.0
 """Seconds that the daemon may be away while somebody waits: a crashed one is started again after 30."""
 
@@ -76,7 +78,7 @@ def follow(
     state = paths.state_dir()
     journal = Journal(state)
     waiting = {given.job: Progress(given.path, "") for given in submitted if given.job}
-    seen, allowed = clock(), 0.0  # one that is not there at the first look was not started
+    seen, allowed = clock(), STARTING
     try:
         while waiting:
             for job in list(waiting):

@@ -109,7 +109,7 @@ def uninstall(order: Installation, model: bool = False) -> Iterator[str]:
     if not order.dry_run:
         record.remove()
     rest = "the queue" if model else "the queue and the model"
-    yield f"kept {order.config}, your files and their sidecars, and {order.state} ({rest})"
+    yield f"kept {order.config}, your files and their sidecars, {order.facts.log.parent}, and {order.state} ({rest})"
 
 
 def _move_domain(manager: Launchd, record: Record) -> None:
@@ -196,6 +196,8 @@ def _service(order: Installation, record: Record) -> Iterator[str]:
     if current and manager.state().loaded and daemon.running():
         yield f"the service runs already (pid {daemon.fact().get('pid')})"
         return
+    # Without the folder of its output launchd starts nothing, and says only 78.
+    paths.private_folder(order.facts.log.parent)
     manager.load()
     note_loaded(order.state, sha256)
     yield f"started the service ({manager.name}, pid {daemon.fact().get('pid')}); it starts at every login"

@@ -1,0 +1,334 @@
+"""The service from its installation to its removal: real commands, a real daemon, started by a fake launchd."""
+
+from __future__ import annotations
+
+import json
+import os
+import plistlib
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests import fake_launchd, fake_mac
+from tests.integration.conftest import DRAWN, PICTURES, wait_until
+
+ROOT = Path(__file__).parents[2]
+T = "gui/501/local.ocrd"
+
+
+class Mac:
+    """A home on a Mac that is none."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.folder = home, home.parent / "mac"
+        home.mkdir()
+        self.program = fake_mac.place(self.folder, home)
+        self.environment = {
+            "HOME": str(home),
+            "USER": "me",
+            "PATH": f"{self.program.parent}:/usr/bin:/bin",
+            "FAKE_MAC": str(self.folder),
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+        }
+        self.inbox = home / "OCR/inbox"
+        self.config = home / ".config/ocrd/config.toml"
+        self.plist = home / "Library/LaunchAgents/local.ocrd.plist"
+        self.action = home / "Library/Services/OCR with ocrd.workflow"
+
+    def call(self, *arguments: str, code: int = 0) -> str:
+        """Everything that it said."""
+        done = subprocess.run(
+            [str(self.program), *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.call("status", "--json"))
+        return found
+
+    def calls(self) -> list[str]:
+        """launchctl's calls since the last time, as lines."""
+        path = self.folder / "launchd/calls"
+        found = [" ".join(call) for call in fake_mac.launchctl_calls(self.folder)]
+        path.unlink(missing_ok=True)
+        return found
+
+    def history(self) -> list[dict[str, Any]]:
+        path = self.folder / "launchd/history"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def install(self) -> str:
+        said = self.call("install", "--pocket")
+        self.calls()
+        return said
+
+    def everything(self) -> dict[str, bytes | None]:
+        """Every file and folder below the home, but the program and what moves by itself."""
+        state = self.home / ".local"
+        found = [p for p in self.home.rglob("*") if state not in p.parents and p != state]
+        return {str(p.relative_to(self.home)): p.read_bytes() if p.is_file() else None for p in sorted(found)}
+
+
+@pytest.fixture
+def mac(tmp_path: Path) -> Iterator[Mac]:
+    mac = Mac(tmp_path / "me")
+    yield mac
+    fake_launchd.clear(mac.folder)
+
+
+def test_from_install_to_uninstall(mac: Mac) -> None:
+    before = mac.everything()
+    planned = mac.call("install", "--pocket", "--dry-run")
+    assert mac.everything() == before and not mac.calls()
+    assert all(f"would write {path}" in planned for path in (mac.config, mac.plist, mac.action / "Contents/Info.plist"))
+
+    said = mac.call("install", "--pocket")
+    assert mac.calls() == [
+        "print gui/501",
+        f"bootout {T}",
+        f"enable {T}",
+        f"bootstrap gui/501 {mac.plist}",
+    ]
+    assert f"wrote {mac.config}" in said and f"made {mac.inbox}" in said and "started the service (launchd, pid" in said
+    arguments = plistlib.loads(mac.plist.read_bytes())["ProgramArguments"]
+    assert arguments == [str(mac.program), "run", "--config", str(mac.config)]
+    assert mac.plist.stat().st_mode & 0o777 == 0o644
+    assert fake_mac.told(mac.folder, "pbs") == [["-flush"]]
+
+    status = mac.status()
+    assert status["running"] and status["by"] == "launchd" and status["service"]["loaded"]
+    assert status["service"]["trouble"] is None and not status["service"]["disabled"]
+    wait_until(lambda: (mac.status()["engine"] or {}).get("state") == "ready", "the model", 100)
+    shown = mac.call("status")
+    assert "installed (launchd), loaded" in shown and "ready on cpu in float32, mode auto, warm since" in shown
+
+    desk = mac.home / "Papers"
+    desk.mkdir()
+    picture = Path(shutil.copyfile(PICTURES / "greeting.png", desk / "a scan.png"))
+    said = mac.call("submit", "--wait", str(picture))
+    assert "a scan.png: done" in said
+    assert (desk / "a scan.png.txt").read_text().rstrip("\n") == DRAWN["greeting.png"]
+    tag = os.getxattr(picture, "user.com.apple.metadata:_kMDItemUserTags")
+    assert tag == plistlib.dumps(["OCR\n4"], fmt=plistlib.FMT_BINARY)
+    dropped = Path(shutil.copyfile(PICTURES / "note.png", mac.inbox / "note.png"))
+    wait_until(dropped.with_name("note.png.json").exists, "the sidecar of what was dropped")
+    (caffeinated,) = {tuple(call) for call in fake_mac.told(mac.folder, "caffeinate")}
+    assert caffeinated == ("-i", "-w", str(status["pid"]))
+    assert "done" in mac.call("logs") and '"event": "done"' in mac.call("logs", "--json", "-n", "200")
+
+    mac.calls()
+    said = mac.call("uninstall")
+    assert f"bootout {T}" in (calls := mac.calls()) and calls[-1] == f"enable {T}"
+    assert not mac.plist.exists() and not mac.action.exists() and mac.config.exists()
+    assert f"kept {mac.inbox}, which is not empty" in said
+    assert (desk / "a scan.png.txt").exists() and dropped.exists()
+    assert not mac.status()["running"] and [e["code"] for e in mac.history() if e["event"] == "exited"] == [0]
+    left = mac.everything()
+    again = mac.call("uninstall")
+    assert "the service did not run" in again and mac.everything() == left
+
+
+def test_a_second_install_does_nothing_and_a_changed_one_reloads(mac: Mac) -> None:
+    mac.install()
+    pid, files = mac.status()["pid"], mac.everything()
+    mac.calls()
+    said = mac.call("install")
+    assert "the service runs already" in said and "wrote" not in said
+    assert mac.calls() == ["print gui/501", f"print {T}", "print-disabled gui/501"] and mac.status()["pid"] == pid
+    assert {k: v for k, v in mac.everything().items() if "Logs" not in k} == files
+
+    fake_mac.script(mac.folder, drain_polls=2)
+    mac.environment["HF_ENDPOINT"] = "http://127.0.0.1:9"  # now part of the plist
+    mac.calls()
+    said = mac.call("install")
+    assert f"replaced {mac.plist}" in said and "started the service" in said
+    calls = mac.calls()
+    assert calls[:2] == ["print gui/501", f"bootout {T}"]
+    assert calls[-2:] == [f"enable {T}", f"bootstrap gui/501 {mac.plist}"]
+    assert set(calls[2:-2]) == {f"print {T}"} and len(calls[2:-2]) >= 3
+    assert mac.status()["pid"] != pid
+    assert [e["code"] for e in mac.history() if e["event"] == "exited"] == [0]
+
+
+def test_what_a_user_edited_is_set_aside_not_overwritten(mac: Mac) -> None:
+    mac.install()
+    mac.plist.write_text("mine")
+    said = mac.call("install")
+    assert "(what was there is now local.ocrd.plist.edited)" in said
+    assert mac.plist.with_name("local.ocrd.plist.edited").read_text() == "mine"
+    assert plistlib.loads(mac.plist.read_bytes())["Label"] == "local.ocrd"
+    flow = mac.action / "Contents/document.wflow"
+    flow.write_text("mine too")
+    said = mac.call("uninstall")
+    assert "it is now document.wflow.edited" in said and flow.with_name("document.wflow.edited").exists()
+
+
+def test_start_stop_and_restart(mac: Mac) -> None:
+    assert "run: ocrd install" in mac.call("start", code=7)
+    mac.install()
+    first = mac.status()["pid"]
+    mac.calls()
+    assert "runs already" in mac.call("start") and mac.calls() == []
+    assert "restarted the service" in mac.call("restart")
+    assert mac.calls() == [f"print {T}", f"kickstart -k {T}"]
+    second = mac.status()["pid"]
+    assert second not in (first, None)
+    fake_mac.script(mac.folder, drain_polls=3)
+    mac.calls()
+    assert "stopped the service" in mac.call("stop")
+    calls = mac.calls()
+    assert calls[:2] == [f"print {T}", f"bootout {T}"] and set(calls[2:]) == {f"print {T}"} and len(calls[2:]) >= 4
+    assert not psutil.pid_exists(second) and mac.status()["service"]["loaded"] is False
+    assert "did not run" in mac.call("stop")
+    assert "stopped; start it with: ocrd start" in mac.call("status")
+    assert "started the service" in mac.call("start")
+    # Edited by hand: only a reload takes that up.
+    plist = plistlib.loads(mac.plist.read_bytes())
+    mac.plist.write_bytes(plistlib.dumps(plist | {"EnvironmentVariables": plist["EnvironmentVariables"] | {"A": "b"}}))
+    mac.calls()
+    mac.call("restart")
+    assert f"bootout {T}" in (calls := mac.calls()) and f"bootstrap gui/501 {mac.plist}" in calls
+
+
+def test_a_crash_is_restarted_and_the_page_in_hand_is_read_again(mac: Mac) -> None:
+    mac.install()
+    fake_mac.script(mac.folder, throttle=0.2)
+    for number in range(5):
+        shutil.copyfile(PICTURES / "note.png", mac.inbox / f"{number}.png")
+    for _ in range(3):
+        wait_until(lambda: mac.status()["running"], "the daemon")
+        os.kill(mac.status()["pid"], signal.SIGKILL)
+    for number in range(5):
+        wait_until((mac.inbox / f"{number}.png.json").exists, f"{number}.png", 100)
+    assert [e["code"] for e in mac.history() if e["event"] == "exited"] == [-9, -9, -9]
+    assert len(list(mac.inbox.glob("*.txt"))) == 5
+
+
+def test_a_program_that_crashes_at_once_is_said_so_and_recovers_when_it_is_mended(mac: Mac) -> None:
+    good = mac.program.read_text()
+    (mac.folder / "impatient").touch()
+    fake_mac.script(mac.folder, throttle=0.3)
+    mac.program.write_text(good.replace("from tests", "import sys\nif sys.argv[1] == 'run': sys.exit(1)\nfrom tests"))
+    assert "does not run; ocrd logs, or launchd.log" in mac.call("install", "--pocket", code=7)
+    ends = [e["code"] for e in mac.history() if e["event"] == "exited"]
+    assert len(ends) > 3 and set(ends) == {1}
+    mac.program.write_text(good)
+    wait_until(lambda: mac.status()["running"], "the next start")
+    assert "started the service" in mac.call("install")
+
+
+def test_what_no_new_start_can_mend_ends_with_0_and_is_said_by_status(mac: Mac) -> None:
+    mac.install()
+    fake_mac.script(mac.folder, throttle=0.2)
+    good = mac.config.read_text()
+    mac.config.write_text(good + "\n[dance]\n")
+    said = mac.call("restart", code=7)
+    assert "the service started and ended" in said and "dance" in said
+    time.sleep(1.0)
+    assert [e["code"] for e in mac.history() if e["event"] == "exited"] == [0, 0]  # the stop, and no crash loop
+    status = mac.status()
+    assert not status["running"] and "dance" in status["last_error"]["message"]
+    assert "dance" in mac.call("status")
+    mac.config.write_text(good)
+    mac.calls()
+    assert "started the service" in mac.call("start")
+    assert mac.calls() == [f"print {T}", f"kickstart {T}"]
+    assert mac.status()["last_error"] is None
+
+
+def test_a_disabled_service_is_enabled_again(mac: Mac) -> None:
+    mac.install()
+    launchctl = str(mac.folder / "launchctl")
+    for arguments in (["disable", T], ["bootout", T]):
+        subprocess.run([launchctl, *arguments], env=mac.environment, check=True)
+    assert mac.status()["service"]["disabled"] is True
+    wait_until(lambda: not mac.status()["service"]["loaded"], "the end")
+    assert "started the service" in mac.call("start")
+    assert mac.status()["service"]["disabled"] is False
+
+
+def test_without_a_login_at_the_screen_nothing_is_written_and_the_way_out_is_named(mac: Mac) -> None:
+    fake_mac.script(mac.folder, no_domain=["gui/501"])
+    before = mac.everything()
+    assert "install --domain user" in mac.call("install", "--pocket", code=7)
+    assert {k: v for k, v in mac.everything().items() if "Logs" not in k} == before
+    assert "started the service" in mac.call("install", "--pocket", "--domain", "user")
+    assert "bootstrap user/501" in " ".join(mac.calls())
+    assert "restarted" in mac.call("restart")  # the domain is remembered
+    mac.calls()
+    fake_mac.script(mac.folder)
+    assert "started the service" in mac.call("install", "--domain", "gui")  # and left when another is asked for
+    calls = mac.calls()
+    assert "bootout user/501/local.ocrd" in calls and calls.index("bootout user/501/local.ocrd") < calls.index(
+        f"bootstrap gui/501 {mac.plist}"
+    )
+
+
+def test_an_interrupted_installation_is_finished_by_the_next_and_removed_whole(mac: Mac) -> None:
+    """launchctl fails in the middle, as a kill would leave it: files are there, the service is not."""
+    answers = [{"verb": "bootstrap", "code": 64, "stderr": "no", "times": 1}]
+    before = mac.everything()
+    fake_mac.script(mac.folder, answers=answers)
+    assert "bootstrap" in mac.call("install", "--pocket", code=7)
+    assert "started the service" in mac.call("install")
+    mac.call("uninstall")
+    shutil.rmtree(mac.home / "Library/Logs", ignore_errors=True)
+    mac.config.unlink()
+    left = {name for name, data in mac.everything().items() if name not in before and data is not None}
+    assert left == set()
+    assert not mac.inbox.exists()  # it was made by the installation, and was empty
+
+
+def test_a_daemon_that_was_started_by_hand_is_not_fought_with(mac: Mac) -> None:
+    mac.call("init", "--pocket")
+    with (mac.home / "log").open("wb") as log:
+        daemon = subprocess.Popen([str(mac.program), "run"], env=mac.environment, stderr=log)
+    try:
+        wait_until(lambda: mac.status()["pid"], "the daemon")
+        assert f"started by hand runs (pid {daemon.pid})" in mac.call("install", code=7)
+        assert f"started by hand runs (pid {daemon.pid})" in mac.call("stop", code=7)
+        assert daemon.poll() is None
+    finally:
+        daemon.terminate()
+        assert daemon.wait(20) == 0
+    assert "started the service" in mac.call("start")
+
+
+def test_it_ends_within_five_seconds_in_the_middle_of_a_page_and_goes_on_there(mac: Mac) -> None:
+    mac.install()
+    for number in range(12):
+        shutil.copyfile(PICTURES / "receipt.png", mac.inbox / f"{number}.png")
+    wait_until(lambda: mac.status()["jobs"]["running"], "a page in hand", 100)
+    started = time.monotonic()
+    mac.call("stop")
+    assert time.monotonic() - started < 6
+    assert [e["code"] for e in mac.history() if e["event"] == "exited"] == [0]
+    assert mac.status()["jobs"]["running"] == 0
+    mac.call("start")
+    for number in range(12):
+        wait_until((mac.inbox / f"{number}.png.json").exists, f"{number}.png", 100)
+
+
+def test_launchds_log_is_emptied_at_each_start(mac: Mac) -> None:
+    mac.install()
+    (log,) = mac.home.rglob("launchd.log")
+    log.write_text("what was printed long ago\n" * 100)
+    mac.call("restart")
+    assert "long ago" not in log.read_text()
+    (ours,) = mac.home.rglob("ocrd.log")
+    assert "inbox_watched" in ours.read_text() and "inbox_watched" not in log.read_text()

@@ -1,0 +1,181 @@
+"""``ocrd submit``: at once, from anywhere, and nothing that was submitted is ever lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ocrd import paths
+from ocrd.journal import Journal
+from ocrd.submit import submit
+from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
+
+
+def blank(path: Path, number: int) -> Path:
+    """An empty page, which is read in no time; each with other bytes."""
+    Image.new("L", (40 + number % 50, 40 + number // 50), 255).save(path)
+    return path
+
+
+def test_a_file_is_read_where_it_lies_with_the_rules_for_submitted_ones(service: Service) -> None:
+    desk = service.home / "desk"
+    desk.mkdir()
+    picture = Path(shutil.copyfile(PICTURES / "greeting.png", desk / "-rf $x.png"))
+    service.config.write_text(service.config.read_text() + '\n[submit]\nformats = ["txt"]\nname = "{stem}"\n')
+    service.start()
+    wait_until(lambda: service.status()["running"], "the daemon")
+    done = service.call("submit", "--wait", "--json", "--", str(picture))
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(done.stdout)
+    assert told["state"] == "done" and told["file"] == str(picture)
+    assert (desk / "-rf $x.txt").read_text().rstrip("\n") == DRAWN["greeting.png"]
+    assert sorted(p.name for p in desk.iterdir()) == ["-rf $x.png", "-rf $x.txt"]
+
+
+def test_one_that_lies_in_an_inbox_is_read_by_its_rules_and_once(service: Service) -> None:
+    service.configure(formats=["md"], name="{stem}", output=str(service.home / "out"))
+    (service.inbox / "deep").mkdir()
+    picture = Path(shutil.copyfile(PICTURES / "greeting.png", service.inbox / "deep/a.png"))
+    assert service.call("submit", str(picture)).returncode == 0
+    assert service.run_once() == 0
+    assert [str(p.relative_to(service.home)) for p in service.home.glob("out/**/*.md")] == ["out/deep/a.md"]
+    assert service.status()["jobs"] == {"queued": 0, "running": 0, "done": 1, "failed": 0}
+    assert service.sidecars() == []
+
+
+def test_with_the_daemon_down_it_waits_in_the_queue_and_wait_says_so(service: Service) -> None:
+    picture = Path(shutil.copyfile(PICTURES / "greeting.png", service.home / "a.png"))
+    assert service.call("submit", str(picture)).returncode == 0
+    done = service.call("submit", "--wait", str(picture))
+    assert done.returncode == 7 and "start it with: ocrd start" in done.stderr
+    assert service.status()["jobs"]["queued"] == 1
+    assert service.run_once() == 0
+    assert (service.home / "a.png.json").exists()
+
+
+def test_what_cannot_be_taken_is_named_and_the_rest_is_taken(service: Service) -> None:
+    picture = Path(shutil.copyfile(PICTURES / "greeting.png", service.home / "a.png"))
+    done = service.call("submit", "/nowhere.png", str(service.inbox), str(picture))
+    assert done.returncode == 3
+    assert "/nowhere.png: there is no such file" in done.stderr and "is a folder" in done.stderr
+    assert "2 of 3 file(s) could not be queued" in done.stderr
+    assert service.status()["jobs"]["queued"] == 1
+
+
+def test_failures_give_3_and_a_link_is_followed(service: Service) -> None:
+    words = service.home / "words.png"
+    words.write_text("these are words")
+    os.utime(words, (0, 0))
+    link = service.home / "link.png"
+    (service.home / "deep").mkdir()
+    shutil.copyfile(PICTURES / "greeting.png", service.home / "deep/a.png")
+    link.symlink_to(service.home / "deep/a.png")
+    service.start()
+    wait_until(lambda: service.status()["running"], "the daemon")
+    done = service.call("submit", "--wait", str(words), str(link))
+    assert done.returncode == 3 and "words.png: failed (" in done.stderr and "a.png: done" in done.stderr
+    assert (service.home / "deep/a.png.txt").exists() and not (service.home / "link.png.txt").exists()
+
+
+def test_submitting_again_reads_again_what_has_no_sidecars_any_more(service: Service) -> None:
+    picture = Path(shutil.copyfile(PICTURES / "greeting.png", service.home / "a.png"))
+    service.start()
+    wait_until(lambda: service.status()["running"], "the daemon")
+    for _ in range(2):
+        assert service.call("submit", "--wait", str(picture)).returncode == 0
+        text = service.home / "a.png.txt"
+        assert text.exists()
+        text.unlink()
+        (service.home / "a.png.json").unlink()
+    assert service.status()["jobs"]["done"] == 1
+
+
+def test_one_that_changes_while_it_waits_is_read_as_it_is_then(service: Service) -> None:
+    picture = Path(shutil.copyfile(PICTURES / "greeting.png", service.home / "a.png"))
+    service.call("submit", str(picture))
+    shutil.copyfile(PICTURES / "note.png", picture)
+    assert service.run_once() == 0
+    assert (service.home / "a.png.txt").read_text().rstrip("\n") == DRAWN["note.png"]
+    assert service.status()["jobs"]["done"] == 1
+
+
+def test_pausing_holds_it_and_going_on_reads_it(service: Service) -> None:
+    assert "paused" in service.call("pause").stdout
+    service.start()
+    wait_until(lambda: service.status()["paused"], "the pause")
+    picture = service.drop("a.png")
+    service.call("submit", str(picture))
+    time.sleep(1.5)
+    status = service.status()
+    assert status["jobs"]["queued"] == 1 and "ocrd resume" in status["paused"]
+    assert "going on" in service.call("resume").stdout
+    service.wait_for_sidecar(picture)
+    assert service.status()["paused"] is None
+
+
+def test_retry_takes_up_what_failed(service: Service) -> None:
+    words = service.inbox / "words.png"
+    words.write_text("these are words")
+    os.utime(words, (0, 0))
+    assert service.run_once() == 3
+    assert "1 failed file(s) are queued again; no daemon runs" in service.call("retry").stdout
+    assert service.status()["jobs"] == {"queued": 1, "running": 0, "done": 0, "failed": 0}
+    assert service.run_once() == 3
+
+
+@pytest.mark.timeout(300)
+def test_a_thousand_submits_while_the_daemon_is_killed_and_restarted_lose_nothing(service: Service) -> None:
+    """From commands and from threads, each file once; the daemon dies five times meanwhile, by every signal."""
+    desk = service.home / "desk"
+    desk.mkdir()
+    files = [blank(desk / f"{number:04}.png", number) for number in range(1000)]
+    service.start()
+    done = threading.Event()
+
+    def restart() -> None:
+        for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL):
+            if done.wait(4.0):
+                return
+            service.stop(number)
+            service.start()
+
+    restarting = threading.Thread(target=restart)
+    restarting.start()
+    environment = {key: service.environment[key] for key in ("OCRD_STATE_DIR", "OCRD_CONFIG")}
+
+    def by_command(part: list[Path]) -> None:
+        argv = [sys.executable, "-m", "ocrd", "submit", *map(str, part)]
+        subprocess.run(argv, env={**os.environ, **environment}, check=True, timeout=100)
+
+    os.environ.update(environment)
+    try:
+        assert paths.state_dir() == service.home / "state"
+        with ThreadPoolExecutor(4) as pool:
+            commands = [pool.submit(by_command, files[start : start + 10]) for start in range(0, 500, 10)]
+            calls = [pool.submit(submit, [file]) for file in files[500:]]
+            for command in commands:
+                command.result()
+            assert all(submitted.job for call in calls for submitted in call.result())
+    finally:
+        for key in environment:
+            del os.environ[key]
+    restarting.join()
+    done.set()
+    wait_until(lambda: service.status()["jobs"]["done"] == 1000, f"1000 files; {service.status()['jobs']}", 200)
+    assert service.stop() == 0
+    journal = Journal(service.home / "state")
+    assert journal.counts() == {"queued": 0, "running": 0, "done": 1000, "failed": 0}
+    journal.close()
+    assert sorted(p.name for p in desk.glob("*.json")) == [f"{file.name}.json" for file in files]
+    assert len(list(desk.iterdir())) == 3000  # and nothing was read twice into a numbered set
