@@ -13,7 +13,7 @@ from collections.abc import Callable
 import structlog
 
 from ocrd.config import Config
-from ocrd.daemon.hooks import environment, run_hook
+from ocrd.daemon.hooks import LAST_WORDS, environment, run_hook
 from ocrd.daemon.rules import rules_for
 from ocrd.finder.notify import Notices
 from ocrd.journal import Job, Journal
@@ -56,8 +56,8 @@ class Afterwards:
         """End the hook in hand, show what is to be shown."""
         self._stop.set()
         self._news.set()
-        self._thread.join(timeout=3)
-        self._notices.show()
+        self._thread.join(timeout=2 * LAST_WORDS)
+        self._notices.show(wait=LAST_WORDS)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -46,14 +46,19 @@ class Notices:
             return None
         return max(0.0, min(self.last + QUIET, self.first + LONGEST_WAIT) - self.clock())
 
-    def show(self) -> None:
-        """Show one notification for all of them, and forget them. Never raises: it is a courtesy, like a tag."""
+    def show(self, wait: float = 0.0) -> None:
+        """Show one notification for all of them, and forget them; ``wait`` so many seconds until it is shown.
+
+        Never raises: it is a courtesy, like a tag.
+        """
         if not self.failed and not self.read:
             return
         text = words(self.failed, self.read)
         self.failed, self.read = [], []
         # On a thread of its own: osascript may wait for a permission that nobody is there to give.
-        threading.Thread(target=_display, args=(text,), name="notification", daemon=True).start()
+        thread = threading.Thread(target=_display, args=(text,), name="notification", daemon=True)
+        thread.start()
+        thread.join(wait)
 
 
 def words(failed: list[str], read: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,6 +32,88 @@ def test_a_file_is_queued_once_however_often_it_is_announced(journal: Journal) -
     assert journal.add(INBOX / "a.png", INBOX, PRINT)
     assert journal.add(INBOX / "a.png", INBOX, PRINT) is None
     assert journal.counts()["queued"] == 1
+
+
+def test_a_file_that_was_read_or_failed_is_taken_up_again_when_it_is_submitted(journal: Journal) -> None:
+    job = journal.submit(Path("/desk/a.png"), PRINT)
+    assert journal.submit(Path("/desk/a.png"), PRINT) == job and journal.counts()["queued"] == 1
+    taken = journal.take()
+    assert taken is not None and taken.inbox is None
+    assert journal.submit(Path("/desk/a.png"), PRINT) == job and journal.counts()["running"] == 1  # it is in hand
+    journal.fail(job, "crash", "no", tell=True)
+    assert journal.submit(Path("/desk/a.png"), PRINT) == job
+    again = journal.take()
+    assert again is not None and (again.attempts, again.crashes, again.reason) == (1, 0, None)
+    assert journal.next_untold() is None  # of its former end there is nothing to tell any more
+    journal.finish(job)
+    assert journal.submit(Path("/desk/a.png"), PRINT) == job and journal.counts()["queued"] == 1
+
+
+def test_one_that_waits_for_another_try_is_due_at_once_when_it_is_submitted(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, clock=lambda: 100.0)
+    job = journal.add(INBOX / "a.png", INBOX, PRINT)
+    assert job and journal.take()
+    journal.hand_back(job, 600.0, "not now")
+    assert journal.next_due_in() == 600.0
+    assert journal.submit(INBOX / "a.png", PRINT) == job
+    assert journal.next_due_in() == 0.0
+    taken = journal.take()
+    assert taken is not None and taken.inbox == INBOX  # it stays its inbox's
+
+
+def test_a_submitted_file_that_changed_keeps_its_job_and_loses_its_pages(journal: Journal) -> None:
+    path, other = Path("/desk/a.png"), Fingerprint(1, 2, 30, 40)
+    job = journal.submit(path, PRINT)
+    assert journal.take()
+    journal.keep_page(job, reading(0))
+    journal.refresh(job, path, other)
+    found = journal.job(job)
+    assert found is not None and (found.state, found.fingerprint) == ("queued", other) and journal.pages(job) == []
+    second = journal.submit(path, PRINT)  # the old bytes are back, and are a job of their own
+    journal.refresh(job, path, PRINT)
+    assert journal.job(job) is None and journal.job(second) is not None
+
+
+def test_ends_are_told_once_and_in_their_order(tmp_path: Path) -> None:
+    now = 0.0
+    journal = Journal(tmp_path, clock=lambda: now)
+    jobs = []
+    for number in range(3):
+        now = float(number)
+        jobs.append(journal.submit(Path(f"/desk/{number}.png"), Fingerprint(1, number, 3, 4)))
+        assert journal.take()
+        journal.finish(jobs[-1], tell=number != 1)
+    first = journal.next_untold()
+    assert first is not None and first.id == jobs[0]
+    journal.mark_told(first)
+    second = journal.next_untold()
+    assert second is not None and second.id == jobs[2]
+    now = 9.0
+    journal.submit(Path("/desk/2.png"), Fingerprint(1, 2, 3, 4))
+    assert journal.take()
+    journal.fail(jobs[2], "crash", "no", tell=True)
+    journal.mark_told(second)  # of the former end: the new one is still to be told
+    third = journal.next_untold()
+    assert third is not None and third.state == "failed"
+
+
+def test_sidecars_are_known_by_their_picture_as_long_as_they_are_there(journal: Journal, tmp_path: Path) -> None:
+    written = {tmp_path / "a.png.txt": "1" * 64, tmp_path / "a.png.json": "2" * 64}
+    journal.plan_outputs(tmp_path / "a.png", written)
+    assert journal.outputs(tmp_path / "a.png") == []
+    for path in written:
+        path.touch()
+    assert journal.outputs(tmp_path / "a.png") == sorted(written)
+    assert journal.outputs(tmp_path / "b.png") == []
+
+
+def test_a_journal_is_opened_while_another_process_writes(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal._db.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    Journal(tmp_path).close()
+    assert time.monotonic() - started < 5  # it would have waited ten seconds for the lock
+    journal._db.execute("ROLLBACK")
 
 
 def test_both_forms_of_an_accented_name_are_one_file(journal: Journal) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,13 @@ from typing import Any
 import pytest
 
 from ocrd.config import parse_config
-from ocrd.daemon import loop
+from ocrd.daemon import loop, power
+from ocrd.daemon.doorbell import ring
 from ocrd.daemon.loop import LOADS_ALLOWED, SILENCE, Daemon
+from ocrd.daemon.power import Battery
 from ocrd.errors import EngineError, ModelError
-from ocrd.journal import Journal
+from ocrd.inbox.look import look
+from ocrd.journal import Job, Journal
 from ocrd.worker.parent import Ready, WorkerDied
 from ocrd.worker.protocol import Message, Setup
 
@@ -127,3 +132,132 @@ def test_healing_shows_in_status_each_time_and_in_the_log_now_and_then(
     assert (caplog.text + capsys.readouterr().out).count("healing the model") == 2
     daemon._on_preparing({"event": "loading", "done": 0.5})
     assert bench.journal.fact("engine")["state"] == "loading"
+
+
+class Resting(ScriptedWorker):
+    """One that can be let go, and counts its loads."""
+
+    rests = 0
+
+    def rest(self) -> None:
+        type(self).rests += 1
+        self.warm = False
+
+
+class Running:
+    """A daemon in a thread of its own, to be looked at while it runs."""
+
+    def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch, tables: dict[str, Any], **more: Any) -> None:
+        monkeypatch.setattr(loop, "Worker", Resting)
+        Resting.rests, Resting.distrusted, Resting.script = 0, [], iter(())
+        config = parse_config({"inbox": [{"path": str(bench.inbox), "settle": 0.1}], **tables}, "test")
+        self.daemon = Daemon(config, bench.journal, **more)
+        self.taken: list[str] = []
+        monkeypatch.setattr(self.daemon._reader, "handle", self._handle)
+        monkeypatch.setattr(self.daemon._reader, "companions", lambda _job: [])
+        bench.inbox.mkdir()
+        self.bench = bench
+        self.thread = threading.Thread(target=self.daemon.run)
+
+    def _handle(self, job: Job) -> None:
+        self.taken.append(job.path.name)
+        self.bench.journal.finish(job.id)
+
+    def __enter__(self) -> Running:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.daemon.stop()
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+    def drop(self, name: str) -> None:
+        (self.bench.inbox / name).write_bytes(b"picture")
+
+    def wait_for(self, true: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 10
+        while not true():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_on_its_battery_nothing_is_loaded_or_read_until_the_mains_are_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_battery = True
+    battery = Battery(lambda: on_battery)
+    monkeypatch.setattr(power, "BATTERY_KNOWN_FOR", 0.0)
+    monkeypatch.setattr(loop, "HEARTBEAT", 0.1)
+    with Running(bench, monkeypatch, {"power": {"pause_on_battery": True}}, battery=battery) as running:
+        running.wait_for(lambda: bench.journal.fact("paused"))
+        running.drop("a.png")
+        running.wait_for(lambda: bench.journal.counts()["queued"] == 1)
+        time.sleep(0.3)
+        assert running.taken == [] and Resting.distrusted == []
+        assert "battery" in bench.journal.fact("paused")
+        on_battery = False
+        running.wait_for(lambda: running.taken == ["a.png"])
+        assert bench.journal.fact("paused") is None
+        on_battery = True
+        running.wait_for(lambda: bench.journal.fact("paused"))
+
+
+def test_the_battery_is_nobodys_business_unless_it_is_asked_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Running(bench, monkeypatch, {}, battery=Battery(lambda: True)) as running:
+        running.wait_for(running.thread.is_alive)
+        running.drop("a.png")
+        running.wait_for(lambda: running.taken == ["a.png"])
+
+
+def test_an_idle_model_is_let_go_under_critical_memory_pressure_and_stays_away_until_it_is_needed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = False
+    monkeypatch.setattr(loop, "HEARTBEAT", 0.1)
+    with Running(bench, monkeypatch, {}, memory_short=lambda: short) as running:
+        running.wait_for(lambda: len(Resting.distrusted) == 1)
+        time.sleep(0.5)
+        assert Resting.rests == 0
+        short = True
+        running.wait_for(lambda: Resting.rests == 1)
+        time.sleep(0.5)
+        assert (Resting.rests, len(Resting.distrusted)) == (1, 1)
+        assert bench.journal.fact("engine")["state"] == "unloaded"
+        running.drop("a.png")
+        running.wait_for(lambda: running.taken == ["a.png"])
+        assert len(Resting.distrusted) == 2
+
+
+def test_behind_a_sleep_all_inboxes_are_walked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Running(bench, monkeypatch, {}) as running:
+        running.wait_for(lambda: bench.journal.fact("daemon"))
+        ((inbox, _),) = running.daemon._inboxes
+        asked: list[float] = []
+        rescan = inbox.request_rescan
+
+        def request_rescan() -> None:
+            asked.append(time.monotonic())
+            rescan()
+
+        monkeypatch.setattr(inbox, "request_rescan", request_rescan)
+        running.daemon._wake.set()
+        time.sleep(0.3)
+        assert asked == []
+        monkeypatch.setattr(running.daemon._sleep, "slept", lambda: 0.0 if asked else 3600.0)
+        running.daemon._wake.set()
+        running.wait_for(lambda: asked)
+
+
+def test_a_ring_finds_what_a_command_put_into_the_journal(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Running(bench, monkeypatch, {}) as running:
+        running.wait_for(lambda: Resting.distrusted)
+        path = bench.inbox.parent / "elsewhere.png"
+        path.write_bytes(b"picture")
+        seen = look(path).fingerprint
+        assert seen is not None
+        bench.journal.submit(path, seen)
+        time.sleep(0.3)
+        assert running.taken == []  # nobody polls
+        assert ring(bench.journal.folder)
+        running.wait_for(lambda: running.taken == ["elsewhere.png"])

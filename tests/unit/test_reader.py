@@ -479,3 +479,121 @@ def test_a_job_that_is_concluded_is_not_handed_back(bench: Bench) -> None:
     bench.journal.finish(job.id)
     bench.journal.hand_back(job.id)
     assert bench.counts() == {"done": 1}
+
+
+class Ends:
+    """A reader for submitted and dropped files, and everything that is said of their ends."""
+
+    def __init__(self, bench: Bench, answer: Answer, pauses: Sequence[bool] = ()) -> None:
+        self.bench, self.worker = bench, ScriptedWorker(answer)
+        self.marked: list[tuple[str, bool, list[str]]] = []
+        self.told: list[int] = []
+        self.want = True
+        pausing = iter(pauses)
+        self.reader = Reader(
+            bench.config,
+            bench.journal,
+            self.worker,  # type: ignore[arg-type]
+            lambda: False,
+            bench._rescan,
+            lambda: next(pausing, False),
+            self._mark,
+            lambda _job, _read: self.want,
+            lambda: self.told.append(1),
+        )
+
+    def _mark(self, path: Path, read: bool) -> None:
+        self.marked.append((path.name, read, sorted(p.name for p in path.parent.iterdir())))
+
+    def handle(self) -> None:
+        self.reader.handle(self.bench.take())
+
+
+def test_the_tag_comes_when_all_sidecars_are_there_and_before_the_journal_says_done(bench: Bench) -> None:
+    bench.drop()
+    ends = Ends(bench, reads(page(0)))
+    ends.handle()
+    assert ends.marked == [("scan.png", True, ["scan.png", "scan.png.json", "scan.png.txt"])]
+    assert ends.told == [1] and bench.journal.next_untold() is not None
+
+
+def test_a_failure_has_its_tag_and_is_told_too(bench: Bench) -> None:
+    bench.drop()
+    ends = Ends(bench, reads(then=Refused("damaged", "scan.png: it is damaged", "DamagedDocument")))
+    ends.want = False
+    ends.handle()
+    assert ends.marked == [("scan.png", False, ["scan.png"])] and ends.told == []
+    assert bench.journal.next_untold() is None
+
+
+def test_a_set_that_was_there_is_told_of_only_if_this_journal_wrote_it(bench: Bench) -> None:
+    path = bench.drop()
+    ends = Ends(bench, reads(page(0)))
+    ends.handle()
+    first = bench.journal.next_untold()
+    assert first is not None
+    bench.journal.mark_told(first)
+    seen = look(path).fingerprint
+    assert seen is not None
+    bench.journal.submit(path, seen)
+    ends.handle()
+    assert ends.worker.asked == [0] and ends.told == [1, 1]
+    bench.journal._run("DELETE FROM outputs")  # as a lost journal
+    bench.journal.submit(path, seen)
+    ends.handle()
+    assert ends.told == [1, 1] and len(ends.marked) == 3
+
+
+def test_a_pause_ends_a_document_behind_its_page_and_it_goes_on_at_the_next(bench: Bench) -> None:
+    path = bench.drop()
+    ends = Ends(bench, reads(page(0), page(1), page(2)), pauses=[False, True])
+    ends.handle()
+    assert bench.counts() == {"queued": 1} and ends.marked == [] and not path.with_name("scan.png.txt").exists()
+    ends.worker.answer = reads(page(2))
+    ends.handle()
+    assert ends.worker.asked == [0, 2] and bench.counts() == {"done": 1}
+    assert path.with_name("scan.png.txt").read_text().count("hello") == 3
+
+
+def test_a_submitted_file_that_changed_while_it_was_read_is_read_anew(bench: Bench) -> None:
+    path = bench.inbox.parent / "desk.png"
+    path.write_bytes(b"picture")
+    seen = look(path).fingerprint
+    assert seen is not None
+    job = bench.journal.submit(path, seen)
+
+    def changes(_request: Request) -> Iterator[dict[str, Any]]:
+        yield page(0)
+        path.write_bytes(b"another picture")
+
+    ends = Ends(bench, changes)
+    ends.handle()
+    assert bench.counts() == {"queued": 1} and bench.journal.pages(job) == []
+    ends.worker.answer = reads(page(0, "new"))
+    ends.handle()
+    assert path.with_name("desk.png.txt").read_text() == "new\n" and ends.worker.asked == [0, 0]
+
+
+def test_submitted_files_are_read_together_only_where_their_rules_are_the_same(bench: Bench) -> None:
+    table = {"inbox": [{"path": str(bench.inbox), "task": "markdown"}], "submit": {"task": "text"}}
+    bench.config = parse_config(table, "test")
+    places = [bench.inbox.parent / "1.png", bench.inbox / "2.png", bench.inbox.parent / "3.png"]
+    for number, path in enumerate(places):
+        path.write_bytes(b"picture" * (number + 1))
+        seen = look(path).fingerprint
+        assert seen is not None
+        bench.now += 1
+        bench.journal.submit(path, seen)
+    ends = Ends(bench, reads(page(0)))
+    ends.reader._last_ready = ends.worker.start()
+    first = bench.take()
+    assert [job.path.name for job in ends.reader.companions(first)] == ["3.png"]
+
+
+def test_what_is_still_in_icloud_waits_and_is_not_opened(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.drop()
+    monkeypatch.setattr("ocrd.daemon.reader.not_here", lambda _path: "still in iCloud; it is read later")
+    ends = Ends(bench, reads(page(0)))
+    ends.handle()
+    (waiting,) = bench.journal.waiting()
+    assert ends.worker.asked == [] and "still in iCloud" in str(waiting.message)
