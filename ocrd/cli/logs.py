@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,7 +56,7 @@ def _last(path: Path, count: int) -> list[str]:
     return list(last)
 
 
-def _coming(path: Path) -> Iterator[str]:
+def _coming(path: Path, sleep: Callable[[float], None] = time.sleep) -> Iterator[str]:
     """Whole lines as they are written, through rotations, until the reader has enough."""
     file, rest = (path.open(encoding="utf-8", errors="replace") if path.exists() else None), ""
     if file:
@@ -65,22 +66,16 @@ def _coming(path: Path) -> Iterator[str]:
             rest += file.read() if file else ""
             *whole, rest = rest.split("\n")
             yield from whole
-            if path.exists() and (file is None or path.stat().st_ino != _inode(file.fileno())):
+            if path.exists() and (file is None or path.stat().st_ino != os.fstat(file.fileno()).st_ino):
                 if file:
                     yield from (rest + file.read()).splitlines()
                     file.close()
                 file, rest = path.open(encoding="utf-8", errors="replace"), ""
                 continue
-            time.sleep(PAUSE)
+            sleep(PAUSE)
     finally:
         if file:
             file.close()
-
-
-def _inode(descriptor: int) -> int:
-    import os
-
-    return os.fstat(descriptor).st_ino
 
 
 def _show(line: str, as_json: bool) -> None:
