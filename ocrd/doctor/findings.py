@@ -162,7 +162,9 @@ def _facts() -> dict[str, Any]:
 
 def _service(facts: Mapping[str, Any]) -> Iterator[Finding]:
     if not facts:
-        yield Finding("daemon", "warn", "not running", "start it with: ocrd run")
+        yield Finding(
+            "daemon", "warn", "not running", "start it with: ocrd start, or ocrd run; a first time: ocrd install"
+        )
         return
     jobs = ", ".join(f"{count} {state}" for state, count in facts["jobs"].items())
     yield Finding("daemon", "ok", f"running (pid {(facts['daemon'] or {}).get('pid')}); {jobs}")

@@ -73,7 +73,10 @@ class Mac:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def install(self) -> str:
-        said = self.call("install", "--pocket")
+        """On the CPU, wherever the tests run."""
+        self.call("init", "--pocket")
+        self.config.write_text(self.config.read_text().replace('device = "auto"', 'device = "cpu"'))
+        said = self.call("install")
         self.calls()
         return said
 
@@ -115,7 +118,7 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
     assert status["service"]["trouble"] is None and not status["service"]["disabled"]
     wait_until(lambda: (mac.status()["engine"] or {}).get("state") == "ready", "the model", 100)
     shown = mac.call("status")
-    assert "installed (launchd), loaded" in shown and "ready on cpu in float32, mode auto, warm since" in shown
+    assert "installed (launchd), loaded" in shown and "ready on " in shown and "mode auto, warm since" in shown
 
     desk = mac.home / "Papers"
     desk.mkdir()
