@@ -30,6 +30,8 @@ class Afterwards:
         self._news = threading.Event()
         self._stop = threading.Event()
         self._idle = threading.Event()
+        self._lock = threading.Lock()
+        """Of the two events together: else one could say idle of news that has just come, and for ever."""
         self._log = structlog.get_logger(component="afterwards")
         self._thread = threading.Thread(target=self._run, name="afterwards", daemon=True)
 
@@ -41,8 +43,9 @@ class Afterwards:
 
     def tell(self) -> None:
         """There is news in the journal."""
-        self._idle.clear()
-        self._news.set()
+        with self._lock:
+            self._idle.clear()
+            self._news.set()
 
     @property
     def idle(self) -> bool:
@@ -84,8 +87,11 @@ class Afterwards:
             self._journal.mark_told(job)
         if self._notices.due_in() == 0.0:
             self._notices.show()
-        if not self._news.is_set():
-            self._idle.set()
+        with self._lock:
+            idle = not self._news.is_set()
+            if idle:
+                self._idle.set()
+        if idle:
             self._ended()
 
     def _run_hook(self, job: Job) -> None:

@@ -21,7 +21,8 @@ from ocrd.config import COLOURS, FinderConfig
 ATTRIBUTE = "com.apple.metadata:_kMDItemUserTags"
 """A binary property list: strings of a name, a line feed, and the number of a colour."""
 
-_NONE_THERE = frozenset({errno.ENODATA, getattr(errno, "ENOATTR", errno.ENODATA)})
+_NONE_THERE = frozenset({errno.ENODATA, 93 if sys.platform == "darwin" else errno.ENODATA})
+"""On a Mac it is ENOATTR, which Python's errno does not name."""
 
 _log = structlog.get_logger(component="finder")
 
