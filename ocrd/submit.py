@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,16 +33,20 @@ class Submitted:
     """Why not."""
 
 
-def submit(files: Sequence[Path]) -> list[Submitted]:
-    """Queue each file, and wake the daemon. Raises ServiceError when the journal cannot be written."""
+def submit(files: Sequence[Path]) -> tuple[list[Submitted], bool]:
+    """Queue each file, and wake the daemon: what became of each, and whether a daemon heard.
+
+    Raises ServiceError when the journal cannot be written.
+    """
     state = paths.private_folder(paths.state_dir())
     journal = Journal(state)
     try:
         done = [_submit(journal, file) for file in files]
+    except sqlite3.Error as error:
+        raise ServiceError(f"{state}: the queue cannot be written ({error}); nothing is lost, submit again") from error
     finally:
         journal.close()
-    ring(state)
-    return done
+    return done, ring(state)
 
 
 def _submit(journal: Journal, file: Path) -> Submitted:

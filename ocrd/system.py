@@ -56,11 +56,10 @@ def user_id() -> int:
 def service_manager(environment: Mapping[str, str] = os.environ) -> str | None:
     """Who started this process, or the one that it comes from, as our service; None for a person.
 
-    launchd names the job; a terminal's processes have another name there, or ``0``. systemd gives each start an id.
+    As the service's own description says, which `ocrd install` writes.
     """
-    if environment.get("XPC_SERVICE_NAME") == LABEL:
-        return "launchd"
-    return "systemd" if environment.get("OCRD_SERVICE") == "systemd" and "INVOCATION_ID" in environment else None
+    named = environment.get("OCRD_SERVICE")
+    return named if named in ("launchd", "systemd") else None
 
 
 def call(program: str, *arguments: str, seconds: float = PATIENCE) -> Answer:

@@ -22,10 +22,12 @@ def submit(
     from ocrd.errors import SomeFilesFailed
     from ocrd.submit import follow, submit
 
-    submitted = submit(files)
+    submitted, heard = submit(files)
     refused = [given for given in submitted if given.job is None]
     for given in refused:
         print(f"ocrd: {_plain(given.why)}", file=sys.stderr)
+    if not heard and not wait and len(refused) < len(submitted):
+        print("ocrd: queued; no daemon is running, so it waits: ocrd start", file=sys.stderr)
     ended: dict[Path, str] = {}
     if wait:
         line = _Line()

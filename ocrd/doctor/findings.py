@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -21,6 +22,8 @@ from ocrd.journal import Journal
 from ocrd.model.hashes import HashMemory
 from ocrd.model.surroundings import surroundings
 from ocrd.model.verify import State, verify, wanted_by
+from ocrd.service.here import manager_here
+from ocrd.service.templates import program_of
 from ocrd.words import engine_words, ways_words
 
 PROBE_PATIENCE = 120.0
@@ -56,7 +59,8 @@ def examine(config: Config, probe: Callable[[Config], Mapping[str, Any]] | None 
     yield from _guarded("folders", CONFIGURATION, lambda: _folders(config, facts))
     yield from _guarded("model", MODEL, lambda: iter([_model(config)]))
     yield from _guarded("disks", SERVICE, lambda: _disks(config))
-    yield from _guarded("daemon", SERVICE, lambda: _service(facts))
+    yield from _guarded("service", SERVICE, lambda: iter([_service()]))
+    yield from _guarded("daemon", SERVICE, lambda: _daemon(facts))
 
 
 def _guarded(name: str, exit_code: int, section: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -160,7 +164,22 @@ def _facts() -> dict[str, Any]:
         journal.close()
 
 
-def _service(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _service() -> Finding:
+    manager = manager_here()
+    if not manager.file.exists():
+        return Finding("service", "ok", "not installed")
+    program, state = program_of(manager.file), manager.state()
+    if state.trouble:
+        return Finding("service", "warn", state.trouble, "see the sentence", SERVICE)
+    if not os.access(program, os.X_OK):
+        found = f"it would start {program}, which is not there"
+        return Finding("service", "fail", found, "run: ocrd install", SERVICE)
+    if not state.loaded:
+        return Finding("service", "warn", f"installed ({manager.name}), but stopped", "run: ocrd start", SERVICE)
+    return Finding("service", "ok", f"installed ({manager.name}); it starts {program}")
+
+
+def _daemon(facts: Mapping[str, Any]) -> Iterator[Finding]:
     if not facts:
         yield Finding(
             "daemon", "warn", "not running", "start it with: ocrd start, or ocrd run; a first time: ocrd install"

@@ -65,6 +65,19 @@ def unit(facts: Facts) -> bytes:
     return (_put_in("\n".join(kept), values) + "\n").encode()
 
 
+def program_of(file: Path) -> Path:
+    """The program that a service's file starts. Raises ServiceError for a file that is none of ours."""
+    try:
+        data = file.read_bytes()
+        if file.suffix == ".plist":
+            return Path(plistlib.loads(data)["ProgramArguments"][0])
+        command = re.search(r'^ExecStart="((?:[^"\\\n]|\\.)+)"', data.decode(), re.MULTILINE)
+        assert command is not None
+        return Path(re.sub(r"\\(.)", r"\1", command[1]).replace("%%", "%"))
+    except Exception as error:  # somebody else's file may raise anything
+        raise ServiceError(f"{file}: cannot be made sense of ({error!r}); run: ocrd install") from error
+
+
 def recipe(program: Path) -> str:
     """``docs/hazel.md`` with this machine's path of ocrd."""
     return _put_in(paths.shipped("docs/hazel.md").read_text(encoding="utf-8"), {"PROGRAM": shlex.quote(str(program))})

@@ -327,6 +327,24 @@ def test_it_ends_within_five_seconds_in_the_middle_of_a_page_and_goes_on_there(m
         wait_until((mac.inbox / f"{number}.png.json").exists, f"{number}.png", 100)
 
 
+def test_the_doctor_knows_a_service_whose_program_is_gone(mac: Mac) -> None:
+    def found() -> tuple[str, str]:
+        said = subprocess.run(
+            [str(mac.program), "doctor", "--json"], env=mac.environment, capture_output=True, check=False
+        )
+        (service,) = [f for f in json.loads(said.stdout)["findings"] if f["name"] == "service"]
+        return service["state"], service["found"]
+
+    assert found() == ("ok", "not installed")
+    mac.install()
+    assert found() == ("ok", f"installed (launchd); it starts {mac.program}")
+    mac.call("stop")
+    assert found()[0] == "warn"
+    plist = plistlib.loads(mac.plist.read_bytes())
+    mac.plist.write_bytes(plistlib.dumps(plist | {"ProgramArguments": ["/gone/ocrd", "run"]}))
+    assert found() == ("fail", "it would start /gone/ocrd, which is not there")
+
+
 def test_launchds_log_is_emptied_at_each_start(mac: Mac) -> None:
     mac.install()
     (log,) = mac.home.rglob("launchd.log")

@@ -266,8 +266,6 @@ def test_a_launchctl_that_hangs_or_is_not_there_is_said_so(monkeypatch: pytest.M
 
 def test_a_command_inside_the_service_does_not_end_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse_inside("stop")
-    monkeypatch.setenv("XPC_SERVICE_NAME", "com.apple.Terminal")
-    refuse_inside("stop")
-    monkeypatch.setenv("XPC_SERVICE_NAME", system.LABEL)
+    monkeypatch.setenv("OCRD_SERVICE", "launchd")
     with pytest.raises(ServiceError, match="runs inside the service"):
         manager.refuse_inside("stop")

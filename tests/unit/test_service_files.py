@@ -54,7 +54,10 @@ def test_the_agent_says_to_launchd_what_it_needs_to_hear() -> None:
         "ExitTimeOut": 60,
         "ProcessType": "Interactive",
         "WorkingDirectory": "/Users/me",
-        "EnvironmentVariables": {"PATH": "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"},
+        "EnvironmentVariables": {
+            "OCRD_SERVICE": "launchd",
+            "PATH": "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        },
         "StandardOutPath": "/Users/me/Library/Logs/ocrd/launchd.log",
         "StandardErrorPath": "/Users/me/Library/Logs/ocrd/launchd.log",
     }
@@ -128,6 +131,17 @@ def test_any_printable_path_survives_the_property_list(name: str) -> None:
 def test_a_path_that_no_service_could_use_is_refused(path: str) -> None:
     with pytest.raises(ServiceError, match="whole path in plain characters"):
         Facts(Path(path), FACTS.config, FACTS.home, FACTS.log)
+
+
+def test_the_program_of_a_file_is_found_again(tmp_path: Path) -> None:
+    facts = Facts(Path(NASTY), FACTS.config, FACTS.home, FACTS.log)
+    for name, data in (("a.plist", templates.agent(facts)), ("a.service", templates.unit(facts))):
+        (tmp_path / name).write_bytes(data)
+        assert templates.program_of(tmp_path / name) == Path(NASTY)
+        for broken in (b"", b"rubbish \xff", data[:200]):
+            (tmp_path / name).write_bytes(broken)
+            with pytest.raises(ServiceError, match="run: ocrd install"):
+                templates.program_of(tmp_path / name)
 
 
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:

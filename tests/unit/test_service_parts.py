@@ -60,10 +60,10 @@ def test_launchd_is_told_0_of_what_lasts_and_never_78(error: type[OcrdError], to
 
 
 def test_who_started_us_is_told_from_the_environment() -> None:
-    assert system.service_manager({"XPC_SERVICE_NAME": "local.ocrd"}) == "launchd"
-    assert system.service_manager({"XPC_SERVICE_NAME": "0"}) is None
-    assert system.service_manager({"OCRD_SERVICE": "systemd", "INVOCATION_ID": "x"}) == "systemd"
-    assert system.service_manager({"INVOCATION_ID": "x"}) is None  # of a terminal that systemd started
+    assert system.service_manager({"OCRD_SERVICE": "launchd"}) == "launchd"
+    assert system.service_manager({"OCRD_SERVICE": "systemd"}) == "systemd"
+    for other in ({}, {"OCRD_SERVICE": ""}, {"XPC_SERVICE_NAME": "0", "INVOCATION_ID": "x"}):
+        assert system.service_manager(other) is None
 
 
 def test_standard_error_is_emptied_under_a_service_only_and_only_when_it_is_a_file(tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ def test_standard_error_is_emptied_under_a_service_only_and_only_when_it_is_a_fi
             subprocess.run(argv, env={"PYTHONPATH": str(Path.cwd()), **variables}, stderr=file, check=True)
         return path.read_text()
 
-    assert left(1000, XPC_SERVICE_NAME="local.ocrd") == "end"
-    assert left(10_000, XPC_SERVICE_NAME="local.ocrd") == "x" * 5000 + "end"
+    assert left(1000, OCRD_SERVICE="launchd") == "end"
+    assert left(10_000, OCRD_SERVICE="launchd") == "x" * 5000 + "end"
     assert left(1000) == "x" * 5000 + "end"
     assert log.LARGEST_STDERR == 1024 * 1024
 
