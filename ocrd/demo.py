@@ -59,7 +59,7 @@ def run_demo() -> list[Result]:
         log = home / "daemon.log"
         with log.open("wb") as output:
             daemon = subprocess.Popen(
-                [sys.executable, "-m", "ocrd", "run", "--config", str(config)],
+                [sys.executable, "-P", "-m", "ocrd", "run", "--config", str(config)],
                 env={**os.environ, "OCRD_STATE_DIR": str(home / "state")},
                 stderr=output,
             )

@@ -65,7 +65,7 @@ class Progress:
 
     path: Path
     state: str
-    """``queued``, ``running``, ``done``, ``failed``, or ``gone`` for a file that was taken away."""
+    """``queued``, ``running``, ``paused``, ``done``, ``failed``, or ``gone`` for a file that was taken away."""
     message: str = ""
     pages: int = 0
     """Pages read so far, while it runs."""
@@ -106,8 +106,11 @@ def follow(
 
 
 def _progress(journal: Journal, job: str, path: Path) -> Progress:
-    found: Job | None = journal.job(job)
+    # Of a file that changed and was submitted again the newer job tells.
+    found: Job | None = journal.job(job) or journal.latest(path)
     if found is None:
-        return Progress(path, "gone", "the file was taken away or changed before it was read")
+        return Progress(path, "gone", "the file was taken away before it was read")
+    if found.state == "queued" and (why := journal.fact("paused")):
+        return Progress(path, "paused", str(why))
     pages = journal.page_count(job) if found.state == "running" else 0
     return Progress(path, found.state, found.message or "", pages)

@@ -7,6 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 
+def plain(words: str) -> str:
+    """Without what a file's name may hold that a terminal takes for orders, or that is no UTF-8."""
+    shown = words.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else "?" for c in shown)
+
+
 def engine_words(engine: dict[str, Any] | None) -> str:  # noqa: PLR0911 - one line for each state
     """One line for the fact that the daemon publishes, or for a message of the worker."""
     if engine is None:

@@ -14,7 +14,7 @@ def run_cli() -> int:
 
     for command in (
         *(init.init, service.install, service.uninstall, service.start, service.stop, service.restart),
-        *(status.status, logs.logs, submit.submit, jobs.retry, jobs.pause, jobs.resume, daemon.run),
+        *(status.status, logs.logs, submit.submit, jobs.jobs, jobs.retry, jobs.pause, jobs.resume, daemon.run),
         *(recognize.recognize, doctor.doctor, service.hazel, demo.demo),
     ):
         app.command()(command)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ocrd.cli.app import ConfigOption
+
+if TYPE_CHECKING:
+    from ocrd.daemon.loop import Daemon
 
 
 def run(
@@ -16,6 +19,8 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="Read what lies in the inboxes now, then end.")] = False,
 ) -> None:
     """Watch the inboxes and read what settles there, until told to stop."""
+    import structlog
+
     from ocrd import log, paths
     from ocrd.daemon.ended import forget_end, note_end, service_exit_code
     from ocrd.errors import OcrdError
@@ -26,19 +31,41 @@ def run(
         state = paths.state_dir()
         forget_end(state)
         _run(config, state, once)
-    except OcrdError as error:
+    except Exception as error:
         manager = service_manager()
         if manager is None:
             raise
         note_end(state, error)
-        if manager == "launchd" and service_exit_code(error.exit_code) == 0:
+        if structlog.is_configured() and not isinstance(error, OcrdError):
+            # A service's standard error is emptied at its next start, which may be in half a minute.
+            structlog.get_logger(component="daemon").exception("the daemon failed")
+        if manager == "launchd" and isinstance(error, OcrdError) and service_exit_code(error.exit_code) == 0:
             print(f"ocrd: {error}", file=sys.stderr)  # to launchd.log, for who looks there
             return
         raise
 
 
-def _run(config: Path | None, state: Path, once: bool) -> None:
+def _stop_at_signals(daemon: Daemon) -> None:
+    """A handler runs in the middle of whatever the main thread does, which may hold the lock of an event.
+
+    So it only puts something into a queue, which may be done anywhere; a thread that waits there does the rest.
+    """
+    import queue
     import signal
+    import threading
+
+    told: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def wait() -> None:
+        told.get()
+        daemon.stop()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: told.put(number))
+
+
+def _run(config: Path | None, state: Path, once: bool) -> None:
     import time
 
     from ocrd import log, paths
@@ -56,8 +83,7 @@ def _run(config: Path | None, state: Path, once: bool) -> None:
         started = time.time()
         try:
             daemon = Daemon(settings, journal, once)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, lambda *_: daemon.stop())
+            _stop_at_signals(daemon)
             daemon.run()
             failed, queued = journal.failed_since(started), journal.counts()["queued"]
         finally:

@@ -1,21 +1,64 @@
-"""``ocrd retry``, ``pause`` and ``resume``: what a person says to the queue."""
+"""``ocrd jobs``, ``retry``, ``pause`` and ``resume``: the queue, and what a person says to it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-def retry() -> None:
-    """Try every failed file again, and at once those that wait for another try."""
-    from ocrd import paths
-    from ocrd.daemon.doorbell import ring
+import typer
+
+from ocrd.cli.app import JsonOption
+
+if TYPE_CHECKING:
     from ocrd.journal import Journal
 
-    state = paths.private_folder(paths.state_dir())
-    journal = Journal(state)
-    try:
-        again = journal.retry()
-    finally:
-        journal.close()
-    print(f"{again} failed file(s) are queued again{'' if ring(state) else '; no daemon runs: ocrd start'}")
+
+def jobs(
+    state: Annotated[str | None, typer.Option(help="Only those that are queued, running, done or failed.")] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many, newest first.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List what is queued, what was read and what failed."""
+    import json
+    from dataclasses import asdict
+
+    from ocrd.errors import UsageError
+    from ocrd.words import moment, plain
+
+    if state not in (None, "queued", "running", "done", "failed"):
+        raise UsageError(f"--state is queued, running, done or failed, not {state}")
+    with _journal() as journal:
+        found = journal.jobs(state, lines)
+    if as_json:
+        told = [
+            asdict(job) | {"path": plain(str(job.path)), "sidecars": [str(p) for p in job.sidecars]} for job in found
+        ]
+        print(json.dumps(told, indent=2, default=str))
+        return
+    for job in found:
+        why = f": {job.message}" if job.message else ""
+        print(plain(f"{moment(job.changed):<16}  {job.state:<7}  {job.path}{why}"))
+
+
+def retry(
+    files: Annotated[list[Path] | None, typer.Argument(help="Only these; without any, all that failed.")] = None,
+) -> None:
+    """Try failed files again, and at once those that wait for another try."""
+    import os
+
+    from ocrd.daemon.doorbell import ring
+
+    with _journal() as journal:
+        if files:
+            # As it was dropped, or as it was submitted: with its links followed.
+            spelled = [{Path(os.path.abspath(file)), Path(os.path.realpath(file))} for file in files]  # noqa: PTH100
+            again = sum(max(journal.retry(path) for path in paths) for paths in spelled)
+        else:
+            again = journal.retry()
+        heard = ring(journal.folder)
+    print(f"{again} failed file(s) are queued again{'' if heard else '; no daemon runs: ocrd start'}")
 
 
 def pause() -> None:
@@ -31,14 +74,25 @@ def resume() -> None:
 
 
 def _say(paused: bool) -> None:
-    from ocrd import paths
     from ocrd.daemon.doorbell import ring
+
+    with _journal() as journal:
+        journal.set_fact("pause", paused)
+        ring(journal.folder)
+
+
+@contextmanager
+def _journal() -> Iterator[Journal]:
+    import sqlite3
+
+    from ocrd import paths
+    from ocrd.errors import ServiceError
     from ocrd.journal import Journal
 
-    state = paths.private_folder(paths.state_dir())
-    journal = Journal(state)
+    journal = Journal(paths.private_folder(paths.state_dir()))
     try:
-        journal.set_fact("pause", paused)
+        yield journal
+    except sqlite3.Error as error:
+        raise ServiceError(f"{journal.folder}: the queue cannot be used ({error}); try again") from error
     finally:
         journal.close()
-    ring(state)

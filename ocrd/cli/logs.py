@@ -7,9 +7,10 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import typer
 
@@ -28,22 +29,23 @@ def logs(
     """Show the daemon's log; with --json the lines as they stand in the file."""
     from ocrd import log, paths
     from ocrd.errors import ServiceError
-    from ocrd.service.install import log_file
+    from ocrd.service.installation import log_file
+    from ocrd.words import plain
 
-    path = paths.log_dir() / log.FILE
-    early = log_file()
+    path, early = paths.log_dir() / log.FILE, log_file()
     try:
         if not as_json and early.is_file() and (said := early.read_text(encoding="utf-8", errors="replace").strip()):
-            print(f"{early}, before logging began:\n{said}\n", file=sys.stderr)
+            print(f"{early}, before logging began:", *map(plain, said.splitlines()), "", sep="\n", file=sys.stderr)
         if not path.exists() and not follow:
             raise ServiceError(f"{path}: there is no log yet; the daemon writes it")
-        for line in _last(path, lines):
-            _show(line, as_json)
-        if follow:
-            for line in _coming(path):
-                _show(line, as_json)
+        coming: Iterable[str] = log_lines(path, lines) if follow else _last(path, lines)
     except OSError as error:
         raise ServiceError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        for line in coming:
+            print(line if as_json else readable(line), flush=True)
+    except BrokenPipeError:  # `ocrd logs | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _last(path: Path, count: int) -> list[str]:
@@ -51,26 +53,28 @@ def _last(path: Path, count: int) -> list[str]:
     last: deque[str] = deque(maxlen=count)
     for file in (path.with_name(f"{path.name}.1"), path):
         if file.exists():
-            with file.open(encoding="utf-8", errors="replace") as opened:
-                last.extend(opened)
+            with _opened(file) as opened:
+                last.extend(line.rstrip("\n") for line in opened)
     return list(last)
 
 
-def _coming(path: Path, sleep: Callable[[float], None] = time.sleep) -> Iterator[str]:
-    """Whole lines as they are written, through rotations, until the reader has enough."""
-    file, rest = (path.open(encoding="utf-8", errors="replace") if path.exists() else None), ""
-    if file:
-        file.seek(0, 2)
+def log_lines(path: Path, last: int, sleep: Callable[[float], None] = time.sleep) -> Generator[str, None, None]:
+    """The last lines, then whole lines as they are written, through rotations, until the reader has enough."""
+    file, rest = _opened(path) if path.exists() else None, ""
     try:
+        if file:
+            *whole, rest = file.read().split("\n")
+            older = _last(path.with_name(f"{path.name}.1"), last) if len(whole) < last else []
+            yield from [*older, *whole][-last:] if last else []
         while True:
             rest += file.read() if file else ""
             *whole, rest = rest.split("\n")
             yield from whole
-            if path.exists() and (file is None or path.stat().st_ino != os.fstat(file.fileno()).st_ino):
+            if _rotated(path, file):
                 if file:
                     yield from (rest + file.read()).splitlines()
                     file.close()
-                file, rest = path.open(encoding="utf-8", errors="replace"), ""
+                file, rest = _opened(path), ""
                 continue
             sleep(PAUSE)
     finally:
@@ -78,18 +82,31 @@ def _coming(path: Path, sleep: Callable[[float], None] = time.sleep) -> Iterator
             file.close()
 
 
-def _show(line: str, as_json: bool) -> None:
-    print(line.rstrip("\n") if as_json else readable(line), flush=True)
+def _opened(path: Path) -> IO[str]:
+    return path.open(encoding="utf-8", errors="replace")
+
+
+def _rotated(path: Path, file: IO[str] | None) -> bool:
+    """Whether another file than the one that is read stands in its place."""
+    try:
+        now = path.stat().st_ino
+    except OSError:  # between two renames
+        return False
+    return file is None or now != os.fstat(file.fileno()).st_ino
 
 
 def readable(line: str) -> str:
     """``16:04:12 warning  worker: the worker died  file=...``, a stack trace below it; a line of others as it is."""
+    from ocrd.words import plain
+
     try:
         event: dict[str, Any] = json.loads(line)
-        when, level, what = event["timestamp"][:19].replace("T", " "), event["level"], event["event"]
+        then = datetime.fromisoformat(event["timestamp"]).astimezone()  # the file's times are UTC
+        when, level, what = then.strftime("%Y-%m-%d %H:%M:%S"), event["level"], event["event"]
     except (ValueError, KeyError, TypeError):
-        return line.rstrip("\n")
+        return plain(line)
     component = f"{event['component']}: " if "component" in event else ""
     fields = "".join(f"  {key}={value}" for key, value in event.items() if key not in _OWN_PLACE)
-    stack = "".join(f"\n{event[key]}" for key in ("stack", "exception") if event.get(key))
-    return f"{when} {level:<8} {component}{what}{fields}{stack}"
+    stacks = [event[key] for key in ("stack", "exception") if event.get(key)]
+    lines = [f"{when} {level:<8} {component}{what}{fields}", *(line for s in stacks for line in str(s).splitlines())]
+    return "\n".join(map(plain, lines))

@@ -41,7 +41,7 @@ def uninstall(
 ) -> None:
     """Stop the service and remove what install made; your files, their sidecars and the configuration stay."""
     from ocrd.service.here import installation_here
-    from ocrd.service.install import uninstall
+    from ocrd.service.uninstall import uninstall
 
     for said in uninstall(installation_here(config, dry_run=dry_run), model):
         print(said)
@@ -70,7 +70,7 @@ def restart() -> None:
 
 def hazel() -> None:
     """Print the recipe for Hazel, with this machine's path of ocrd."""
-    from ocrd.service.entry import entry_point
+    from ocrd.service.here import installation_here
     from ocrd.service.templates import recipe
 
-    print(recipe(entry_point()), end="")
+    print(recipe(installation_here(None).facts), end="")

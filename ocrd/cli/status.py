@@ -24,7 +24,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ocrd.words import engine_words, moment
+    from ocrd.words import engine_words, moment, plain
 
     table = Table(show_header=False, box=None)
     table.add_row("service", Text(_service_words(found["service"])))
@@ -36,13 +36,12 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     for reason in (found["engine"] or {}).get("skipped", ()):
         table.add_row("skipped", Text(reason, "yellow"))
     table.add_row("jobs", ", ".join(f"{n} {state}" for state, n in found["jobs"].items()))
-    # As plain text: a file's name may hold what rich takes for markup, or bytes that are no UTF-8.
+    # As plain text: a file's name may hold what rich takes for markup.
     for name, label, colour in (("waiting", "waiting", "yellow"), ("failures", "failed", "red")):
         for job in found[name]:
-            said = f"{job['file']}: {job['message']}".encode("utf-8", "backslashreplace").decode()
-            table.add_row(label, Text(said, colour))
+            table.add_row(label, Text(plain(f"{job['file']}: {job['message']}"), colour))
     if last := found["last_error"]:
-        table.add_row("last error", Text(f"{last['message']} ({moment(last['at'])})", "red"))
+        table.add_row("last error", Text(plain(f"{last['message']} ({moment(last['at'])})"), "red"))
     Console().print(table)
 
 
@@ -78,7 +77,8 @@ def _look() -> dict[str, Any]:
         found["jobs"] = journal.counts()
         found["waiting"] = [_entry(job) for job in journal.waiting()]
         # A file that its owner took away needs no more attention.
-        found["failures"] = [_entry(job) for job in journal.failures() if os.path.lexists(job.path)]
+        failures = [job for job in journal.failures(limit=1000) if os.path.lexists(job.path)]
+        found["failures"] = [_entry(job) for job in failures[:10]]
         if found["failures"] and (ended is None or found["failures"][0]["at"] > ended.at):
             found["last_error"] = {"at": found["failures"][0]["at"], "message": found["failures"][0]["message"]}
         return found

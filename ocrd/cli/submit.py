@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ocrd.cli.app import JsonOption
+from ocrd.words import plain
 
 
 def submit(
@@ -16,7 +17,7 @@ def submit(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until all are read; 3 when one was not.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Have files read where they lie; their sidecars come beside them. What was read or failed before is tried anew."""
+    """Have files read where they lie; their sidecars come beside them. What failed before is tried anew."""
     import json
 
     from ocrd.errors import SomeFilesFailed
@@ -25,7 +26,7 @@ def submit(
     submitted, heard = submit(files)
     refused = [given for given in submitted if given.job is None]
     for given in refused:
-        print(f"ocrd: {_plain(given.why)}", file=sys.stderr)
+        print(f"ocrd: {plain(given.why)}", file=sys.stderr)
     if not heard and not wait and len(refused) < len(submitted):
         print("ocrd: queued; no daemon is running, so it waits: ocrd start", file=sys.stderr)
     ended: dict[Path, str] = {}
@@ -37,7 +38,7 @@ def submit(
         line.end()
     if as_json:
         told = [
-            {"file": _plain(str(g.path)), "job": g.job, "state": ended.get(g.path, "queued" if g.job else "refused")}
+            {"file": plain(str(g.path)), "job": g.job, "state": ended.get(g.path, "queued" if g.job else "refused")}
             for g in submitted
         ]
         print(json.dumps(told, indent=2))
@@ -48,18 +49,21 @@ def submit(
 
 
 class _Line:
-    """A line for each file that ended, and on a terminal one that moves for the one in hand. All on standard error."""
+    """A line for each file that ended or is held up, and on a terminal one that moves for the one in hand.
+
+    All on standard error.
+    """
 
     def __init__(self) -> None:
         self._moves = sys.stderr.isatty()
 
     def show(self, path: Path, state: str, message: str, pages: int) -> None:
-        name = _plain(path.name)
-        if state in ("done", "failed", "gone"):
-            self._write(f"{name}: {state}{f' ({_plain(message)})' if message else ''}\n")
+        name = plain(path.name)
+        if state in ("done", "failed", "gone", "paused"):
+            self._write(f"{name}: {state}{f' ({plain(message)})' if message else ''}\n")
         elif self._moves:
             said = f"{pages} page(s) read" if pages else message or state
-            self._write(f"{name}: {_plain(said)}"[:200])
+            self._write(f"{name}: {plain(said)}"[:200])
 
     def end(self) -> None:
         self._write("")
@@ -68,9 +72,3 @@ class _Line:
         # Back to the line's begin and clear it, so that nothing stays of the one that moves.
         sys.stderr.write(f"\r\033[K{words}" if self._moves else words)
         sys.stderr.flush()
-
-
-def _plain(words: str) -> str:
-    """Without what a file's name may hold that a terminal takes for orders, or that is no UTF-8."""
-    shown = words.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else "?" for c in shown)

@@ -1,7 +1,8 @@
-"""What comes after a file was read or failed: the user's hook, and notifications.
+"""What comes after a file was read or failed: the user's hook, then Finder's tag, then a notification.
 
 A thread of its own, so that a slow hook holds up no reading. The journal remembers who is still to be told: a hook
-that a stop or a kill came before is run at the next start. It may so be run twice, but is never left out.
+that a stop or a kill came before is run at the next start. It may so be run twice, but is never left out. The tag comes
+behind the hook, so that who moves files by their tag (Hazel) does not take them away from it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ocrd.config import Config
 from ocrd.daemon.hooks import LAST_WORDS, environment, run_hook
 from ocrd.daemon.rules import rules_for
 from ocrd.finder.notify import Notices
+from ocrd.finder.tags import marker
 from ocrd.journal import Job, Journal
 
 AFTER_TROUBLE = 5.0
@@ -27,6 +29,7 @@ class Afterwards:
         """``ended`` is called when all are told."""
         self._config, self._journal, self._ended = config, journal, ended
         self._notices = Notices()
+        self._mark = marker(config.finder)
         self._news = threading.Event()
         self._stop = threading.Event()
         self._idle = threading.Event()
@@ -39,7 +42,7 @@ class Afterwards:
         """Whether somebody wants to be told of this job's end."""
         rules = rules_for(self._config, job)
         hook = rules and (rules.on_done if read else rules.on_failed)
-        return bool(hook) or self._config.finder.notify
+        return bool(hook) or self._mark is not None or self._config.finder.notify
 
     def tell(self) -> None:
         """There is news in the journal."""
@@ -72,16 +75,14 @@ class Afterwards:
                 self._log.warning("the journal cannot be used; trying again", error=str(error))
                 self._stop.wait(AFTER_TROUBLE)
                 self._news.set()
-            except Exception:
-                self._log.exception("a hook could not be run; going on")
-                self._stop.wait(AFTER_TROUBLE)
-                self._news.set()
 
     def _tell_all(self) -> None:
         while not self._stop.is_set() and (job := self._journal.next_untold()):
             self._run_hook(job)
             if self._stop.is_set():
                 return  # it may have been cut short: once more at the next start
+            if self._mark:
+                self._mark(job.path, job.state == "done")
             if self._config.finder.notify:
                 self._notices.add(job.path.name, job.state == "done")
             self._journal.mark_told(job)
@@ -95,12 +96,12 @@ class Afterwards:
             self._ended()
 
     def _run_hook(self, job: Job) -> None:
+        """Never raises: whatever is the matter with one file or one hook, the others are told."""
         rules = rules_for(self._config, job)
         command = (rules.on_done if job.state == "done" else rules.on_failed) if rules else ()
         if not rules or not command:
             return
-        told = environment(job, self._journal.outputs(job.path) if job.state == "done" else ())
-        outcome = run_hook(command, told, job.path, rules.hook_seconds, self._stop.is_set)
+        outcome = run_hook(command, environment(job), job.path, rules.hook_seconds, self._stop.is_set)
         log = self._log.bind(job=job.id, file=str(job.path), hook=command[0])
         if outcome.good:
             log.info("the hook ran", said=outcome.said)

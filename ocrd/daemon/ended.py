@@ -24,9 +24,12 @@ class Ended:
     message: str
 
 
-def note_end(state: Path, error: OcrdError) -> None:
+def note_end(state: Path, error: Exception) -> None:
     """Keep it; a state folder that cannot be written may be the very reason, so this never raises."""
-    ended = Ended(time.time(), error.exit_code, str(error))
+    if isinstance(error, OcrdError):
+        ended = Ended(time.time(), error.exit_code, str(error))
+    else:
+        ended = Ended(time.time(), OcrdError.exit_code, f"ocrd failed ({type(error).__name__}: {error})")
     with contextlib.suppress(OSError):
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = json.dumps(asdict(ended))  # ASCII: a name in the message may be no UTF-8

@@ -35,7 +35,7 @@ class Outcome:
         return self.code == 0
 
 
-def environment(job: Job, sidecars: Sequence[Path]) -> dict[str, str]:
+def environment(job: Job) -> dict[str, str]:
     """What a hook is told beside the file's path, its last argument."""
     told = {
         "OCRD_EVENT": job.state,
@@ -44,7 +44,8 @@ def environment(job: Job, sidecars: Sequence[Path]) -> dict[str, str]:
         "OCRD_REASON": job.reason or "",
         "OCRD_MESSAGE": job.message or "",
     }
-    return told | {f"OCRD_{path.suffix[1:].upper()}": str(path) for path in sidecars}
+    there = [path for path in job.sidecars if os.path.exists(path)]  # noqa: PTH110 - Path.exists may raise
+    return told | {f"OCRD_{path.suffix[1:].upper()}": str(path) for path in there}
 
 
 def run_hook(
@@ -66,7 +67,7 @@ def run_hook(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # a program that is not there; no home
         return Outcome(None, "", f"it cannot be started ({getattr(error, 'strerror', None) or error})")
     assert process.stdout is not None
     with process.stdout as pipe:

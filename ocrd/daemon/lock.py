@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,16 +12,23 @@ from ocrd import paths
 from ocrd.errors import ServiceError
 
 FILE = "daemon.lock"
+OTHERS = 0.5
+"""Seconds in which the lock may be somebody's who only asks (`is_running`)."""
 
 
 @contextmanager
 def sole_daemon(state: Path) -> Iterator[None]:
     """Hold the state folder's lock. Raises ServiceError when another daemon has it."""
+    deadline = time.monotonic() + OTHERS
     with (paths.private_folder(state) / FILE).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ServiceError(f"another ocrd is running on {state}; stop it first") from error
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise ServiceError(f"another ocrd is running on {state}; stop it first") from error
+                time.sleep(0.02)
         yield
 
 

@@ -24,7 +24,6 @@ from ocrd.daemon.reader import Reader
 from ocrd.daemon.requests import memory_limits, worker_setup
 from ocrd.documents.kinds import SUFFIXES
 from ocrd.errors import ConfigError, EngineError, OcrdError
-from ocrd.finder.tags import marker
 from ocrd.inbox.access import folders, refusal
 from ocrd.inbox.inbox import Inbox
 from ocrd.journal import Journal
@@ -104,7 +103,6 @@ class Daemon:
             self._stop.is_set,
             self._rescan,
             lambda: self._pause_reason() is not None,
-            marker(config.finder),
             self._afterwards.wanted,
             self._afterwards.tell,
         )
@@ -163,6 +161,8 @@ class Daemon:
     def _look_at_inboxes(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
+            if self._stop.is_set():  # it may have come before the clear, which swallowed its signal
+                return
             bound_stderr()
             if away := self._sleep.slept():
                 self._log.info("the machine was asleep; looking at all inboxes", seconds=round(away))
@@ -252,6 +252,10 @@ class Daemon:
             self._journal.set_fact("paused", why)
             self._log.info("going on" if why is None else "paused", why=why)
         if why is not None:
+            if self._worker.warm and self._may_unload():
+                self._unload()
+            elif not self._worker.warm:
+                self._say_unloaded()
             self._rest(HEARTBEAT)
             return True
         due = self._journal.next_due_in()
@@ -290,13 +294,20 @@ class Daemon:
                 self._reader.handle(job)
             return
         if self._may_unload():
-            self._log.info("the model is unloaded until there is something to read")
-            self._unloaded = True
-            self._worker.rest()
-            self._journal.set_fact("engine", {"state": "unloaded", "since": time.time()})
+            self._unload()
             return
         due = self._journal.next_due_in()
         self._rest(min(HEARTBEAT, math.inf if due is None else due, self._config.engine.unload_after or math.inf))
+
+    def _unload(self) -> None:
+        self._log.info("the model is unloaded until there is something to read")
+        self._unloaded = True
+        self._worker.rest()
+        self._say_unloaded()
+
+    def _say_unloaded(self) -> None:
+        if (self._journal.fact("engine") or {}).get("state") != "unloaded":
+            self._journal.set_fact("engine", {"state": "unloaded", "since": time.time()})
 
     def _may_unload(self) -> bool:
         """Whether a model that has nothing to read should leave the memory to others."""

@@ -88,7 +88,11 @@ class Battery:
 def _on_battery() -> bool | None:
     import psutil  # only those who ask for it pay for it
 
-    battery = psutil.sensors_battery()
+    try:
+        battery = psutil.sensors_battery()
+    except Exception as error:  # a machine that cannot be asked must not cost a page
+        _log.debug("the battery cannot be asked", error=str(error))
+        return None
     return None if battery is None or battery.power_plugged is None else not battery.power_plugged
 
 

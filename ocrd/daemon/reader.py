@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from ocrd.config import Config, Rules
 from ocrd.daemon.requests import provenance, read_request
 from ocrd.daemon.rules import first_choice, rules_for
 from ocrd.errors import OcrdError
-from ocrd.inbox.look import look, not_here
+from ocrd.inbox.look import gone, look, not_here_yet
 from ocrd.journal import Job, Journal, reading_from
 from ocrd.types import Fallback
 from ocrd.worker.parent import Ready, Refused, Transient, Worker, WorkerDied, WorkerRetired
@@ -29,7 +28,10 @@ STILL_WRITING = 6.0
 """Seconds since the last write within which a broken file may be an unfinished one (scanners pause up to 4 s)."""
 BACK_OFF = (5.0, 30.0, 120.0, 600.0)
 """Seconds before a job that failed for a passing reason is tried again."""
-
+STILL_CHANGING = 2.0
+"""Seconds before a submitted file that changed under our eyes is looked at again, as an inbox's settle time."""
+TRIES_OUT_OF_REACH = 150
+"""A day, nearly: a submitted file on a disk that stays away that long is failed."""
 
 ONE_PAGE = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".heic", ".heif", ".avif", ".jp2"})
 """Pictures that are read together with others; a TIFF may have many pages."""
@@ -61,11 +63,10 @@ class Reader:
         stopping: Callable[[], bool],
         look_again: Callable[[], None],
         pausing: Callable[[], bool] = lambda: False,
-        mark: Callable[[Path, bool], None] = lambda _path, _read: None,
         wanted: Callable[[Job, bool], bool] = lambda _job, _read: False,
         tell: Callable[[], None] = lambda: None,
     ) -> None:
-        """``stopping`` and ``pausing``: no page is begun any more. ``mark`` sets a file's tag.
+        """``stopping`` and ``pausing``: no page is begun any more.
 
         ``wanted``: whether somebody is to be told of a job's end, which ``tell`` then announces.
         """
@@ -75,7 +76,7 @@ class Reader:
         self._stopping = stopping
         self._pausing = pausing
         self._look_again = look_again
-        self._mark, self._wanted, self._tell = mark, wanted, tell
+        self._wanted, self._tell = wanted, tell
         self._last_ready: Ready | None = None
         self._retired: set[str] = set()
         """Jobs that used up a worker: the next one does not give up so soon."""
@@ -173,14 +174,16 @@ class Reader:
             raise Refused("no-inbox", f"{job.path}: its inbox {job.inbox} is no longer configured", "ConfigError")
         if not self._unchanged(job):
             return None
-        if why := not_here(job.path):
+        # An inbox has seen to it that the copy is over; a submitted file may be still on its way.
+        if why := not_here_yet(job.path, time.time(), settled=job.inbox is not None):
             raise Transient(f"{job.path.name}: {why}")
         first = first_choice(self._config, job, rules)
         source = sidecar.Source(job.path.name, job.fingerprint.size, sidecar.hash_file(job.path))
         if there := sidecar.complete_set(first, source.sha256, rules.formats):
             self._log.info("its sidecars are there already", file=str(job.path))
             # Those of a journal that was lost were told of in their time.
-            self._finish(job, ours=self._wrote(job.path, there.path("json")))
+            paths = [there.path(format_) for format_ in rules.formats]
+            self._finish(job, paths, ours=self._wrote(job.path, there.path("json")))
             return None
         return _Prepared(job, rules, first, source, time.monotonic())
 
@@ -212,16 +215,15 @@ class Reader:
         pages = self._journal.pages(job.id)
         mishaps = self._mishaps.get(job.id, ())
         contents = sidecar.render(prepared.source, provenance(ready), rules.task, pages, rules.formats, mishaps)
-        self._write(job, prepared.first, contents)
-        self._finish(job)
+        where = self._write(job, prepared.first, contents)
+        self._finish(job, [where.path(format_) for format_ in contents])
         seconds = round(time.monotonic() - prepared.started, 2)
         self._log.info("done", job=job.id, file=str(job.path), pages=len(pages), seconds=seconds)
 
-    def _finish(self, job: Job, ours: bool = True) -> None:
-        """Its sidecars are there: now the tag, so that who waits for that finds them; then the journal, then hooks."""
-        self._mark(job.path, True)
+    def _finish(self, job: Job, sidecars: Sequence[Path], ours: bool = True) -> None:
+        """Its sidecars are there: the journal says so, and who is to be told is told from there."""
         tell = ours and self._wanted(job, True)
-        self._journal.finish(job.id, tell)
+        self._journal.finish(job.id, tell, sidecars)
         self._forget(job)
         if tell:
             self._tell()
@@ -230,7 +232,7 @@ class Reader:
         """Whether what stands at ``path`` is what we wrote there for this very picture and nobody edited."""
         return self._journal.wrote(source, path, sidecar.hash_file(path))
 
-    def _write(self, job: Job, first: sidecar.Destination, contents: dict[str, bytes]) -> None:
+    def _write(self, job: Job, first: sidecar.Destination, contents: dict[str, bytes]) -> sidecar.Destination:
         new = {f".{format_}": sidecar.hash_bytes(data) for format_, data in contents.items()}
         source = job.path
 
@@ -245,6 +247,7 @@ class Reader:
         self._journal.plan_outputs(source, planned)
         sidecar.write_set(where, contents, ours)
         self._journal.settle_outputs(source, planned)
+        return where
 
     def _forget(self, job: Job) -> None:
         self._retired.discard(job.id)
@@ -252,22 +255,32 @@ class Reader:
         self._mishaps.pop(job.id, None)
 
     def _unchanged(self, job: Job) -> bool:
-        """Whether the file is still the one that settled; else its job is dropped, for the new one gets its own."""
+        """Whether the file is still the one that settled; else its job is dropped, for the new one gets its own.
+
+        No inbox would find a submitted file again: its job begins anew with what is there now. Raises Transient when
+        it is out of reach, on a disk that is away, say.
+        """
         now = look(job.path).fingerprint
         if now == job.fingerprint:
             return True
-        gone = not os.path.lexists(job.path)
-        self._log.info("the file is gone" if gone else "the file changed; it is read anew", file=str(job.path))
-        if job.inbox is None and now is not None:  # no inbox would find it again
-            self._journal.refresh(job.id, job.path, now)
-        else:
-            self._journal.drop(job.id)
+        is_gone = gone(job.path)
+        if job.inbox is None and now is None and not is_gone:
+            raise Transient(f"{job.path}: it cannot be reached, or is a plain file no more")
+        self._log.info("the file is gone" if is_gone else "the file changed; it is read anew", file=str(job.path))
         self._forget(job)
+        if job.inbox is None and now is not None:
+            self._journal.refresh(job.id, job.path, now, STILL_CHANGING)
+            return False
+        self._journal.drop(job.id)
         self._look_again()
         return False
 
     def _after_refusal(self, job: Job, error: Refused) -> None:
-        if not self._unchanged(job):
+        try:
+            if not self._unchanged(job):
+                return
+        except Transient as away:
+            self._after_trouble(job, away)
             return
         age = time.time() - job.fingerprint.mtime_ns / 1e9
         if error.reason in MAYBE_UNFINISHED and job.attempts == 1 and 0 <= age < STILL_WRITING:
@@ -277,8 +290,11 @@ class Reader:
             self._fail(job, error.reason, str(error))
 
     def _after_trouble(self, job: Job, error: Exception) -> None:
-        if not os.path.lexists(job.path):
+        if gone(job.path):
             self._unchanged(job)
+            return
+        if job.inbox is None and job.attempts >= TRIES_OUT_OF_REACH:
+            self._fail(job, "unreachable", f"{error}; it was tried for a day; when it is back: ocrd retry")
             return
         wait = BACK_OFF[min(job.attempts - 1, len(BACK_OFF) - 1)]
         self._log.warning("trying again later", file=str(job.path), seconds=wait, error=str(error))
@@ -316,7 +332,6 @@ class Reader:
     def _fail(self, job: Job, reason: str, message: str) -> None:
         self._forget(job)
         self._log.error("failed", file=str(job.path), reason=reason, error=message)
-        self._mark(job.path, False)
         tell = self._wanted(job, False)
         self._journal.fail(job.id, reason, message, tell)
         if tell:

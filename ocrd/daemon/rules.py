@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
+from pathlib import Path
+
 from ocrd.config import Config, InboxConfig, Rules
 from ocrd.journal import Job
 from ocrd.sidecar import Destination, destination
@@ -10,7 +14,7 @@ from ocrd.sidecar import Destination, destination
 def inbox_of(config: Config, job: Job) -> InboxConfig | None:
     """The inbox in which the file came or, submitted, happens to lie; None for others."""
     for inbox in config.inbox:
-        if job.inbox == inbox.path or (job.inbox is None and inbox.path in job.path.parents):
+        if job.inbox == inbox.path or (job.inbox is None and _below(inbox.path, job.path)):
             return inbox
     return None
 
@@ -26,4 +30,17 @@ def first_choice(config: Config, job: Job, rules: Rules) -> Destination:
     inbox = inbox_of(config, job)
     if inbox is None:
         return destination(job.path, rules.name, job.path.parent, None)
-    return destination(job.path, rules.name, inbox.path, inbox.output)
+    below = _below(inbox.path, job.path) if job.inbox is None else None
+    root = job.path.parents[len(below.parts) - 1] if below else inbox.path
+    return destination(job.path, rules.name, root, inbox.output)
+
+
+def _below(folder: Path, path: Path) -> Path | None:
+    """Where in ``folder`` a submitted file lies, whatever links lead there and in whichever form of Unicode."""
+    root = Path(_nfc(os.path.realpath(folder)))
+    given = Path(_nfc(os.fspath(path)))
+    return given.relative_to(root) if root in given.parents else None
+
+
+def _nfc(path: str) -> str:
+    return unicodedata.normalize("NFC", path)

@@ -79,7 +79,7 @@ def _libraries() -> Iterator[Finding]:
 
 def ask_torch(config: Config) -> dict[str, Any]:
     """What `ocrd.engine.probe` says; ``error`` when it says nothing."""
-    argv = [sys.executable, "-m", "ocrd.engine.probe", str(model_dir(config.model)), config.engine.device,
+    argv = [sys.executable, "-P", "-m", "ocrd.engine.probe", str(model_dir(config.model)), config.engine.device,
             config.engine.dtype]  # fmt: skip
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=PROBE_PATIENCE, check=True)

@@ -21,8 +21,8 @@ from ocrd.config import COLOURS, FinderConfig
 ATTRIBUTE = "com.apple.metadata:_kMDItemUserTags"
 """A binary property list: strings of a name, a line feed, and the number of a colour."""
 
-_NONE_THERE = frozenset({errno.ENODATA, 93 if sys.platform == "darwin" else errno.ENODATA})
-"""On a Mac it is ENOATTR, which Python's errno does not name."""
+_NONE_THERE = frozenset({errno.ENODATA, getattr(errno, "ENOATTR", errno.ENODATA)})
+"""ENOATTR on a Mac."""
 
 _log = structlog.get_logger(component="finder")
 
@@ -60,10 +60,10 @@ def parse(value: bytes) -> list[str]:
     return tags
 
 
-def marker(config: FinderConfig) -> Callable[[Path, bool], None]:
-    """How a file is marked that was read (True) or failed; it does nothing where there is no Finder."""
+def marker(config: FinderConfig) -> Callable[[Path, bool], None] | None:
+    """How a file is marked that was read (True) or failed; None where there is no Finder, or it is not wanted."""
     if not (config.tags and system.on_mac()):
-        return lambda _path, _done: None
+        return None
     done, failed = (config.done_tag, COLOURS[config.done_colour]), (config.failed_tag, COLOURS[config.failed_colour])
 
     def mark(path: Path, read: bool) -> None:

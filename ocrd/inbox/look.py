@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import stat
@@ -67,10 +68,30 @@ def look(path: Path, finder: Callable[[Path], bytes] = finder_info) -> Look:
     return judge(status, finder(path))
 
 
-def not_here(path: Path) -> str | None:
-    """Why the contents of a file cannot be had now, though it lies there; None when they can."""
+def gone(path: Path) -> bool:
+    """Whether there is surely no such file: its folder is there, and it is not. A disk that is away says otherwise."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return path.parent.is_dir()
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def not_here_yet(path: Path, now: float, settled: bool) -> str | None:
+    """Why the contents of a file are not to be read at ``now``, seconds since 1970; None when they are.
+
+    One that has ``settled`` was waited for long enough; only what is still in iCloud cannot be opened.
+    """
     seen = look(path)
-    return f"{seen.reason}; it is read once it has been downloaded" if seen.patience == math.inf else None
+    if seen.patience == math.inf:
+        return f"{seen.reason}; it is read once it has been downloaded"
+    if not settled and seen.patience > 0:
+        with contextlib.suppress(OSError):
+            # The time of the last change of any kind, which a copy does not bring with it.
+            return seen.reason if now - path.lstat().st_ctime < seen.patience else None
+    return None
 
 
 def judge(status: os.stat_result, info: bytes) -> Look:

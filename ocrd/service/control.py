@@ -5,7 +5,7 @@ from __future__ import annotations
 from ocrd import paths
 from ocrd.errors import ServiceError
 from ocrd.service.here import manager_here
-from ocrd.service.install import note_loaded, refuse_by_hand
+from ocrd.service.installation import note_loaded, refuse_by_hand
 from ocrd.service.manager import Daemon, Manager, refuse_inside
 from ocrd.service.record import read_record
 from ocrd.sidecar import hash_file

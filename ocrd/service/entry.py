@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -24,6 +25,10 @@ CARRIED = (
 )
 """Variables that change where ocrd finds things. Never HF_TOKEN: the file is not secret, and the hub's client keeps
 the token in a file of its own (``hf auth login``)."""
+
+_FOLDERS = frozenset(name for name in CARRIED if name in ("OCRD_STATE_DIR", "HF_HUB_CACHE") or name.endswith("_HOME"))
+_SECRET = re.compile(r"://[^/]*@")
+"""A user's name or password in an address."""
 
 
 def entry_point(
@@ -49,12 +54,14 @@ def entry_point(
 
 
 def carried_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Those of `CARRIED` that are set; not a proxy with a password in it."""
-    return {
-        n: environment[n]
-        for n in CARRIED
-        if environment.get(n) and not ("proxy" in n.lower() and "@" in environment[n])
-    }
+    """Those of `CARRIED` that are set, folders as whole paths; none that holds a password or could break a line."""
+    given = {name: environment[name] for name in CARRIED if environment.get(name)}
+    plain = {name: value for name, value in given.items() if value.isprintable() and not _SECRET.search(value)}
+    return {name: _whole(value) if name in _FOLDERS else value for name, value in plain.items()}
+
+
+def _whole(folder: str) -> str:
+    return os.path.abspath(os.path.expanduser(folder))  # noqa: PTH100, PTH111 - resolves no links, raises nothing
 
 
 def guarded_place(path: Path, home: Path) -> str | None:

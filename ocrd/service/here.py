@@ -9,7 +9,7 @@ from pathlib import Path
 from ocrd import paths, system
 from ocrd.errors import ServiceError
 from ocrd.service.entry import carried_variables, entry_point
-from ocrd.service.install import Installation, log_file
+from ocrd.service.installation import Installation, log_file
 from ocrd.service.launchd import Launchd
 from ocrd.service.manager import Daemon, Manager
 from ocrd.service.record import read_record

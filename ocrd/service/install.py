@@ -1,4 +1,4 @@
-"""Install and remove, step by step. Each step looks first, does what is missing, and says what it did.
+"""Install, step by step. Each step looks first, does what is missing, and says what it did.
 
 So a second run does nothing, and one after an interruption does the rest. A file of ours that somebody edited is set
 aside, never overwritten or lost.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import ocrd
@@ -17,39 +17,13 @@ from ocrd import paths, system
 from ocrd.config import Config, is_managed, load_config
 from ocrd.durable import write_atomically
 from ocrd.errors import ServiceError
-from ocrd.service import first_run, templates
+from ocrd.service import first_run
 from ocrd.service.entry import guarded_place
+from ocrd.service.installation import Installation, note_loaded, record_of, refuse_by_hand, set_aside
 from ocrd.service.launchd import Launchd
-from ocrd.service.manager import Daemon, Manager, refuse_inside
-from ocrd.service.record import Record, read_record
-from ocrd.service.systemd import Systemd
+from ocrd.service.manager import Daemon, refuse_inside
+from ocrd.service.record import Record
 from ocrd.sidecar import hash_bytes, hash_file
-
-EDITED = ".edited"
-"""Put behind the name of a file that was set aside: launchd takes up ``*.plist`` alone."""
-
-
-@dataclass(frozen=True)
-class Installation:
-    """Where everything goes, and with what in it."""
-
-    config: Path
-    state: Path
-    facts: templates.Facts
-    manager: Manager
-    quick_action: Path | None
-    """The bundle's folder; None where there is no Finder."""
-    dry_run: bool = False
-
-    def files(self) -> Mapping[Path, bytes]:
-        """All but the service's own, which comes last."""
-        if self.quick_action is None:
-            return {}
-        contents = templates.quick_action(self.facts)
-        return {self.quick_action / "Contents" / name: data for name, data in contents.items()}
-
-    def service_file(self) -> bytes:
-        return templates.unit(self.facts) if self.manager.name == "systemd" else templates.agent(self.facts)
 
 
 def install(order: Installation, inbox: Path | None = None, pocket: bool = False) -> Iterator[str]:
@@ -63,7 +37,7 @@ def install(order: Installation, inbox: Path | None = None, pocket: bool = False
     config, said = _configuration(order, inbox, pocket)
     yield said
     yield from _warnings(order, config)
-    record = read_record(order.state) if not order.dry_run else _peek(order.state)
+    record = record_of(order)
     if isinstance(order.manager, Launchd) and not order.dry_run:
         _move_domain(order.manager, record)
     yield from _folders(order, config, record)
@@ -76,40 +50,6 @@ def install(order: Installation, inbox: Path | None = None, pocket: bool = False
             system.call("pbs", "-flush")
     if is_managed(config.model) and not order.dry_run:
         yield "the model is fetched by the service if it is not here yet (6.7 GB); how far it is: ocrd status"
-
-
-def uninstall(order: Installation, model: bool = False) -> Iterator[str]:
-    """Stop the service and remove what `install` made; yields a sentence for each thing. Raises as `install`."""
-    refuse_inside("uninstall")
-    record = read_record(order.state) if not order.dry_run else _peek(order.state)
-    if order.dry_run:
-        yield f"would stop the service ({order.manager.name})"
-    elif order.manager.state().trouble is None:
-        yield "stopped the service" if order.manager.stop() else "the service did not run"
-        if isinstance(order.manager, Systemd) and order.manager.file.exists():
-            order.manager.disable()
-    else:
-        # Without a session to ask there is none in which the service could run.
-        yield f"the service could not be asked to stop: {order.manager.state().trouble}"
-    ours = [*(Path(file) for file in record.files), order.manager.file, *order.files()]
-    for path in dict.fromkeys(ours):
-        yield from _remove(order, record, path)
-    if order.quick_action is not None:
-        for folder in (order.quick_action / "Contents", order.quick_action):
-            if not order.dry_run:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-    if not order.dry_run:
-        with contextlib.suppress(ServiceError):
-            order.manager.clear()
-    for name in reversed(record.folders):
-        yield from _remove_folder(order, Path(name))
-    if model:
-        yield from _remove_model(order)
-    if not order.dry_run:
-        record.remove()
-    rest = "the queue" if model else "the queue and the model"
-    yield f"kept {order.config}, your files and their sidecars, {order.facts.log.parent}, and {order.state} ({rest})"
 
 
 def _move_domain(manager: Launchd, record: Record) -> None:
@@ -163,7 +103,7 @@ def _file(order: Installation, record: Record, path: Path, data: bytes) -> str:
         return f"would {'write' if found is None else 'replace'} {path}"
     aside = ""
     if os.path.lexists(path) and (found is None or not record.wrote(path, found)):
-        aside = f" (what was there is now {_set_aside(path).name})"
+        aside = f" (what was there is now {set_aside(path).name})"
     record.about_to_write(path, sha256)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,17 +112,6 @@ def _file(order: Installation, record: Record, path: Path, data: bytes) -> str:
         raise ServiceError(f"{path}: cannot be written ({error.strerror})") from error
     record.written(path, sha256)
     return f"{'wrote' if found is None or aside else 'replaced'} {path}{aside}"
-
-
-def _set_aside(path: Path) -> Path:
-    number = 1
-    while os.path.lexists(aside := path.with_name(f"{path.name}{EDITED}{'' if number == 1 else number}")):
-        number += 1
-    try:
-        path.rename(aside)
-    except OSError as error:
-        raise ServiceError(f"{path}: is not as ocrd wrote it, and cannot be moved ({error.strerror})") from error
-    return aside
 
 
 def _service(order: Installation, record: Record) -> Iterator[str]:
@@ -201,77 +130,3 @@ def _service(order: Installation, record: Record) -> Iterator[str]:
     manager.load()
     note_loaded(order.state, sha256)
     yield f"started the service ({manager.name}, pid {daemon.fact().get('pid')}); it starts at every login"
-
-
-def refuse_by_hand(daemon: Daemon) -> None:
-    """Raises ServiceError when a daemon runs that no service manager started: two cannot run on one state folder."""
-    if daemon.running() and (fact := daemon.fact()).get("by") is None and fact:
-        raise ServiceError(f"an ocrd that was started by hand runs (pid {fact.get('pid')}); end it, then: ocrd start")
-
-
-def note_loaded(state: Path, sha256: str) -> None:
-    """Remember which file the manager knows now."""
-    record = read_record(state)
-    record.loaded, record.version = sha256, ocrd.__version__
-    record.save()
-
-
-def _peek(state: Path) -> Record:
-    """For a dry run, which makes nothing."""
-    return read_record(state) if state.is_dir() else Record(state / "service.json")
-
-
-def _remove(order: Installation, record: Record, path: Path) -> Iterator[str]:
-    if not os.path.lexists(path):
-        return
-    if order.dry_run:
-        yield f"would remove {path}"
-        return
-    # Without a record (a lost state folder) what stands in our place, just as we would write it, is ours as well.
-    expected = {**order.files(), order.manager.file: order.service_file()}.get(path)
-    found = hash_file(path) if path.is_file() and not path.is_symlink() else ""
-    if record.wrote(path, found) or (expected is not None and found == hash_bytes(expected)):
-        try:
-            path.unlink()
-        except OSError as error:
-            raise ServiceError(f"{path}: cannot be removed ({error.strerror})") from error
-        yield f"removed {path}"
-    else:
-        yield f"{path} is not as ocrd wrote it; it is now {_set_aside(path).name}"
-
-
-def _remove_folder(order: Installation, folder: Path) -> Iterator[str]:
-    if not folder.is_dir():
-        return
-    if order.dry_run:
-        yield f"would remove {folder} if it is empty"
-        return
-    try:
-        folder.rmdir()
-    except OSError:
-        yield f"kept {folder}, which is not empty"
-    else:
-        yield f"removed {folder}, which was empty"
-
-
-def _remove_model(order: Installation) -> Iterator[str]:
-    from ocrd.model.managed import places_of
-
-    config = load_config(order.config) if order.config.exists() else Config.model_validate({})
-    if not is_managed(config.model):
-        yield "the model is not one that ocrd fetched, and stays"
-        return
-    places = places_of(config.model)
-    for place in (places.final, places.staging, places.old):
-        if not place.exists():
-            continue
-        if order.dry_run:
-            yield f"would remove {place.path}"
-        else:
-            place.remove()
-            yield f"removed {place.path}"
-
-
-def log_file() -> Path:
-    """What the service prints before logging begins."""
-    return paths.log_dir() / "launchd.log"

@@ -31,6 +31,8 @@ FIRST_START, SECOND_START = 5.0, 15.0
 _GONE = (Verdict.UNKNOWN, Verdict.UNCLEAR, Verdict.NO_DOMAIN)
 """What ``kickstart`` says of a service that went away between two calls: 3, 113, and on some releases 5 or 125."""
 
+_STARTING = (Verdict.DONE, Verdict.BUSY)
+
 
 @dataclass
 class Launchd:
@@ -71,7 +73,7 @@ class Launchd:
             answer = self.call("kickstart", self.target)
             if verdict(answer) in _GONE:
                 self._bootstrap()
-            elif verdict(answer) is not Verdict.DONE:
+            elif verdict(answer) not in _STARTING:
                 raise self._refused("kickstart", answer)
         else:
             self._bootstrap()
@@ -87,14 +89,14 @@ class Launchd:
         if changed or not self._known():
             self.load()
             return
-        started, before = time.time(), self.daemon.fact().get("pid")
+        started = time.time()
         answer = self.call("kickstart", "-k", self.target, seconds=DRAIN)
         if verdict(answer) in _GONE:
             self.load()
             return
-        if verdict(answer) is not Verdict.DONE:
+        if verdict(answer) not in _STARTING:
             raise self._refused("kickstart -k", answer)
-        self._see_it_run(started, before)
+        self._see_it_run(started)
 
     def clear(self) -> None:
         """`disable` is remembered beyond the file; a later installation should not find itself switched off."""
@@ -149,14 +151,14 @@ class Launchd:
         if verdict(answer) is not Verdict.DONE:
             raise self._refused("enable", answer)
 
-    def _see_it_run(self, since: float, other_than: int | None = None) -> None:
-        if self.daemon.wait_for(FIRST_START, other_than, since):
+    def _see_it_run(self, since: float) -> None:
+        if self.daemon.wait_for(FIRST_START, since):
             return
         # Registered, but no process came of it (seen after an upgrade of macOS): ask for one, without -k.
         answer = self.call("kickstart", self.target)
-        if verdict(answer) is not Verdict.DONE:
+        if verdict(answer) not in _STARTING:
             raise self._refused("kickstart", answer)
-        if not self.daemon.wait_for(SECOND_START, other_than, since):
+        if not self.daemon.wait_for(SECOND_START, since):
             raise ServiceError(
                 "launchd has taken the service, but it does not run; ocrd logs, or launchd.log beside ocrd.log, may "
                 f"say why, and launchctl print {self.target} shows its last exit code"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,13 +67,12 @@ class Daemon:
     folder: Path
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    fact_cache: dict[str, Any] = field(default_factory=dict)
 
     def running(self) -> bool:
         return is_running(self.folder)
 
     def fact(self) -> Mapping[str, Any]:
-        """Its pid, since when, started by whom, version; empty when none runs or it is only just starting."""
+        """Its pid, since when, started by whom; empty when none runs, of a former one when it is only just starting."""
         if not self.running() or not (self.folder / FILE).exists():
             return {}
         journal = Journal(self.folder)
@@ -83,14 +82,17 @@ class Daemon:
         finally:
             journal.close()
 
-    def wait_for(self, seconds: float, other_than: int | None = None, since: float | None = None) -> bool:
-        """Until a daemon runs, of another pid if one is named. Raises ServiceError when one has ended for good."""
+    def wait_for(self, seconds: float, since: float) -> bool:
+        """Until a daemon runs that began after ``since``, seconds from 1970; False when none does.
+
+        Raises ServiceError when one began and ended for good.
+        """
         deadline = self.clock() + seconds
         while True:
-            if self.fact().get("pid") not in (None, other_than):
+            if self.fact().get("since", 0.0) >= since:
                 return True
             ended = last_end(self.folder)
-            if ended and ended.at >= (since or 0):
+            if ended and ended.at >= since:
                 raise ServiceError(f"the service started and ended: {ended.message}; then: ocrd start")
             if self.clock() > deadline:
                 return False

@@ -50,11 +50,11 @@ class Systemd:
         return True
 
     def restart(self, changed: bool) -> None:
-        started, before = time.time(), self.daemon.fact().get("pid")
+        started = time.time()
         if changed:
             self._do("daemon-reload")
         self._do("restart", UNIT, seconds=STOPPING)
-        self._see_it_run(started, before)
+        self._see_it_run(started)
 
     def clear(self) -> None:
         self._call("daemon-reload")
@@ -81,8 +81,8 @@ class Systemd:
             installed and enabled in ("disabled", "masked"),
         )
 
-    def _see_it_run(self, since: float, other_than: int | None = None) -> None:
-        if not self.daemon.wait_for(STARTING, other_than, since):
+    def _see_it_run(self, since: float) -> None:
+        if not self.daemon.wait_for(STARTING, since):
             raise ServiceError(
                 "systemd has started the service, but it does not run; ocrd logs or journalctl --user -u ocrd may "
                 "say why"

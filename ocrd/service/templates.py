@@ -42,10 +42,7 @@ def agent(facts: Facts) -> bytes:
 
 def quick_action(facts: Facts) -> dict[str, bytes]:
     """The files below the Quick Action's ``Contents`` folder."""
-    words = [*(f"{name}={value}" for name, value in facts.environment.items()), str(facts.program), "submit", "--"]
-    if facts.environment:
-        words = ["/usr/bin/env", *words]
-    command = f'exec {shlex.join(words)} "$@"'
+    command = f'exec {_submitting(facts)} -- "$@"'
     return {
         "Info.plist": plistlib.dumps(_filled("launchd/quick-action/Info.plist", {}), sort_keys=False),
         "document.wflow": plistlib.dumps(
@@ -78,9 +75,15 @@ def program_of(file: Path) -> Path:
         raise ServiceError(f"{file}: cannot be made sense of ({error!r}); run: ocrd install") from error
 
 
-def recipe(program: Path) -> str:
-    """``docs/hazel.md`` with this machine's path of ocrd."""
-    return _put_in(paths.shipped("docs/hazel.md").read_text(encoding="utf-8"), {"PROGRAM": shlex.quote(str(program))})
+def recipe(facts: Facts) -> str:
+    """``docs/hazel.md`` with this machine's way to submit a file."""
+    return _put_in(paths.shipped("docs/hazel.md").read_text(encoding="utf-8"), {"SUBMIT": _submitting(facts)})
+
+
+def _submitting(facts: Facts) -> str:
+    """``ocrd submit`` as a shell reads it, with the variables by which it finds the service's queue."""
+    variables = [f"{name}={value}" for name, value in facts.environment.items()]
+    return shlex.join([*(["/usr/bin/env", *variables] if variables else []), str(facts.program), "submit"])
 
 
 def _quoted(value: str) -> str:

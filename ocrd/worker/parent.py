@@ -265,7 +265,8 @@ class Worker:
     def _spawn(self, setup: Setup) -> None:
         child_reads, we_write = os.pipe()
         we_read, child_writes = os.pipe()
-        argv = [sys.executable, "-m", self._module, str(child_reads), str(child_writes)]
+        # -P: a queue.py or torch/ in the folder that we were started in is no module of ours.
+        argv = [sys.executable, "-P", "-m", self._module, str(child_reads), str(child_writes)]
         try:
             self._process = subprocess.Popen(
                 argv,

@@ -126,6 +126,7 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
     said = mac.call("submit", "--wait", str(picture))
     assert "a scan.png: done" in said
     assert (desk / "a scan.png.txt").read_text().rstrip("\n") == DRAWN["greeting.png"]
+    wait_until(lambda: os.listxattr(picture), "the tag")
     tag = os.getxattr(picture, "user.com.apple.metadata:_kMDItemUserTags")
     assert tag == plistlib.dumps(["OCR\n4"], fmt=plistlib.FMT_BINARY)
     dropped = Path(shutil.copyfile(PICTURES / "note.png", mac.inbox / "note.png"))
@@ -353,3 +354,27 @@ def test_launchds_log_is_emptied_at_each_start(mac: Mac) -> None:
     assert "long ago" not in log.read_text()
     (ours,) = mac.home.rglob("ocrd.log")
     assert "inbox_watched" in ours.read_text() and "inbox_watched" not in log.read_text()
+
+
+def test_whatever_ends_it_unforeseen_is_said_by_status(mac: Mac) -> None:
+    """A folder where the log should be: nobody's error class, and nothing logged of it."""
+    mac.install()
+    mac.call("stop")
+    (ours,) = mac.home.rglob("ocrd.log")
+    ours.unlink()
+    ours.mkdir()
+    (mac.folder / "impatient").touch()
+    fake_mac.script(mac.folder, throttle=0.2)
+    assert "IsADirectoryError" in mac.call("start", code=7)
+    assert "IsADirectoryError" in mac.call("status")
+    ours.rmdir()
+    wait_until(lambda: mac.status()["running"], "the next start")
+
+
+def test_a_module_of_the_users_in_the_services_folder_is_none_of_ours(mac: Mac) -> None:
+    """Its folder is the user's home, where a queue.py or a torch/ may lie."""
+    for name in ("queue.py", "json.py", "torch.py"):
+        (mac.home / name).write_text("raise RuntimeError('somebody else\\'s module was run')")
+    mac.install()
+    picture = Path(shutil.copyfile(PICTURES / "greeting.png", mac.inbox / "a.png"))
+    wait_until(picture.with_name("a.png.json").exists, "the sidecar", 100)

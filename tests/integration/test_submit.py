@@ -180,3 +180,69 @@ def test_a_thousand_submits_while_the_daemon_is_killed_and_restarted_lose_nothin
     journal.close()
     assert sorted(p.name for p in desk.glob("*.json")) == [f"{file.name}.json" for file in files]
     assert len(list(desk.iterdir())) == 3000  # and nothing was read twice into a numbered set
+
+
+def test_the_queue_is_listed_and_one_file_of_it_is_tried_again(service: Service) -> None:
+    good = service.drop("good.png")
+    for name in ("1.png", "2.png"):
+        (service.inbox / name).write_text("these are words")
+        os.utime(service.inbox / name, (0, 0))
+    assert service.run_once() == 3
+    told = json.loads(service.call("jobs", "--json").stdout)
+    assert {Path(job["path"]).name: job["state"] for job in told} == {
+        "good.png": "done",
+        "1.png": "failed",
+        "2.png": "failed",
+    }
+    (done,) = [job for job in told if job["state"] == "done"]
+    assert done["sidecars"] == [f"{good}.txt", f"{good}.json"]
+    assert "good.png" not in (listed := service.call("jobs", "--state", "failed").stdout) and "1.png" in listed
+    assert "1 failed file(s)" in service.call("retry", str(service.inbox / "1.png")).stdout
+    assert service.status()["jobs"] == {"queued": 1, "running": 0, "done": 1, "failed": 1}
+    assert service.call("jobs", "--state", "dancing").returncode == 2
+
+
+def test_waiting_while_it_is_paused_says_so(service: Service) -> None:
+    picture = Path(shutil.copyfile(PICTURES / "greeting.png", service.home / "a.png"))
+    service.call("pause")
+    service.start()
+    wait_until(lambda: service.status()["paused"], "the pause")
+    argv = [sys.executable, "-m", "ocrd", "submit", "--wait", str(picture)]
+    with subprocess.Popen(argv, env=service.environment, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stderr is not None
+        assert "paused (by hand; go on with: ocrd resume)" in waiting.stderr.readline()
+        service.call("resume")
+        assert "a.png: done" in waiting.stderr.read()
+    assert waiting.returncode == 0
+
+
+def test_a_hundred_signals_in_a_row_end_it_as_one_does(service: Service) -> None:
+    """A handler that took a lock could find the main thread holding it, and wait for ever."""
+    for number in range(40):
+        service.drop(f"{number}.png")
+    service.start()
+    wait_until(lambda: service.status()["running"], "the daemon")
+    assert service.process is not None
+    for _ in range(100):
+        service.process.send_signal(signal.SIGHUP)
+    assert service.process.wait(10) == 0
+    service.process = None
+    assert service.run_once() == 0 and len(list(service.inbox.glob("*.json"))) == 40
+
+
+def test_many_who_ask_whether_it_runs_do_not_keep_it_from_starting(service: Service) -> None:
+    from ocrd.daemon.lock import is_running, sole_daemon
+
+    state, over = service.home / "state", threading.Event()
+    state.mkdir()
+    asking = [threading.Thread(target=lambda: [is_running(state) for _ in iter(over.is_set, True)]) for _ in range(2)]
+    for thread in asking:
+        thread.start()
+    try:
+        for _ in range(200):
+            with sole_daemon(state):
+                assert is_running(state)
+    finally:
+        over.set()
+        for thread in asking:
+            thread.join()

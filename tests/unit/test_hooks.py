@@ -25,8 +25,8 @@ def run(command: list[str], file: Path = Path("/a b/$(touch x);'\".png"), second
     return run_hook(command, {"OCRD_EVENT": "done"}, file, seconds, lambda: False)
 
 
-def job(path: Path, state: str = "done") -> Job:
-    return Job("j1", path, None, Fingerprint(1, 2, 3, 4), state, 0, 1, "damaged", "cut short", 5.0)
+def job(path: Path, sidecars: tuple[Path, ...]) -> Job:
+    return Job("j1", path, None, Fingerprint(1, 2, 3, 4), "failed", 0, 1, "damaged", "cut short", 5.0, sidecars)
 
 
 def test_the_file_is_the_last_argument_however_it_is_called() -> None:
@@ -37,7 +37,9 @@ def test_the_file_is_the_last_argument_however_it_is_called() -> None:
 
 def test_what_happened_is_in_its_environment(tmp_path: Path) -> None:
     sidecars = [tmp_path / "a.png.json", tmp_path / "a.png.txt"]
-    told = environment(job(tmp_path / "a.png", "failed"), sidecars)
+    for path in sidecars:
+        path.touch()
+    told = environment(job(tmp_path / "a.png", (*sidecars, tmp_path / "a.png.md")))
     assert told == {
         "OCRD_EVENT": "failed",
         "OCRD_FILE": str(tmp_path / "a.png"),

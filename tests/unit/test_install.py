@@ -11,9 +11,12 @@ import pytest
 
 from ocrd import paths, system
 from ocrd.durable import write_atomically
-from ocrd.service.install import Installation, install, uninstall
+from ocrd.errors import ServiceError
+from ocrd.service.install import install
+from ocrd.service.installation import Installation
 from ocrd.service.manager import Daemon, State
 from ocrd.service.templates import Facts
+from ocrd.service.uninstall import uninstall
 
 
 class Manager:
@@ -52,7 +55,9 @@ class Home:
         monkeypatch.setitem(system.PROGRAMS, "pbs", "/bin/true")
         self.manager = Manager(folder / "Library/LaunchAgents/local.ocrd.plist")
         monkeypatch.setattr(Daemon, "running", lambda _self: self.manager.loaded is not None)
-        monkeypatch.setattr(Daemon, "fact", lambda _self: {"pid": 1, "by": "launchd"} if self.manager.loaded else {})
+        monkeypatch.setattr(
+            Daemon, "fact", lambda _self: {"pid": 1, "by": "launchd", "since": 9e9} if self.manager.loaded else {}
+        )
         self.config = folder / "config.toml"
         facts = Facts(Path("/bin/ocrd"), self.config, folder, folder / "state/logs/launchd.log")
         action = folder / "Library/Services/OCR with ocrd.workflow"
@@ -172,3 +177,32 @@ def test_a_link_in_the_place_of_our_file_is_moved_and_its_target_left_alone(home
     home.install()
     assert target.read_text() == "mine" and not home.manager.file.is_symlink()
     assert (home.manager.file.parent / "local.ocrd.plist.edited").is_symlink()
+
+
+def test_a_configuration_is_written_whole_or_not_at_all(homes: Iterator[Home], monkeypatch: pytest.MonkeyPatch) -> None:
+    home = next(homes)
+
+    def dies(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("ocrd.durable.sync_descriptor", dies)
+        home.install()
+    assert not home.config.exists()
+    home.install()
+    assert 'path = "pocket"' in home.config.read_text()
+
+
+def test_a_service_that_runs_and_cannot_be_asked_keeps_its_files(
+    homes: Iterator[Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = next(homes)
+    home.install()
+    silent = State("launchd", home.manager.file, installed=True, trouble="no answer within 20 s")
+    monkeypatch.setattr(home.manager, "state", lambda: silent)
+    with pytest.raises(ServiceError, match="cannot be asked to stop: no answer"):
+        home.uninstall()
+    assert home.manager.file.exists()
+    home.manager.loaded = None
+    home.uninstall()
+    assert not home.manager.file.exists()

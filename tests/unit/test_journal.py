@@ -66,12 +66,18 @@ def test_a_submitted_file_that_changed_keeps_its_job_and_loses_its_pages(journal
     job = journal.submit(path, PRINT)
     assert journal.take()
     journal.keep_page(job, reading(0))
-    journal.refresh(job, path, other)
+    journal.hand_back(job, message="trouble", crashed=True)
+    journal.refresh(job, path, other, wait=30.0)
     found = journal.job(job)
     assert found is not None and (found.state, found.fingerprint) == ("queued", other) and journal.pages(job) == []
+    assert (found.attempts, found.crashes, found.message) == (0, 0, None)  # it is another file now
+    due = journal.next_due_in()
+    assert due is not None and 29 < due <= 30
     second = journal.submit(path, PRINT)  # the old bytes are back, and are a job of their own
-    journal.refresh(job, path, PRINT)
-    assert journal.job(job) is None and journal.job(second) is not None
+    journal.refresh(job, path, PRINT, wait=0.0)
+    assert journal.job(job) is None
+    latest = journal.latest(path)
+    assert latest is not None and latest.id == second
 
 
 def test_ends_are_told_once_and_in_their_order(tmp_path: Path) -> None:
@@ -97,14 +103,54 @@ def test_ends_are_told_once_and_in_their_order(tmp_path: Path) -> None:
     assert third is not None and third.state == "failed"
 
 
-def test_sidecars_are_known_by_their_picture_as_long_as_they_are_there(journal: Journal, tmp_path: Path) -> None:
-    written = {tmp_path / "a.png.txt": "1" * 64, tmp_path / "a.png.json": "2" * 64}
-    journal.plan_outputs(tmp_path / "a.png", written)
-    assert journal.outputs(tmp_path / "a.png") == []
-    for path in written:
-        path.touch()
-    assert journal.outputs(tmp_path / "a.png") == sorted(written)
-    assert journal.outputs(tmp_path / "b.png") == []
+def test_a_job_knows_the_set_that_was_written_for_it(journal: Journal) -> None:
+    job = journal.submit(Path("/desk/a.png"), PRINT)
+    written = (Path("/desk/a.png-2.txt"), Path(os.fsdecode(b"/desk/z\xff.json")))
+    journal.finish(job, sidecars=written)
+    found = journal.job(job)
+    assert found is not None and found.sidecars == written
+    journal.submit(Path("/desk/a.png"), PRINT)
+    again = journal.job(job)
+    assert again is not None and again.sidecars == ()
+
+
+def test_a_submitted_file_that_was_mended_is_failed_no_more(journal: Journal) -> None:
+    journal.fail(journal.submit(Path("/desk/a.png"), PRINT), "damaged", "no")
+    journal.submit(Path("/desk/a.png"), Fingerprint(1, 2, 30, 40))
+    assert journal.counts() == {"queued": 1, "running": 0, "done": 0, "failed": 0}
+
+
+def test_one_failed_file_is_tried_again_or_all(journal: Journal) -> None:
+    paths = [Path(f"/desk/{n}.png") for n in range(3)]
+    for number, path in enumerate(paths):
+        journal.fail(journal.submit(path, Fingerprint(1, number, 3, 4)), "damaged", "no")
+    assert journal.retry(paths[1]) == 1 and journal.counts()["failed"] == 2
+    assert journal.retry(Path("/desk/other.png")) == 0
+    assert journal.retry() == 2 and journal.counts()["queued"] == 3
+
+
+def test_what_is_half_done_when_something_fails_is_not_done(journal: Journal) -> None:
+    job = journal.submit(Path("/desk/a.png"), PRINT)
+    journal.keep_page(job, reading(0))
+    journal._db.execute("CREATE TRIGGER no BEFORE DELETE ON pages BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    with pytest.raises(sqlite3.Error, match="disk full"):
+        journal.finish(job)
+    assert journal.counts()["queued"] == 1 and len(journal.pages(job)) == 1
+
+
+def test_a_journal_of_the_version_before_keeps_its_jobs(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    kept = journal.submit(Path("/desk/a.png"), PRINT)
+    journal._db.executescript(
+        "DROP INDEX jobs_untold; ALTER TABLE jobs DROP COLUMN told; ALTER TABLE jobs DROP COLUMN sidecars;"
+        "PRAGMA user_version = 2"
+    )
+    journal.close()
+    again = Journal(tmp_path)
+    found = again.job(kept)
+    assert found is not None and found.path == Path("/desk/a.png")
+    again.finish(kept, tell=True)
+    assert again.next_untold() is not None
 
 
 def test_a_journal_is_opened_while_another_process_writes(tmp_path: Path) -> None:

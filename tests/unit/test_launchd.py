@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,8 @@ class Scripted:
     calls: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     now: float = 0.0
-    pid: int = 100
+    since: float = 0.0
+    """When the daemon that runs began, seconds from 1970."""
     runs: bool = False
 
     def __call__(self, *arguments: str, seconds: float = 20.0) -> Answer:
@@ -44,7 +46,7 @@ class Scripted:
         given = self.codes.get(verb, [0])
         code = given[min(nth, len(given) - 1)]
         if code == 0 and verb in self.runs_after:
-            self.runs, self.pid = True, self.pid + 1
+            self.runs, self.since = True, time.time()
         if code == 0 and verb == "bootout":
             self.runs = False
         return Answer(code, "", f"{verb}: said {code}")
@@ -59,7 +61,7 @@ class Scripted:
         return self.runs
 
     def fact(self) -> dict[str, Any]:
-        return {"pid": self.pid} if self.runs else {}
+        return {"pid": 1, "since": self.since} if self.runs else {}
 
 
 def launchd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scripted: Scripted) -> Launchd:
@@ -96,7 +98,6 @@ def test_loading(case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def test_loaded_by_somebody_meanwhile_is_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     scripted = Scripted({"bootout": [3], "bootstrap": [5], "print": [0]}, ["bootstrap", "print"])
-    scripted.runs = True
     launchd(monkeypatch, tmp_path, scripted).load()
     assert scripted.calls == [BOOTOUT, ENABLE, BOOT, PRINT]
 
@@ -157,6 +158,7 @@ def test_a_service_that_does_not_end_is_given_up_after_its_time(
 
 STARTS: dict[str, Case] = {
     "loaded": ({}, [PRINT, KICKSTART]),
+    "starting already": ({"kickstart": [37, 0]}, [PRINT, KICKSTART, KICKSTART]),
     "not loaded": ({"print": [113]}, [PRINT, ENABLE, BOOT]),
     **{
         f"gone between two calls ({code})": ({"kickstart": [code, 0]}, [PRINT, KICKSTART, ENABLE, BOOT])

@@ -171,8 +171,12 @@ def test_templates_are_property_lists_themselves() -> None:
 
 
 def test_the_recipe_for_hazel_has_this_machines_program() -> None:
-    recipe = templates.recipe(Path("/opt/my tools/ocrd"))
-    assert "'/opt/my tools/ocrd' submit" in recipe and "@" not in recipe.replace("$@", "")
+    program = Path("/opt/my tools/ocrd")
+    recipe = templates.recipe(Facts(program, FACTS.config, FACTS.home, FACTS.log))
+    assert "      '/opt/my tools/ocrd' submit -- \"$1\"\n" in recipe and "@" not in recipe.replace("$@", "")
+    # The queue that the service reads, not another one.
+    recipe = templates.recipe(Facts(program, FACTS.config, FACTS.home, FACTS.log, FACTS.environment))
+    assert "/usr/bin/env 'OCRD_STATE_DIR=/Volumes/Big disk/ocrd' '/opt/my tools/ocrd' submit -- \"$1\"" in recipe
 
 
 def test_the_program_is_named_by_the_link_that_stays(tmp_path: Path) -> None:
@@ -196,6 +200,16 @@ def test_variables_that_move_things_are_carried_and_secrets_are_not() -> None:
     given = {"OCRD_STATE_DIR": "/s", "HF_TOKEN": "hf_secret", "HTTPS_PROXY": "http://proxy:3128", "HF_HOME": "",
              "http_proxy": "http://me:word@proxy", "PATH": "/bin"}  # fmt: skip
     assert carried_variables(given) == {"OCRD_STATE_DIR": "/s", "HTTPS_PROXY": "http://proxy:3128"}
+    others = {
+        "OCRD_STATE_DIR": "state",
+        "HF_HOME": "~/hf",
+        "HF_ENDPOINT": "https://me:secret@hub",
+        "no_proxy": "a\nB=c",
+    }
+    assert carried_variables(others) == {
+        "OCRD_STATE_DIR": str(Path.cwd() / "state"),
+        "HF_HOME": str(Path.home() / "hf"),
+    }
 
 
 @pytest.mark.parametrize(

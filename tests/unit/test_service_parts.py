@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,10 +16,11 @@ from ocrd import log, paths, system
 from ocrd.cli import logs
 from ocrd.daemon.ended import Ended, forget_end, last_end, note_end, service_exit_code
 from ocrd.errors import ConfigError, EngineError, ModelError, OcrdError, ServiceError, UsageError
-from ocrd.service.install import Installation, uninstall
-from ocrd.service.manager import State
+from ocrd.service.installation import Installation
+from ocrd.service.manager import Daemon, State
 from ocrd.service.record import FILE, Record, read_record
 from ocrd.service.templates import Facts
+from ocrd.service.uninstall import uninstall
 
 
 def test_a_record_outlives_its_writer_and_one_that_cannot_be_read_is_empty(tmp_path: Path) -> None:
@@ -59,6 +61,12 @@ def test_launchd_is_told_0_of_what_lasts_and_never_78(error: type[OcrdError], to
     assert all(service_exit_code(code) != 78 for code in range(78))
 
 
+def test_what_nobody_foresaw_is_kept_as_well(tmp_path: Path) -> None:
+    note_end(tmp_path, IsADirectoryError(21, "Is a directory", "ocrd.log"))
+    ended = last_end(tmp_path)
+    assert ended is not None and ended.code == 1 and "IsADirectoryError" in ended.message
+
+
 def test_who_started_us_is_told_from_the_environment() -> None:
     assert system.service_manager({"OCRD_SERVICE": "launchd"}) == "launchd"
     assert system.service_manager({"OCRD_SERVICE": "systemd"}) == "systemd"
@@ -90,19 +98,29 @@ LINE = {"event": "the worker died", "component": "worker", "file": "a.png", "lev
         "timestamp": "2026-11-26T16:04:12.123Z"}  # fmt: skip
 
 
-def test_a_line_of_the_log_is_read_by_people() -> None:
-    assert logs.readable(json.dumps(LINE)) == (
-        "2026-11-26 16:04:12 warning  worker: the worker died  file=a.png\nTraceback\nX"
-    )
+def test_a_line_of_the_log_is_read_by_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert logs.readable(json.dumps(LINE)) == (
+            "2026-11-26 17:04:12 warning  worker: the worker died  file=a.png\nTraceback\nX"
+        )
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    hostile = logs.readable(json.dumps(LINE | {"file": "\x1b[2Ja.png\udcff"}))
+    assert "\x1b" not in hostile and "?[2Ja.png" in hostile and hostile.encode()
     for other in ("not json", "[]", '{"event": 1}'):
-        assert logs.readable(other + "\n") == other
+        assert logs.readable(other) == other
 
 
 def test_the_last_lines_reach_back_into_the_rotated_file(tmp_path: Path) -> None:
     path = tmp_path / "ocrd.log"
     path.with_name("ocrd.log.1").write_text("1\n2\n3\n")
     path.write_text("4\n5\n")
-    assert logs._last(path, 3) == ["3\n", "4\n", "5\n"]
+    assert logs._last(path, 3) == ["3", "4", "5"]
+    with contextlib.closing(logs.log_lines(path, 3, lambda _seconds: None)) as coming:
+        assert [next(coming) for _ in range(3)] == ["3", "4", "5"]
     assert logs._last(path, 0) == [] and logs._last(tmp_path / "none.log", 3) == []
 
 
@@ -119,8 +137,8 @@ def test_following_goes_on_through_a_rotation_and_shows_whole_lines(tmp_path: Pa
             path.rename(tmp_path / "ocrd.log.1")
             path.write_text("four\n")
 
-    coming = logs._coming(path, meanwhile)
-    assert [next(coming) for _ in range(4)] == ["one", "two", "three", "four"]
+    with contextlib.closing(logs.log_lines(path, 1, meanwhile)) as coming:
+        assert [next(coming) for _ in range(5)] == ["old", "one", "two", "three", "four"]
 
 
 class NoManager:
@@ -159,9 +177,16 @@ def test_the_model_goes_only_when_it_is_asked_to_and_only_if_it_is_ours(
         (folder / "model.safetensors").write_text("weights")
         return folder
 
+    running = False
+    monkeypatch.setattr(Daemon, "running", lambda _self: running)
     config.write_text(f"[model]\nfolder = {json.dumps(str(tmp_path / 'models'))}\n")
     ours, other = fetched("1e3401a3d4603e9e71ea0ec850bfead602191ec4"), fetched("another")
     said()
+    assert ours.exists()
+    running = True
+    with pytest.raises(ServiceError, match="started by hand"):
+        said(model=True)
+    running = False
     assert ours.exists()
     assert f"would remove {ours}" in said(dry_run=True, model=True) and ours.exists()
     assert f"removed {ours}" in said(model=True) and not ours.exists() and other.exists()

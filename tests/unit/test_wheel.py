@@ -29,7 +29,7 @@ def test_a_wheel_carries_every_shipped_file_and_uses_it(tmp_path: Path) -> None:
         "    path = paths.shipped(name); assert path.is_relative_to(paths.PACKAGE), path; print(path)\n"
         "facts = templates.Facts(*map(Path, ('/bin/ocrd', '/c', '/h', '/l')))\n"
         "assert b'/bin/ocrd' in templates.agent(facts) and templates.quick_action(facts) and templates.unit(facts)\n"
-        "assert '/bin/ocrd submit' in templates.recipe(Path('/bin/ocrd'))\n"
+        "assert '/bin/ocrd submit' in templates.recipe(facts)\n"
     )
     used = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(installed)}, capture_output=True, text=True,
