@@ -162,6 +162,8 @@ class InboxConfig(Rules):
 class SubmitConfig(Rules):
     """For files that are read where they lie."""
 
+    settle: Annotated[float, Field(ge=0, le=3600)] = 2.0
+
 
 class FinderConfig(_Table):
     tags: bool = True

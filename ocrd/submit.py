@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,17 +35,15 @@ class Submitted:
 def submit(files: Sequence[Path]) -> tuple[list[Submitted], bool]:
     """Queue each file, and wake the daemon: what became of each, and whether a daemon heard.
 
-    Raises ServiceError when the journal cannot be written.
+    Raises ServiceError or sqlite3.Error when the journal cannot be written.
     """
     state = paths.private_folder(paths.state_dir())
     journal = Journal(state)
     try:
         done = [_submit(journal, file) for file in files]
-    except sqlite3.Error as error:
-        raise ServiceError(f"{state}: the queue cannot be written ({error}); nothing is lost, submit again") from error
     finally:
         journal.close()
-    return done, ring(state)
+    return done, ring(state) or is_running(state)
 
 
 def _submit(journal: Journal, file: Path) -> Submitted:
@@ -55,7 +52,12 @@ def _submit(journal: Journal, file: Path) -> Submitted:
     seen = look(path)
     if seen.fingerprint is None:
         what = {"gone": "there is no such file"}.get(seen.reason, seen.reason)
-        return Submitted(path, None, f"{file}: {'is a folder' if path.is_dir() else what}; nothing is queued for it")
+        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
+            what = "is a folder"
+        return Submitted(path, None, f"{file}: {what}; nothing is queued for it")
+    if os.environ.get("OCRD_EVENT") and os.path.realpath(os.environ.get("OCRD_FILE", "")) == str(path):
+        why = "this is its own hook, which would be run for it again and again; nothing is queued for it"
+        return Submitted(path, None, f"{file}: {why}")
     return Submitted(path, journal.submit(path, seen.fingerprint))
 
 

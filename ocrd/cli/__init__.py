@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, cast
 
 from ocrd.cli.app import app
-from ocrd.errors import OcrdError
+from ocrd.errors import OcrdError, ServiceError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 def run_cli() -> int:
@@ -26,4 +30,12 @@ def run_cli() -> int:
         return error.exit_code
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
+    except Exception as error:
+        if type(error).__module__ != "sqlite3":  # which is not imported for its name alone
+            raise
+        from ocrd import paths
+        from ocrd.journal import unusable
+
+        print(f"ocrd: {unusable(paths.state_dir(), cast('sqlite3.Error', error))}", file=sys.stderr)
+        return ServiceError.exit_code
     return 0

@@ -71,7 +71,7 @@ def _run(config: Path | None, state: Path, once: bool) -> None:
     from ocrd import log, paths
     from ocrd.config import load_config
     from ocrd.daemon.lock import sole_daemon
-    from ocrd.daemon.loop import Daemon
+    from ocrd.daemon.loop import JOURNAL_PATIENCE, Daemon
     from ocrd.errors import SomeFilesFailed
     from ocrd.journal import Journal
     from ocrd.system import service_manager
@@ -79,7 +79,7 @@ def _run(config: Path | None, state: Path, once: bool) -> None:
     settings = load_config(config)
     with sole_daemon(state):
         log.configure(settings.log, paths.log_dir(), quiet=service_manager() is not None)
-        journal = Journal(state)
+        journal = Journal(state, patience=JOURNAL_PATIENCE)
         started = time.time()
         try:
             daemon = Daemon(settings, journal, once)

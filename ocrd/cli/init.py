@@ -18,7 +18,7 @@ def init(
     """Write a commented configuration file and make the inbox folders. Never overwrites."""
     from ocrd import paths
     from ocrd.config import is_managed, load_config, model_dir
-    from ocrd.service.first_run import make_folder, missing_folders, write_config
+    from ocrd.service.first_run import make_folder, missing, write_config
 
     where = config or paths.config_file()
     if write_config(where, inbox, pocket):
@@ -29,8 +29,8 @@ def init(
     settings = load_config(where)
     if is_managed(settings.model) and not model_dir(settings.model).exists():
         print("the model, several gigabytes, is fetched at the first start; or now with: ocrd model heal")
-    missing = missing_folders(settings)
-    for folder in missing:
+    made = missing(entry.path for entry in settings.inbox)
+    for folder in made:
         make_folder(folder)
     for entry in settings.inbox:
-        print(f"{'made' if entry.path in missing else 'watching'} {entry.path}")
+        print(f"{'made' if entry.path in made else 'watching'} {entry.path}")

@@ -32,9 +32,7 @@ def jobs(
     with _journal() as journal:
         found = journal.jobs(state, lines)
     if as_json:
-        told = [
-            asdict(job) | {"path": plain(str(job.path)), "sidecars": [str(p) for p in job.sidecars]} for job in found
-        ]
+        told = [asdict(job) | {"path": str(job.path), "sidecars": [str(p) for p in job.sidecars]} for job in found]
         print(json.dumps(told, indent=2, default=str))
         return
     for job in found:
@@ -83,16 +81,11 @@ def _say(paused: bool) -> None:
 
 @contextmanager
 def _journal() -> Iterator[Journal]:
-    import sqlite3
-
     from ocrd import paths
-    from ocrd.errors import ServiceError
     from ocrd.journal import Journal
 
     journal = Journal(paths.private_folder(paths.state_dir()))
     try:
         yield journal
-    except sqlite3.Error as error:
-        raise ServiceError(f"{journal.folder}: the queue cannot be used ({error}); try again") from error
     finally:
         journal.close()

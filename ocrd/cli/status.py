@@ -16,7 +16,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show the service, the daemon, model and engine, the queue, and the latest failures."""
     import json
 
-    found = _look() | {"service": _service(), "model": _model(config)}
+    found = _look() | _service(config)
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -86,11 +86,12 @@ def _look() -> dict[str, Any]:
         journal.close()
 
 
-def _service() -> dict[str, Any]:
+def _service(config: Path | None) -> dict[str, Any]:
+    """The service, and the model of its configuration unless another one is named."""
     from dataclasses import asdict
 
     from ocrd.errors import ServiceError
-    from ocrd.service.here import manager_here
+    from ocrd.service.here import config_of, manager_here
     from ocrd.service.manager import State
 
     try:
@@ -99,7 +100,9 @@ def _service() -> dict[str, Any]:
         state = manager.state() if manager.file.exists() else State(manager.name, manager.file, installed=False)
     except ServiceError as error:
         state = State(None, None, installed=False, trouble=str(error))
-    return {**asdict(state), "file": state.file and str(state.file)}
+    else:
+        config = config or config_of(manager)
+    return {"service": {**asdict(state), "file": state.file and str(state.file)}, "model": _model(config)}
 
 
 def _service_words(service: dict[str, Any]) -> str:

@@ -38,7 +38,7 @@ def submit(
         line.end()
     if as_json:
         told = [
-            {"file": plain(str(g.path)), "job": g.job, "state": ended.get(g.path, "queued" if g.job else "refused")}
+            {"file": str(g.path), "job": g.job, "state": ended.get(g.path, "queued" if g.job else "refused")}
             for g in submitted
         ]
         print(json.dumps(told, indent=2))

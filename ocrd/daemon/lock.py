@@ -33,14 +33,15 @@ def sole_daemon(state: Path) -> Iterator[None]:
 
 
 def is_running(state: Path) -> bool:
-    """Whether a daemon holds the lock of this state folder."""
-    lock = state / FILE
-    if not lock.exists():
-        return False
-    with lock.open("a") as file:
-        try:
+    """Whether a daemon holds the lock of this state folder. Raises ServiceError when it may not be looked at."""
+    try:
+        with (state / FILE).open() as file:
             # Shared, so that two commands that ask at once do not take each other for a daemon.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise ServiceError(f"{state / FILE}: cannot be opened ({error.strerror}); see that it is yours") from error
     return False

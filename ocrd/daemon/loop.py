@@ -6,6 +6,7 @@ read. Either can be interrupted anywhere; what was running is queued again at th
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sqlite3
@@ -36,6 +37,8 @@ from ocrd.worker.protocol import Message
 HEARTBEAT = 60.0
 SILENCE = 30.0
 """Seconds between two lines of the log about a long healing."""
+JOURNAL_PATIENCE = 2.0
+"""Seconds to wait for another process that writes into the journal, before going on without: what ends us waits too."""
 ENDING = 3.0
 """Seconds for everything that has to end with us."""
 LATER = 10.0
@@ -141,8 +144,10 @@ class Daemon:
         finally:
             self.stop()
             self._end(reading)
-            self._journal.set_fact("engine", {"state": "stopped"})
-            self._journal.set_fact("daemon", None)
+            with contextlib.suppress(sqlite3.Error):  # who asks sees by the lock that nobody runs
+                self._journal.hurry()
+                self._journal.set_fact("engine", {"state": "stopped"})
+                self._journal.set_fact("daemon", None)
         if self._fatal is not None:
             raise self._fatal
 

@@ -16,7 +16,7 @@ from ocrd.config import Config, Rules
 from ocrd.daemon.requests import provenance, read_request
 from ocrd.daemon.rules import first_choice, rules_for
 from ocrd.errors import OcrdError
-from ocrd.inbox.look import gone, look, not_here_yet
+from ocrd.inbox.look import gone, look, not_here, unsettled_for
 from ocrd.journal import Job, Journal, reading_from
 from ocrd.types import Fallback
 from ocrd.worker.parent import Ready, Refused, Transient, Worker, WorkerDied, WorkerRetired
@@ -174,9 +174,12 @@ class Reader:
             raise Refused("no-inbox", f"{job.path}: its inbox {job.inbox} is no longer configured", "ConfigError")
         if not self._unchanged(job):
             return None
-        # An inbox has seen to it that the copy is over; a submitted file may be still on its way.
-        if why := not_here_yet(job.path, time.time(), settled=job.inbox is not None):
+        if why := not_here(job.path):
             raise Transient(f"{job.path.name}: {why}")
+        # An inbox has seen to it that nobody writes any more; a submitted file may have come just now.
+        if job.inbox is None and (wait := unsettled_for(job.path, self._config.submit.settle, time.time())) > 0:
+            self._journal.hand_back(job.id, wait, tried=False)
+            return None
         first = first_choice(self._config, job, rules)
         source = sidecar.Source(job.path.name, job.fingerprint.size, sidecar.hash_file(job.path))
         if there := sidecar.complete_set(first, source.sha256, rules.formats):

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ from ocrd.model.hashes import HashMemory
 from ocrd.model.surroundings import surroundings
 from ocrd.model.verify import State, verify, wanted_by
 from ocrd.service.here import manager_here
-from ocrd.service.templates import program_of
+from ocrd.service.templates import started_by
 from ocrd.words import engine_words, ways_words
 
 PROBE_PATIENCE = 120.0
@@ -67,7 +68,7 @@ def _guarded(name: str, exit_code: int, section: Callable[[], Iterator[Finding]]
     """What ``section`` finds; what stops it is a finding as well, and the rest is examined all the same."""
     try:
         yield from section()
-    except (OSError, OcrdError) as error:
+    except (OSError, OcrdError, sqlite3.Error) as error:
         yield Finding(name, "fail", str(error), "mend that, then ask the doctor again", exit_code)
 
 
@@ -168,7 +169,7 @@ def _service() -> Finding:
     manager = manager_here()
     if not manager.file.exists():
         return Finding("service", "ok", "not installed")
-    program, state = program_of(manager.file), manager.state()
+    (program, _), state = started_by(manager.file), manager.state()
     if state.trouble:
         return Finding("service", "warn", state.trouble, "see the sentence", SERVICE)
     if not os.access(program, os.X_OK):

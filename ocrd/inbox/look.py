@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import stat
@@ -79,19 +78,25 @@ def gone(path: Path) -> bool:
     return False
 
 
-def not_here_yet(path: Path, now: float, settled: bool) -> str | None:
-    """Why the contents of a file are not to be read at ``now``, seconds since 1970; None when they are.
-
-    One that has ``settled`` was waited for long enough; only what is still in iCloud cannot be opened.
-    """
+def not_here(path: Path) -> str | None:
+    """Why the contents of a file cannot be had, though it lies there; None when they can."""
     seen = look(path)
-    if seen.patience == math.inf:
-        return f"{seen.reason}; it is read once it has been downloaded"
-    if not settled and seen.patience > 0:
-        with contextlib.suppress(OSError):
-            # The time of the last change of any kind, which a copy does not bring with it.
-            return seen.reason if now - path.lstat().st_ctime < seen.patience else None
-    return None
+    return f"{seen.reason}; it is read once it has been downloaded" if seen.patience == math.inf else None
+
+
+def unsettled_for(path: Path, settle: float, now: float) -> float:
+    """Seconds at ``now`` (from 1970) until nobody has changed a file for its settle time; 0 when that is so.
+
+    For a file of which no earlier look is known. Its ctime is the time of the last change of any kind, which a copy
+    does not bring with it; one that lies in the future, of a server whose clock is wrong, says nothing.
+    """
+    try:
+        age = now - path.lstat().st_ctime
+    except OSError:
+        return 0.0
+    patience = look(path).patience
+    need = max(settle, patience if patience < math.inf else 0.0)
+    return max(0.0, need - age) if age >= 0 else 0.0
 
 
 def judge(status: os.stat_result, info: bytes) -> Look:

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from ocrd.journal.queue import Journal
 from ocrd.journal.rows import Job, reading_from
-from ocrd.journal.schema import FILE
+from ocrd.journal.schema import FILE, unusable
 
-__all__ = ["FILE", "Job", "Journal", "reading_from"]
+__all__ = ["FILE", "Job", "Journal", "reading_from", "unusable"]

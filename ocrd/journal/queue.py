@@ -28,16 +28,21 @@ _AS_NEW = (
 class Journal:
     """One journal, shared by the daemon's threads; every call is one transaction."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
-        """Raises ServiceError when it cannot be used."""
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time, patience: float = 10.0) -> None:
+        """``patience``: seconds to wait while another process writes. Raises ServiceError when it cannot be used."""
         self._clock = clock
         self.folder = folder
         self._lock = threading.RLock()
-        self._db = connect(folder)
+        self._db = connect(folder, patience)
 
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+    def hurry(self) -> None:
+        """From now on wait for nobody: we are ending."""
+        with self._lock:
+            self._db.execute("PRAGMA busy_timeout = 100")
 
     @contextmanager
     def _at_once(self) -> Iterator[None]:
@@ -83,7 +88,9 @@ class Journal:
             if self._insert(path, SUBMITTED, fingerprint) is None:
                 now = self._clock()
                 ended = f"{_SAME_FILE} AND state IN ('done', 'failed')"
-                self._run(f"UPDATE jobs SET {_AS_NEW}, created = ?, changed = ? WHERE {ended}", now, now, *this)
+                # It lies where it lies: the inbox that it once came by may be configured no more.
+                new = f"{_AS_NEW}, inbox = ?, created = ?, changed = ?"
+                self._run(f"UPDATE jobs SET {new} WHERE {ended}", SUBMITTED, now, now, *this)
                 self._run(f"UPDATE jobs SET not_before = 0 WHERE {_SAME_FILE} AND state = 'queued'", *this)
             self._forget_failures(path)
             return str(self._run(f"SELECT id FROM jobs WHERE {_SAME_FILE}", *this)[0]["id"])
@@ -97,10 +104,11 @@ class Journal:
                 return
             now = self._clock()
             self._run("DELETE FROM pages WHERE job = ?", job)
+            # Behind the others: one that never stops changing must not hold them up.
             self._run(
-                f"UPDATE jobs SET {_AS_NEW}, not_before = ?, device = ?, inode = ?, size = ?, mtime_ns = ?, changed = ?"
-                " WHERE id = ?",
-                now + wait, *values(fingerprint), now, job,
+                f"UPDATE jobs SET {_AS_NEW}, not_before = ?, created = ?, changed = ?,"
+                " device = ?, inode = ?, size = ?, mtime_ns = ? WHERE id = ?",
+                now + wait, now, now, *values(fingerprint), job,
             )  # fmt: skip
 
     def latest(self, path: Path) -> Job | None:
@@ -174,13 +182,18 @@ class Journal:
         row = self._run("SELECT MIN(not_before) AS due FROM jobs WHERE state = 'queued'")[0]
         return None if row["due"] is None else max(0.0, row["due"] - self._clock())
 
-    def hand_back(self, job: str, wait: float = 0.0, message: str | None = None, crashed: bool = False) -> None:
-        """Queue a running job again: after ``wait`` seconds, and counting a worker's death when it ``crashed``."""
+    def hand_back(
+        self, job: str, wait: float = 0.0, message: str | None = None, crashed: bool = False, tried: bool = True
+    ) -> None:
+        """Queue a running job again: after ``wait`` seconds, and counting a worker's death when it ``crashed``.
+
+        One that was not ``tried`` has one attempt less.
+        """
         now = self._clock()
         self._run(
-            "UPDATE jobs SET state = 'queued', not_before = ?, message = ?, crashes = crashes + ?, changed = ?"
-            " WHERE id = ? AND state = 'running'",
-            now + wait, storable(message), int(crashed), now, job,
+            "UPDATE jobs SET state = 'queued', not_before = ?, message = ?, crashes = crashes + ?,"
+            " attempts = attempts - ?, changed = ? WHERE id = ? AND state = 'running'",
+            now + wait, storable(message), int(crashed), int(not tried), now, job,
         )  # fmt: skip
 
     def keep_page(self, job: str, reading: PageReading) -> None:

@@ -54,31 +54,35 @@ CREATE INDEX jobs_untold ON jobs (changed) WHERE told = 0;
 """
 
 
-def connect(folder: Path) -> sqlite3.Connection:
+def connect(folder: Path, patience: float) -> sqlite3.Connection:
     """Open the journal in ``folder``, made if it is not there. Raises ServiceError when it cannot be used."""
     path = folder / FILE
     try:
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=patience)
         db.row_factory = sqlite3.Row
-        _use_wal(db)
+        _use_wal(db, patience)
         db.execute("PRAGMA synchronous = FULL")  # a job that was promised survives a power cut
         db.execute("PRAGMA foreign_keys = ON")
         _migrate(db)
-    except sqlite3.OperationalError as error:  # locked, or a folder that may not be written: it may be sound
-        raise ServiceError(
-            f"{path} cannot be used now ({error}); see that the disk has room and is writable"
-        ) from error
     except sqlite3.DatabaseError as error:
-        raise ServiceError(
-            f"{path} cannot be opened ({error}); move it away and start again: it is rebuilt from the sidecars, but "
-            "what was submitted and not read yet has to be submitted again"
-        ) from error
+        raise unusable(folder, error) from error
     return db
 
 
-def _use_wal(db: sqlite3.Connection) -> None:
+def unusable(folder: Path, error: sqlite3.Error) -> ServiceError:
+    """What to do about it, in a sentence."""
+    path = folder / FILE
+    if isinstance(error, sqlite3.OperationalError):  # locked, no room, no right to write: it may be sound
+        return ServiceError(f"{path} cannot be used now ({error}); see that the disk has room and is yours to write")
+    return ServiceError(
+        f"{path} is damaged ({error}); move it away and start again: the journal is rebuilt from the sidecars, but what "
+        "was submitted and not read yet has to be submitted again"
+    )
+
+
+def _use_wal(db: sqlite3.Connection, patience: float) -> None:
     """Switch to WAL, which needs the file alone for a moment and does not wait for it by itself."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patience
     while True:
         try:
             db.execute("PRAGMA journal_mode = WAL")

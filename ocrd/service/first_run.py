@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from ocrd import paths
-from ocrd.config import Config
 from ocrd.durable import write_atomically
 from ocrd.errors import ConfigError
 
@@ -25,14 +26,11 @@ def write_config(where: Path, inbox: Path | None = None, pocket: bool = False) -
     return True
 
 
-def missing_folders(config: Config) -> list[Path]:
-    """The inboxes that are not there, each behind the folders above it that are not there either."""
-    missing: dict[Path, None] = {}
-    for inbox in config.inbox:
-        for folder in (*reversed(inbox.path.parents), inbox.path):
-            if not folder.exists():
-                missing[folder] = None
-    return list(missing)
+def missing(folders: Iterable[Path]) -> list[Path]:
+    """Those that are not there, each behind the folders above it that are not there either."""
+    wanted = (path for folder in folders for path in (*reversed(folder.parents), folder))
+    # Not Path.exists, which raises where it may not look.
+    return list(dict.fromkeys(path for path in wanted if not os.path.exists(path)))  # noqa: PTH110
 
 
 def make_folder(folder: Path) -> None:

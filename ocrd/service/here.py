@@ -14,7 +14,7 @@ from ocrd.service.launchd import Launchd
 from ocrd.service.manager import Daemon, Manager
 from ocrd.service.record import read_record
 from ocrd.service.systemd import UNIT, Systemd
-from ocrd.service.templates import Facts
+from ocrd.service.templates import Facts, started_by
 from ocrd.system import LABEL
 
 QUICK_ACTION = "OCR with ocrd.workflow"
@@ -37,9 +37,20 @@ def manager_here(domain: str | None = None) -> Manager:
 
 
 def installation_here(config: Path | None, domain: str | None = None, dry_run: bool = False) -> Installation:
-    """Raises ServiceError when there is no program to start."""
-    home = Path.home()
-    where = Path(os.path.abspath(config or paths.config_file()))  # noqa: PTH100 - resolves no links
+    """Without ``config`` that of the service that is installed already, else the usual one.
+
+    Raises ServiceError when there is no program to start.
+    """
+    home, manager = Path.home(), manager_here(domain)
+    where = Path(os.path.abspath(config or config_of(manager) or paths.config_file()))  # noqa: PTH100 - no links
     facts = Facts(entry_point(), where, home, log_file(), carried_variables())
     quick_action = home / "Library/Services" / QUICK_ACTION if system.on_mac() else None
-    return Installation(where, paths.state_dir(), facts, manager_here(domain), quick_action, dry_run)
+    return Installation(where, paths.state_dir(), facts, manager, quick_action, dry_run)
+
+
+def config_of(manager: Manager) -> Path | None:
+    """The configuration that the installed service was given; None where none is installed, or its file is broken."""
+    try:
+        return started_by(manager.file)[1] if manager.file.is_file() else None
+    except ServiceError:
+        return None

@@ -79,13 +79,11 @@ def _warnings(order: Installation, config: Config) -> Iterator[str]:
 
 
 def _folders(order: Installation, config: Config, record: Record) -> Iterator[str]:
-    for folder in first_run.missing_folders(config):
+    for folder in first_run.missing(inbox.path for inbox in config.inbox):
         if order.dry_run:
             yield f"would make {folder}"
             continue
-        if str(folder) not in record.folders:
-            record.folders.append(str(folder))
-            record.save()
+        record.about_to_make(folder)
         first_run.make_folder(folder)
         yield f"made {folder}"
     for inbox in config.inbox:
@@ -106,7 +104,9 @@ def _file(order: Installation, record: Record, path: Path, data: bytes) -> str:
         aside = f" (what was there is now {set_aside(path).name})"
     record.about_to_write(path, sha256)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in first_run.missing([path.parent]):
+            record.about_to_make(folder)
+            folder.mkdir(exist_ok=True)
         write_atomically(path, data)
     except OSError as error:
         raise ServiceError(f"{path}: cannot be written ({error.strerror})") from error

@@ -161,7 +161,7 @@ class Launchd:
         if not self.daemon.wait_for(SECOND_START, since):
             raise ServiceError(
                 "launchd has taken the service, but it does not run; ocrd logs, or launchd.log beside ocrd.log, may "
-                f"say why, and launchctl print {self.target} shows its last exit code"
+                f"say why, and launchctl print {self.target} shows its last exit code; ocrd restart may help"
             )
 
     def _known(self) -> bool:

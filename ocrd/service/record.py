@@ -9,12 +9,27 @@ import contextlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from ocrd import paths
 from ocrd.durable import write_atomically
 from ocrd.errors import ServiceError
 
 FILE = "service.json"
+
+
+class _Stored(BaseModel):
+    """The file, as somebody may have left it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    files: dict[Annotated[str, Field(pattern="^/")], list[str]] = {}
+    folders: list[Annotated[str, Field(pattern="^/")]] = []
+    domain: Literal["", "gui", "user"] = ""
+    loaded: str = ""
+    version: str = ""
 
 
 @dataclass
@@ -39,6 +54,11 @@ class Record:
         except OSError as error:
             raise ServiceError(f"{self.path}: cannot be written ({error.strerror})") from error
 
+    def about_to_make(self, folder: Path) -> None:
+        if str(folder) not in self.folders:
+            self.folders.append(str(folder))
+            self.save()
+
     def about_to_write(self, file: Path, sha256: str) -> None:
         hashes = self.files.setdefault(str(file), [])
         if sha256 not in hashes:
@@ -61,6 +81,7 @@ def read_record(state: Path) -> Record:
     """An empty one where nothing was installed, or where it cannot be read: what it named is known by its place too."""
     path = paths.private_folder(state) / FILE
     try:
-        return Record(path, **json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        stored = _Stored.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
         return Record(path)
+    return Record(path, **stored.model_dump())

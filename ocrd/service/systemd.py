@@ -85,7 +85,7 @@ class Systemd:
         if not self.daemon.wait_for(STARTING, since):
             raise ServiceError(
                 "systemd has started the service, but it does not run; ocrd logs or journalctl --user -u ocrd may "
-                "say why"
+                "say why, and ocrd restart may help"
             )
 
     def _call(self, verb: str, *arguments: str, seconds: float = system.PATIENCE) -> Answer:

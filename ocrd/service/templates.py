@@ -62,17 +62,23 @@ def unit(facts: Facts) -> bytes:
     return (_put_in("\n".join(kept), values) + "\n").encode()
 
 
-def program_of(file: Path) -> Path:
-    """The program that a service's file starts. Raises ServiceError for a file that is none of ours."""
+def started_by(file: Path) -> tuple[Path, Path]:
+    """The program and the configuration that a service's file names. Raises ServiceError when it is none of ours."""
     try:
         data = file.read_bytes()
         if file.suffix == ".plist":
-            return Path(plistlib.loads(data)["ProgramArguments"][0])
-        command = re.search(r'^ExecStart="((?:[^"\\\n]|\\.)+)"', data.decode(), re.MULTILINE)
+            program, _, _, config = plistlib.loads(data)["ProgramArguments"]
+            return Path(program), Path(config)
+        command = re.search(rf"^ExecStart={_WORD} run --config {_WORD}$", data.decode(), re.MULTILINE)
         assert command is not None
-        return Path(re.sub(r"\\(.)", r"\1", command[1]).replace("%%", "%"))
+        program, config = (re.sub(r"\\(.)", r"\1", word).replace("%%", "%") for word in command.groups())
+        return Path(program), Path(config.replace("$$", "$"))
     except Exception as error:  # somebody else's file may raise anything
         raise ServiceError(f"{file}: cannot be made sense of ({error!r}); run: ocrd install") from error
+
+
+_WORD = r'"((?:[^"\\\n]|\\.)+)"'
+"""As `_quoted` writes it."""
 
 
 def recipe(facts: Facts) -> str:

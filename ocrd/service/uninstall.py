@@ -19,6 +19,8 @@ from ocrd.sidecar import hash_bytes, hash_file
 def uninstall(order: Installation, model: bool = False) -> Iterator[str]:
     """Stop the service and remove what `install` made; yields a sentence for each thing. Raises as `install`."""
     refuse_inside("uninstall")
+    # Before anything is removed: it may be broken, and names the model.
+    config = load_config(order.config) if model and order.config.exists() else Config.model_validate({})
     record = record_of(order)
     yield _stop(order)
     ours = [*(Path(file) for file in record.files), order.manager.file, *order.files()]
@@ -31,7 +33,7 @@ def uninstall(order: Installation, model: bool = False) -> Iterator[str]:
     for name in reversed(record.folders):
         yield from _remove_folder(order, Path(name))
     if model:
-        yield from _remove_model(order)
+        yield from _remove_model(order, config)
     if not order.dry_run:
         record.remove()
     rest = "the queue" if model else "the queue and the model"
@@ -92,7 +94,7 @@ def _remove_folder(order: Installation, folder: Path) -> Iterator[str]:
         yield f"removed {folder}, which was empty"
 
 
-def _remove_model(order: Installation) -> Iterator[str]:
+def _remove_model(order: Installation, config: Config) -> Iterator[str]:
     from ocrd.model.managed import places_of
     from ocrd.model.staging import sole_healer
 
@@ -100,7 +102,6 @@ def _remove_model(order: Installation) -> Iterator[str]:
         raise ServiceError(
             "an ocrd that was started by hand runs with this model; end it, then: ocrd uninstall --model"
         )
-    config = load_config(order.config) if order.config.exists() else Config.model_validate({})
     if not is_managed(config.model):
         yield "the model is not one that ocrd fetched, and stays"
         return
@@ -115,3 +116,6 @@ def _remove_model(order: Installation) -> Iterator[str]:
             for place in there:
                 place.remove()
                 yield f"removed {place.path}"
+        with contextlib.suppress(OSError):
+            places.lock.unlink()
+            places.siblings.rmdir()  # of other revisions, if there are none

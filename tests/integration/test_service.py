@@ -342,7 +342,7 @@ def test_the_doctor_knows_a_service_whose_program_is_gone(mac: Mac) -> None:
     mac.call("stop")
     assert found()[0] == "warn"
     plist = plistlib.loads(mac.plist.read_bytes())
-    mac.plist.write_bytes(plistlib.dumps(plist | {"ProgramArguments": ["/gone/ocrd", "run"]}))
+    mac.plist.write_bytes(plistlib.dumps(plist | {"ProgramArguments": ["/gone/ocrd", "run", "--config", "/c"]}))
     assert found() == ("fail", "it would start /gone/ocrd, which is not there")
 
 
@@ -378,3 +378,11 @@ def test_a_module_of_the_users_in_the_services_folder_is_none_of_ours(mac: Mac) 
     mac.install()
     picture = Path(shutil.copyfile(PICTURES / "greeting.png", mac.inbox / "a.png"))
     wait_until(picture.with_name("a.png.json").exists, "the sidecar", 100)
+
+
+def test_a_second_install_keeps_the_configuration_that_the_service_has(mac: Mac) -> None:
+    other = mac.home / "else/c.toml"
+    assert "started" in mac.call("install", "--pocket", "--config", str(other))
+    assert f"kept {other}" in (said := mac.call("install")) and "runs already" in said
+    assert not mac.config.exists()
+    assert mac.status()["model"]["folder"].endswith("/pocket")

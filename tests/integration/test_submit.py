@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -246,3 +248,70 @@ def test_many_who_ask_whether_it_runs_do_not_keep_it_from_starting(service: Serv
         over.set()
         for thread in asking:
             thread.join()
+
+
+@pytest.mark.parametrize("what", ["start", "stop"])
+def test_a_journal_that_somebody_else_holds_delays_no_end(service: Service, what: str) -> None:
+    Journal(paths.private_folder(service.home / "state")).close()
+    if what == "stop":
+        service.start()
+        wait_until(lambda: service.status()["pid"], "the daemon")
+    with contextlib.closing(sqlite3.connect(service.home / "state/journal.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        if what == "start":
+            done = service.call("run")
+            assert done.returncode == 7 and "Traceback" not in done.stderr
+            return
+        started = time.monotonic()
+        assert service.stop() == 0
+        assert time.monotonic() - started < 5
+
+
+def test_a_broken_or_forbidden_journal_is_one_sentence(service: Service) -> None:
+    state = paths.private_folder(service.home / "state")
+    filling = Journal(state)
+    for number in range(60):
+        filling.set_fact(f"fact {number}", "x" * 1000)
+    filling.close()
+    service.drop("1.png")
+    journal = service.home / "state/journal.sqlite3"
+    data = bytearray(journal.read_bytes())
+    data[4096:] = b"\xff" * (len(data) - 4096)
+    journal.write_bytes(data)
+    for path in journal.parent.glob("journal.sqlite3-*"):
+        path.unlink()
+    for command in (["status"], ["submit", str(service.inbox / "1.png")], ["pause"], ["jobs"]):
+        done = service.call(*command)
+        assert done.returncode == 7 and "Traceback" not in done.stderr, command
+        assert "is damaged" in done.stderr and "rebuilt from the sidecars" in done.stderr
+
+
+def test_a_hook_that_submits_its_own_file_is_run_once(service: Service) -> None:
+    hook = service.home / "hook"
+    ran = service.home / "ran"
+    hook.write_text(f'#!/bin/sh\necho x >> {ran}\nexec {sys.executable} -m ocrd submit -- "$1"\n')
+    hook.chmod(0o755)
+    service.configure(on_done=[str(hook)])
+    service.drop("a.png")
+    assert service.run_once() == 0
+    assert ran.read_text() == "x\n"
+    assert "its own hook" in (service.home / "state/logs/ocrd.log").read_text()
+
+
+def test_a_name_with_a_line_feed_comes_back_as_it_is(service: Service) -> None:
+    picture = Path(shutil.copyfile(PICTURES / "greeting.png", service.home / "new\nline.png"))
+    done = service.call("submit", "--json", str(picture))
+    assert [told["file"] for told in json.loads(done.stdout)] == [str(picture)]
+
+
+def test_a_file_that_grows_after_it_was_submitted_is_read_whole(service: Service) -> None:
+    one, two = (Image.open(PICTURES / name).convert("RGB") for name in ("greeting.png", "note.png"))
+    grows = service.home / "grows.tif"
+    service.start()
+    wait_until(lambda: (service.status()["engine"] or {}).get("state") == "ready", "the model")
+    one.save(grows)
+    service.call("submit", str(grows))
+    time.sleep(1.0)
+    one.save(grows, save_all=True, append_images=[two])
+    wait_until((service.home / "grows.tif.json").exists, "the sidecar")
+    assert (service.home / "grows.tif.txt").read_text().count("\f") == 1

@@ -114,6 +114,26 @@ def test_a_job_knows_the_set_that_was_written_for_it(journal: Journal) -> None:
     assert again is not None and again.sidecars == ()
 
 
+def test_a_file_of_an_inbox_that_is_no_more_is_read_as_a_submitted_one(journal: Journal) -> None:
+    job = journal.add(INBOX / "a.png", INBOX, PRINT)
+    assert job
+    journal.finish(job)
+    assert journal.submit(INBOX / "a.png", PRINT) == job
+    taken = journal.take()
+    assert taken is not None and taken.inbox is None
+
+
+def test_ending_waits_for_nobody(tmp_path: Path) -> None:
+    journal, other = Journal(tmp_path, patience=30.0), Journal(tmp_path)
+    other._db.execute("BEGIN IMMEDIATE")
+    journal.hurry()
+    started = time.monotonic()
+    with pytest.raises(sqlite3.OperationalError):
+        journal.set_fact("daemon", None)
+    assert time.monotonic() - started < 2
+    other._db.execute("ROLLBACK")
+
+
 def test_a_submitted_file_that_was_mended_is_failed_no_more(journal: Journal) -> None:
     journal.fail(journal.submit(Path("/desk/a.png"), PRINT), "damaged", "no")
     journal.submit(Path("/desk/a.png"), Fingerprint(1, 2, 30, 40))

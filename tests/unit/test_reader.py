@@ -67,7 +67,7 @@ class Bench:
         self.journal = Journal(folder, clock=lambda: self.now)
         self.stopping = False
         self.rescans = 0
-        table = {"model": {"path": "pocket"}, "inbox": [{"path": str(self.inbox)}]}
+        table = {"model": {"path": "pocket"}, "inbox": [{"path": str(self.inbox)}], "submit": {"settle": 0}}
         self.config = parse_config(table, "test")
 
     def drop(self, age: float = 3600.0) -> Path:
@@ -582,7 +582,7 @@ def test_a_submitted_file_that_changed_while_it_was_read_is_read_anew(bench: Ben
 
 
 def test_submitted_files_are_read_together_only_where_their_rules_are_the_same(bench: Bench) -> None:
-    table = {"inbox": [{"path": str(bench.inbox), "task": "markdown"}], "submit": {"task": "text"}}
+    table = {"inbox": [{"path": str(bench.inbox), "task": "markdown"}], "submit": {"task": "text", "settle": 0}}
     bench.config = parse_config(table, "test")
     places = [bench.inbox.parent / "1.png", bench.inbox / "2.png", bench.inbox.parent / "3.png"]
     for number, path in enumerate(places):
@@ -599,7 +599,7 @@ def test_submitted_files_are_read_together_only_where_their_rules_are_the_same(b
 
 def test_what_is_still_in_icloud_waits_and_is_not_opened(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.drop()
-    monkeypatch.setattr("ocrd.daemon.reader.not_here_yet", lambda *_, **__: "still in iCloud; it is read later")
+    monkeypatch.setattr("ocrd.daemon.reader.not_here", lambda _path: "still in iCloud; it is read later")
     ends = Ends(bench, reads(page(0)))
     ends.handle()
     (waiting,) = bench.journal.waiting()
@@ -677,8 +677,41 @@ def test_an_inbox_behind_a_link_gives_its_rules_to_what_was_submitted_in_it(benc
     (real / "deep").mkdir(parents=True)
     link.symlink_to(real)
     out = bench.inbox.parent / "out"
-    table = {"inbox": [{"path": str(link), "formats": ["md"], "output": str(out)}], "submit": {"formats": ["txt"]}}
+    table = {
+        "inbox": [{"path": str(link), "formats": ["md"], "output": str(out)}],
+        "submit": {"formats": ["txt"], "settle": 0},
+    }
     bench.config = parse_config(table, "test")
     submitted(bench, real / "deep/a.png")
     Ends(bench, reads(page(0))).handle()
     assert (out / "deep/a.png.md").exists() and not (real / "deep/a.png.txt").exists()
+
+
+def test_a_submitted_file_that_was_written_just_now_is_looked_at_again_before_it_is_read(bench: Bench) -> None:
+    bench.config = parse_config({"inbox": [{"path": str(bench.inbox)}], "submit": {"settle": 30.0}}, "test")
+    job = submitted(bench, bench.inbox.parent / "desk/a.png")
+    ends = Ends(bench, reads(page(0)))
+    ends.handle()
+    due = bench.journal.next_due_in()
+    assert ends.worker.asked == [] and due is not None and 29 < due <= 30
+    found = bench.journal.job(job)
+    assert found is not None and (found.attempts, found.message) == (0, None)  # that was no try
+
+
+def test_one_that_never_stops_changing_holds_up_nobody(bench: Bench) -> None:
+    hot = bench.inbox.parent / "desk/hot.png"
+    submitted(bench, hot)
+    submitted(bench, bench.inbox.parent / "desk/b.png")
+
+    def grows(request: Request) -> Iterator[dict[str, Any]]:
+        yield page(0)
+        if request.file == hot:
+            hot.write_bytes(hot.read_bytes() + b"more")
+
+    ends = Ends(bench, grows)
+    read = 0
+    while bench.counts().get("done") != 1:
+        bench.now += 0.1
+        ends.handle()
+        read += 1
+    assert read <= 2

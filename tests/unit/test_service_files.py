@@ -133,15 +133,15 @@ def test_a_path_that_no_service_could_use_is_refused(path: str) -> None:
         Facts(Path(path), FACTS.config, FACTS.home, FACTS.log)
 
 
-def test_the_program_of_a_file_is_found_again(tmp_path: Path) -> None:
-    facts = Facts(Path(NASTY), FACTS.config, FACTS.home, FACTS.log)
+def test_what_a_file_starts_is_found_again(tmp_path: Path) -> None:
+    facts = Facts(Path(NASTY), Path(NASTY + ".toml"), FACTS.home, FACTS.log)
     for name, data in (("a.plist", templates.agent(facts)), ("a.service", templates.unit(facts))):
         (tmp_path / name).write_bytes(data)
-        assert templates.program_of(tmp_path / name) == Path(NASTY)
+        assert templates.started_by(tmp_path / name) == (Path(NASTY), Path(NASTY + ".toml"))
         for broken in (b"", b"rubbish \xff", data[:200]):
             (tmp_path / name).write_bytes(broken)
             with pytest.raises(ServiceError, match="run: ocrd install"):
-                templates.program_of(tmp_path / name)
+                templates.started_by(tmp_path / name)
 
 
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:

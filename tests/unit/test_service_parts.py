@@ -32,7 +32,8 @@ def test_a_record_outlives_its_writer_and_one_that_cannot_be_read_is_empty(tmp_p
     assert again == record and again.wrote(Path("/f"), "1") and again.wrote(Path("/f"), "2")
     again.written(Path("/f"), "2")
     assert not read_record(tmp_path).wrote(Path("/f"), "1")
-    for rubbish in ("", "[]", '{"surprise": 1}', "\xff"):
+    for rubbish in ("", "[]", '{"surprise": 1}', "\xff", '{"files": []}', '{"files": null}', '{"folders": [1]}',
+                    '{"files": {"": ["y"]}}', '{"domain": "bogus"}', '{"folders": ["relative"]}'):  # fmt: skip
         (tmp_path / FILE).write_text(rubbish, encoding="latin-1")
         assert read_record(tmp_path) == Record(tmp_path / FILE)
 
