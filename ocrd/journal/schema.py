@@ -75,8 +75,8 @@ def unusable(folder: Path, error: sqlite3.Error) -> ServiceError:
     if isinstance(error, sqlite3.OperationalError):  # locked, no room, no right to write: it may be sound
         return ServiceError(f"{path} cannot be used now ({error}); see that the disk has room and is yours to write")
     return ServiceError(
-        f"{path} is damaged ({error}); move it away and start again: the journal is rebuilt from the sidecars, but what "
-        "was submitted and not read yet has to be submitted again"
+        f"{path} is damaged ({error}); move it away and start again: the journal is rebuilt from the sidecars, but "
+        "what was submitted and not read yet has to be submitted again"
     )
 
 
