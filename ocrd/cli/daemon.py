@@ -22,14 +22,13 @@ def run(
     import structlog
 
     from ocrd import log, paths
-    from ocrd.daemon.ended import forget_end, note_end, service_exit_code
+    from ocrd.daemon.ended import note_end, service_exit_code
     from ocrd.errors import OcrdError
     from ocrd.system import service_manager
 
     log.bound_stderr(most=0)
     try:
         state = paths.state_dir()
-        forget_end(state)
         _run(config, state, once)
     except Exception as error:
         manager = service_manager()
@@ -70,6 +69,7 @@ def _run(config: Path | None, state: Path, once: bool) -> None:
 
     from ocrd import log, paths
     from ocrd.config import load_config
+    from ocrd.daemon.ended import forget_end
     from ocrd.daemon.lock import sole_daemon
     from ocrd.daemon.loop import JOURNAL_PATIENCE, Daemon
     from ocrd.errors import SomeFilesFailed
@@ -82,6 +82,7 @@ def _run(config: Path | None, state: Path, once: bool) -> None:
         journal = Journal(state, patience=JOURNAL_PATIENCE)
         started = time.time()
         try:
+            forget_end(state)  # not before: between two starts that fail `ocrd status` must not lose the reason
             daemon = Daemon(settings, journal, once)
             _stop_at_signals(daemon)
             daemon.run()

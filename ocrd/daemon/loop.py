@@ -20,6 +20,7 @@ import structlog
 from ocrd.config import Config, InboxConfig
 from ocrd.daemon.afterwards import Afterwards
 from ocrd.daemon.doorbell import Doorbell
+from ocrd.daemon.pauses import Pauses
 from ocrd.daemon.power import Battery, KeepAwake, SleepWatch, memory_is_short
 from ocrd.daemon.reader import Reader
 from ocrd.daemon.requests import memory_limits, worker_setup
@@ -82,12 +83,6 @@ class Daemon:
         """The worker that is starting has brought a piece of the model."""
         self._told = -math.inf
         """When the log last said how the healing goes."""
-        self._idle_since = math.inf
-        """Since when a warm model has had nothing to read."""
-        self._unloaded = False
-        """The model was let go for want of work, and comes back with the next."""
-        self._said_paused: str | None = None
-        self._battery, self._memory_short = battery or Battery(), memory_short
         self._awake, self._sleep = KeepAwake(config.power.keep_awake), SleepWatch()
         setup = worker_setup(config, tries=TRIES_ONCE if once else None)
         self._worker = Worker(
@@ -97,6 +92,7 @@ class Daemon:
             (Inbox(inbox.path, SUFFIXES, inbox.settle, inbox.recursive, journal.knows, self._wake), inbox)
             for inbox in config.inbox
         ]
+        self._pauses = Pauses(config, journal, self._worker, battery or Battery(), memory_short, clock)
         self._afterwards = Afterwards(config, journal, self._wake.set)
         self._doorbell = Doorbell(journal.folder, self._work.set)
         self._reader = Reader(
@@ -105,7 +101,7 @@ class Daemon:
             self._worker,
             self._stop.is_set,
             self._rescan,
-            lambda: self._pause_reason() is not None,
+            lambda: not once and self._pauses.reason() is not None,
             self._afterwards.wanted,
             self._afterwards.tell,
         )
@@ -226,7 +222,10 @@ class Daemon:
                 self._work.clear()
                 if self._stop.is_set():  # asked again behind the clear, which may have swallowed stop's signal
                     return
-                if not self._held_back():
+                # With `--once` somebody waits for just this run.
+                if not self._once and self._pauses.holds():
+                    self._rest(held=True)
+                else:
                     self._warm_up()
                     self._take_one()
             except OcrdError as error:
@@ -246,51 +245,21 @@ class Daemon:
         except sqlite3.Error as error:
             self._log.warning("the journal cannot be written", error=str(error))
 
-    def _held_back(self) -> bool:
-        """Wait a while when nothing is to be read: we are paused, or there is nothing and the model is unloaded.
-
-        False, at once, when all is as ever.
-        """
-        why = self._pause_reason()
-        if why != self._said_paused:
-            self._said_paused = why
-            self._journal.set_fact("paused", why)
-            self._log.info("going on" if why is None else "paused", why=why)
-        if why is not None:
-            if self._worker.warm and self._may_unload():
-                self._unload()
-            elif not self._worker.warm:
-                self._say_unloaded()
-            self._rest(HEARTBEAT)
-            return True
-        due = self._journal.next_due_in()
-        self._unloaded = self._unloaded and due != 0.0
-        if self._unloaded:
-            self._rest(HEARTBEAT if due is None else min(due, HEARTBEAT))
-        return self._unloaded
-
-    def _pause_reason(self) -> str | None:
-        if self._once:  # somebody waits for just this run
-            return None
-        if self._journal.fact("pause"):
-            return "by hand; go on with: ocrd resume"
-        if self._config.power.pause_on_battery and self._battery.in_use:
-            return "the machine runs on its battery"
-        return None
-
-    def _rest(self, seconds: float) -> None:
-        """Nothing is in hand: wait for something, or for ``seconds``."""
+    def _rest(self, held: bool = False) -> None:
+        """Nothing is in hand: wait for something. With ``held`` what is due will not be taken for a while."""
         self._awake.release()
         self._busy.clear()
         self._wake.set()
-        self._work.wait(seconds)
+        due = self._journal.next_due_in()
+        wait = math.inf if due is None or (held and due == 0.0) else due
+        self._work.wait(min(HEARTBEAT, wait, self._config.engine.unload_after or math.inf))
 
     def _take_one(self) -> None:
         # Set before taking: `--once` must never see an empty queue and an idle reader in between.
         self._busy.set()
         job = self._journal.take()
         if job is not None:
-            self._idle_since = math.inf
+            self._pauses.working()
             self._awake.hold()
             if others := self._reader.companions(job):
                 self._reader.handle_together([job, *others])
@@ -298,29 +267,8 @@ class Daemon:
             with structlog.contextvars.bound_contextvars(job=job.id):
                 self._reader.handle(job)
             return
-        if self._may_unload():
-            self._unload()
-            return
-        due = self._journal.next_due_in()
-        self._rest(min(HEARTBEAT, math.inf if due is None else due, self._config.engine.unload_after or math.inf))
-
-    def _unload(self) -> None:
-        self._log.info("the model is unloaded until there is something to read")
-        self._unloaded = True
-        self._worker.rest()
-        self._say_unloaded()
-
-    def _say_unloaded(self) -> None:
-        if (self._journal.fact("engine") or {}).get("state") != "unloaded":
-            self._journal.set_fact("engine", {"state": "unloaded", "since": time.time()})
-
-    def _may_unload(self) -> bool:
-        """Whether a model that has nothing to read should leave the memory to others."""
-        now = self._clock()
-        self._idle_since = min(self._idle_since, now)
-        after = self._config.engine.unload_after
-        idle = now - self._idle_since
-        return 0 < after <= idle or (idle >= HEARTBEAT and self._memory_short())
+        if not self._pauses.unload_if_idle():
+            self._rest()
 
     def _warm_up(self) -> None:
         """See that a worker with its model stands ready; at once when one does."""

@@ -100,6 +100,37 @@ class Service:
         return sorted(p.name for p in self.inbox.rglob("*") if p.suffix in (".txt", ".json", ".md", ".tmp"))
 
 
+class Home:
+    """A home in which ocrd is installed: ``program`` runs with nothing but ``environment``."""
+
+    def __init__(self, home: Path, program: Path, **environment: str) -> None:
+        self.home, self.program = home, program
+        self.environment = {
+            "HOME": str(home),
+            "USER": "me",
+            "PATH": f"{program.parent}:/usr/bin:/bin",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "OMP_NUM_THREADS": "1",
+            **environment,
+        }
+        self.inbox = home / "OCR/inbox"
+        self.config = home / ".config/ocrd/config.toml"
+
+    def call(self, *arguments: str, code: int = 0) -> str:
+        """Everything that it said."""
+        argv = [str(self.program), *arguments]
+        done = subprocess.run(
+            argv, env=self.environment, capture_output=True, text=True, timeout=100, check=False, cwd=self.home
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.call("status", "--json"))
+        return found
+
+
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     service = Service(tmp_path)

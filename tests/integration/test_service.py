@@ -17,49 +17,20 @@ import psutil
 import pytest
 
 from tests import fake_launchd, fake_mac
-from tests.integration.conftest import DRAWN, PICTURES, wait_until
+from tests.integration.conftest import DRAWN, PICTURES, Home, wait_until
 
-ROOT = Path(__file__).parents[2]
 T = "gui/501/local.ocrd"
 
 
-class Mac:
+class Mac(Home):
     """A home on a Mac that is none."""
 
     def __init__(self, home: Path) -> None:
-        self.home, self.folder = home, home.parent / "mac"
         home.mkdir()
-        self.program = fake_mac.place(self.folder, home)
-        self.environment = {
-            "HOME": str(home),
-            "USER": "me",
-            "PATH": f"{self.program.parent}:/usr/bin:/bin",
-            "FAKE_MAC": str(self.folder),
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
-        }
-        self.inbox = home / "OCR/inbox"
-        self.config = home / ".config/ocrd/config.toml"
+        self.folder = home.parent / "mac"
+        super().__init__(home, fake_mac.place(self.folder, home), FAKE_MAC=str(self.folder))
         self.plist = home / "Library/LaunchAgents/local.ocrd.plist"
         self.action = home / "Library/Services/OCR with ocrd.workflow"
-
-    def call(self, *arguments: str, code: int = 0) -> str:
-        """Everything that it said."""
-        done = subprocess.run(
-            [str(self.program), *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout + done.stderr
-
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.call("status", "--json"))
-        return found
 
     def calls(self) -> list[str]:
         """launchctl's calls since the last time, as lines."""

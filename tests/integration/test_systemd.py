@@ -6,59 +6,34 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests import fake_systemctl
-from tests.integration.conftest import DRAWN, PICTURES, wait_until
-
-ROOT = Path(__file__).parents[2]
+from tests.integration.conftest import DRAWN, PICTURES, Home, wait_until
 
 
-class Server:
+class Server(Home):
+    """A home on a Linux server."""
+
     def __init__(self, home: Path) -> None:
-        self.home, self.folder = home, home.parent / "systemd"
         program = home / ".local/bin/ocrd"
         program.parent.mkdir(parents=True)
         program.write_text(f"#!{sys.executable}\nfrom ocrd.__main__ import main\nmain()\n")
         program.chmod(0o755)
-        self.program = program
+        self.folder = home.parent / "systemd"
         systemctl = fake_systemctl.place(self.folder)
-        self.environment = {
-            "HOME": str(home),
-            "PATH": f"{systemctl.parent}:{program.parent}:/usr/bin:/bin",
-            "FAKE_SYSTEMD": str(self.folder),
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
-            "XDG_RUNTIME_DIR": str(home),
-        }
+        super().__init__(home, program, FAKE_SYSTEMD=str(self.folder), XDG_RUNTIME_DIR=str(home))
+        self.environment["PATH"] = f"{systemctl.parent}:{self.environment['PATH']}"
         self.unit = home / ".config/systemd/user/ocrd.service"
-
-    def call(self, *arguments: str, code: int = 0) -> str:
-        done = subprocess.run(
-            [str(self.program), *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
 
     def calls(self) -> list[str]:
         path = self.folder / "calls"
         found = [" ".join(json.loads(line)[1:]) for line in path.read_text().splitlines()] if path.exists() else []
         path.unlink(missing_ok=True)
-        return found
-
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.call("status", "--json"))
         return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ocrd.config import parse_config
-from ocrd.daemon import loop, power
+from ocrd.daemon import loop, pauses, power
 from ocrd.daemon.doorbell import ring
 from ocrd.daemon.loop import LOADS_ALLOWED, SILENCE, Daemon
 from ocrd.daemon.power import Battery
@@ -215,6 +215,7 @@ def test_an_idle_model_is_let_go_under_critical_memory_pressure_and_stays_away_u
 ) -> None:
     short = False
     monkeypatch.setattr(loop, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(pauses, "PRESSED_AFTER", 0.1)
     with Running(bench, monkeypatch, {}, memory_short=lambda: short) as running:
         running.wait_for(lambda: len(Resting.distrusted) == 1)
         time.sleep(0.5)
@@ -261,3 +262,20 @@ def test_a_ring_finds_what_a_command_put_into_the_journal(bench: Bench, monkeypa
         assert running.taken == []  # nobody polls
         assert ring(bench.journal.folder)
         running.wait_for(lambda: running.taken == ["elsewhere.png"])
+
+
+def test_a_pause_gives_the_models_memory_back_as_idleness_does(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "HEARTBEAT", 0.1)
+    with Running(bench, monkeypatch, {"engine": {"unload_after": 0.3}}) as running:
+        running.wait_for(lambda: bench.journal.fact("daemon"))
+        bench.journal.set_fact("pause", True)
+        ring(bench.journal.folder)
+        running.wait_for(lambda: bench.journal.fact("paused"))
+        running.drop("a.png")
+        running.wait_for(lambda: bench.journal.counts()["queued"] == 1)
+        running.wait_for(lambda: Resting.rests >= 1 or not running.daemon._worker.warm)
+        running.wait_for(lambda: bench.journal.fact("engine")["state"] == "unloaded")
+        assert running.taken == []
+        bench.journal.set_fact("pause", False)
+        ring(bench.journal.folder)
+        running.wait_for(lambda: running.taken == ["a.png"])
