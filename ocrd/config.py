@@ -107,6 +107,7 @@ class LogConfig(_Table):
 class Rules(_Table):
     """What becomes of a file."""
 
+    settle: Annotated[float, Field(ge=0, le=3600)] = 2.0
     task: str = "text"
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("txt", "json")
     name: str = "{name}"
@@ -149,7 +150,7 @@ class Rules(_Table):
 
 class InboxConfig(Rules):
     path: Path = Path("~/OCR/inbox")
-    settle: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
+    settle: Annotated[float, Field(ge=0.1, le=3600)] = 2.0  # two looks need some time between them
     output: Path | None = None
     recursive: bool = True
 
@@ -161,8 +162,6 @@ class InboxConfig(Rules):
 
 class SubmitConfig(Rules):
     """For files that are read where they lie."""
-
-    settle: Annotated[float, Field(ge=0, le=3600)] = 2.0
 
 
 class FinderConfig(_Table):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ocrd import paths
@@ -30,6 +30,8 @@ class Submitted:
     """None when it was not taken."""
     why: str = ""
     """Why not."""
+    at: float = field(default_factory=time.time)
+    """When, in seconds since 1970."""
 
 
 def submit(files: Sequence[Path]) -> tuple[list[Submitted], bool]:
@@ -48,17 +50,26 @@ def submit(files: Sequence[Path]) -> tuple[list[Submitted], bool]:
 
 def _submit(journal: Journal, file: Path) -> Submitted:
     # A link is followed: its file is read where it lies, and the sidecars lie beside that.
-    path = Path(os.path.realpath(file))
+    path, at = Path(os.path.realpath(file)), time.time()
     seen = look(path)
     if seen.fingerprint is None:
         what = {"gone": "there is no such file"}.get(seen.reason, seen.reason)
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
             what = "is a folder"
         return Submitted(path, None, f"{file}: {what}; nothing is queued for it")
-    if os.environ.get("OCRD_EVENT") and os.path.realpath(os.environ.get("OCRD_FILE", "")) == str(path):
-        why = "this is its own hook, which would be run for it again and again; nothing is queued for it"
-        return Submitted(path, None, f"{file}: {why}")
-    return Submitted(path, journal.submit(path, seen.fingerprint))
+    if in_hook_of(path):
+        return Submitted(path, None, f"{file}: {OWN_HOOK}")
+    return Submitted(path, journal.submit(path, seen.fingerprint), at=at)
+
+
+OWN_HOOK = "this is its own hook, which would be run for it again and again; nothing is queued for it"
+
+
+def in_hook_of(path: Path | None, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether we run in the hook of ``path``, of any file for None."""
+    if "OCRD_EVENT" not in environment:
+        return False
+    return path is None or os.path.realpath(environment.get("OCRD_FILE", "")) == os.path.realpath(path)
 
 
 @dataclass(frozen=True)
@@ -84,12 +95,13 @@ def follow(
     """
     state = paths.state_dir()
     journal = Journal(state)
+    began = min((given.at for given in submitted), default=0.0)
     waiting = {given.job: Progress(given.path, "") for given in submitted if given.job}
     seen, allowed = clock(), STARTING
     try:
         while waiting:
             for job in list(waiting):
-                now = _progress(journal, job, waiting[job].path)
+                now = _progress(journal, job, waiting[job].path, began)
                 if now != waiting[job]:
                     yield now
                 waiting[job] = now
@@ -107,9 +119,9 @@ def follow(
         journal.close()
 
 
-def _progress(journal: Journal, job: str, path: Path) -> Progress:
+def _progress(journal: Journal, job: str, path: Path, since: float) -> Progress:
     # Of a file that changed and was submitted again the newer job tells.
-    found: Job | None = journal.job(job) or journal.latest(path)
+    found: Job | None = journal.job(job) or journal.latest(path, since)
     if found is None:
         return Progress(path, "gone", "the file was taken away before it was read")
     if found.state == "queued" and (why := journal.fact("paused")):

@@ -29,7 +29,7 @@ def engine_words(engine: dict[str, Any] | None) -> str:  # noqa: PLR0911 - one l
         case "loading":
             return f"loading the model, {engine['done']:.0%}"
         case "unloaded":
-            return "unloaded until there is something to read"
+            return "unloaded; it comes back for the next file"
         case "ready":
             since = f", warm since {moment(engine['since'])}" if "since" in engine else ""
             return f"ready on {engine['device']} in {engine['dtype']}, mode {engine['mode']}{since}"

@@ -27,8 +27,8 @@ def run(
     from ocrd.system import service_manager
 
     log.bound_stderr(most=0)
+    state = paths.state_dir()
     try:
-        state = paths.state_dir()
         _run(config, state, once)
     except Exception as error:
         manager = service_manager()

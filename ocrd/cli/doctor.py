@@ -29,8 +29,9 @@ def doctor(
     from ocrd import log
     from ocrd.config import load_config
     from ocrd.doctor.findings import examine
+    from ocrd.service.here import usual_config
 
-    settings = load_config(config)
+    settings = load_config(usual_config(config))
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
     findings = list(examine(settings))
     if not as_json:

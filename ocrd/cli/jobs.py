@@ -47,7 +47,14 @@ def retry(
     import os
 
     from ocrd.daemon.doorbell import ring
+    from ocrd.errors import UsageError
+    from ocrd.submit import OWN_HOOK, in_hook_of
 
+    for file in files or ():
+        if in_hook_of(file):
+            raise UsageError(f"{file}: {OWN_HOOK}")
+    if not files and in_hook_of(None):
+        raise UsageError(f"retry: {OWN_HOOK}")
     with _journal() as journal:
         if files:
             # As it was dropped, or as it was submitted: with its links followed.

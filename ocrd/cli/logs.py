@@ -39,13 +39,12 @@ def logs(
         if not path.exists() and not follow:
             raise ServiceError(f"{path}: there is no log yet; the daemon writes it")
         coming: Iterable[str] = log_lines(path, lines) if follow else _last(path, lines)
-    except OSError as error:
-        raise ServiceError(f"{path}: cannot be read ({error.strerror})") from error
-    try:
         for line in coming:
             print(line if as_json else readable(line), flush=True)
     except BrokenPipeError:  # `ocrd logs | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise ServiceError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _last(path: Path, count: int) -> list[str]:

@@ -32,8 +32,9 @@ def verify(
     from ocrd.cli.model_view import print_report
     from ocrd.config import load_config
     from ocrd.errors import ModelError
+    from ocrd.service.here import usual_config
 
-    model = load_config(config).model
+    model = load_config(usual_config(config)).model
     report = _verified(model, full, quiet=as_json)
     print_report(report, as_json)
     if not report.ok:
@@ -63,8 +64,9 @@ def heal(
     from ocrd.model.managed import healer_of
     from ocrd.model.patience import heal_patiently
     from ocrd.model.progress import Meter
+    from ocrd.service.here import usual_config
 
-    settings = load_config(config)
+    settings = load_config(usual_config(config))
     copy = None if source is None else _given(source)
     # Ended by a signal like by Ctrl-C, so that the terminal gets its cursor back.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

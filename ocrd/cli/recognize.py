@@ -30,12 +30,13 @@ def recognize(
     from ocrd.daemon.requests import provenance, read_request, worker_setup
     from ocrd.errors import EngineError, SomeFilesFailed, UsageError
     from ocrd.journal import reading_from
+    from ocrd.service.here import usual_config
     from ocrd.worker.attempts import read_patiently
     from ocrd.worker.parent import Refused, Transient, Worker, WorkerDied, WorkerRetired
 
     if not file.is_file():
         raise UsageError(f"{file}: {'is not a plain file' if file.exists() else 'there is no such file'}")
-    settings = load_config(config)
+    settings = load_config(usual_config(config))
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
     waiting = _Waiting()
     worker = Worker(worker_setup(settings, tries=TRIES), settings.engine.load_deadline, waiting.show)

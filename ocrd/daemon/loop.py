@@ -1,7 +1,8 @@
 """The loop that wires inboxes, journal and reader.
 
-Two threads: one looks at the inboxes and fills the journal, the other takes jobs from it and has them
-read. Either can be interrupted anywhere; what was running is queued again at the next start.
+Two threads do the work: one looks at the inboxes and fills the journal, the other takes jobs from it and has them
+read. Others only wait: for a ring, for hooks to end. All can be interrupted anywhere; what was running is queued again
+at the next start.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ LOADS_ALLOWED = 3
 
 
 class Daemon:
-    """Run with `run`; end it from a signal handler or another thread with `stop`."""
+    """Run with `run`; end it with `stop` from another thread, never in a signal handler: it takes locks."""
 
     def __init__(
         self,
@@ -139,9 +140,9 @@ class Daemon:
             self._look_at_inboxes()
         finally:
             self.stop()
+            self._journal.hurry()
             self._end(reading)
             with contextlib.suppress(sqlite3.Error):  # who asks sees by the lock that nobody runs
-                self._journal.hurry()
                 self._journal.set_fact("engine", {"state": "stopped"})
                 self._journal.set_fact("daemon", None)
         if self._fatal is not None:
@@ -223,8 +224,8 @@ class Daemon:
                 if self._stop.is_set():  # asked again behind the clear, which may have swallowed stop's signal
                     return
                 # With `--once` somebody waits for just this run.
-                if not self._once and self._pauses.holds():
-                    self._rest(held=True)
+                if not self._once and (wait := self._pauses.holds()) is not None:
+                    self._rest(wait)
                 else:
                     self._warm_up()
                     self._take_one()
@@ -245,14 +246,12 @@ class Daemon:
         except sqlite3.Error as error:
             self._log.warning("the journal cannot be written", error=str(error))
 
-    def _rest(self, held: bool = False) -> None:
-        """Nothing is in hand: wait for something. With ``held`` what is due will not be taken for a while."""
+    def _rest(self, seconds: float) -> None:
+        """Nothing is in hand: wait for something, or for ``seconds``."""
         self._awake.release()
         self._busy.clear()
         self._wake.set()
-        due = self._journal.next_due_in()
-        wait = math.inf if due is None or (held and due == 0.0) else due
-        self._work.wait(min(HEARTBEAT, wait, self._config.engine.unload_after or math.inf))
+        self._work.wait(min(seconds, HEARTBEAT, self._config.engine.unload_after or math.inf))
 
     def _take_one(self) -> None:
         # Set before taking: `--once` must never see an empty queue and an idle reader in between.
@@ -267,8 +266,9 @@ class Daemon:
             with structlog.contextvars.bound_contextvars(job=job.id):
                 self._reader.handle(job)
             return
-        if not self._pauses.unload_if_idle():
-            self._rest()
+        if self._once or not self._pauses.unload_if_idle():
+            due = self._journal.next_due_in()
+            self._rest(HEARTBEAT if due is None else due)
 
     def _warm_up(self) -> None:
         """See that a worker with its model stands ready; at once when one does."""

@@ -18,7 +18,7 @@ PRESSED_AFTER = 60.0
 
 
 class Pauses:
-    """All from the thread that reads, but for `reason`."""
+    """For the thread that reads."""
 
     def __init__(
         self,
@@ -46,21 +46,25 @@ class Pauses:
             return "the machine runs on its battery"
         return None
 
-    def holds(self) -> bool:
-        """Whether neither a job is to be taken nor the model to be loaded."""
+    def holds(self) -> float | None:
+        """Seconds in which neither a job is to be taken nor the model to be loaded, ``inf`` for no end that is known.
+
+        None when all is as ever.
+        """
         why = self.reason()
         if why != self._said:
             self._said = why
             self._journal.set_fact("paused", why)
             self._log.info("going on" if why is None else "paused", why=why)
         if why is None:
-            self._unloaded = self._unloaded and self._journal.next_due_in() != 0.0
-            return self._unloaded
+            due = self._journal.next_due_in()
+            self._unloaded = self._unloaded and due != 0.0
+            return None if not self._unloaded else math.inf if due is None else due
         if not self._worker.warm:
             self._say_unloaded()
         else:
             self.unload_if_idle()
-        return True
+        return math.inf
 
     def working(self) -> None:
         """There is something to read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -28,8 +29,6 @@ STILL_WRITING = 6.0
 """Seconds since the last write within which a broken file may be an unfinished one (scanners pause up to 4 s)."""
 BACK_OFF = (5.0, 30.0, 120.0, 600.0)
 """Seconds before a job that failed for a passing reason is tried again."""
-STILL_CHANGING = 2.0
-"""Seconds before a submitted file that changed under our eyes is looked at again, as an inbox's settle time."""
 TRIES_OUT_OF_REACH = 150
 """A day, nearly: a submitted file on a disk that stays away that long is failed."""
 
@@ -162,6 +161,8 @@ class Reader:
             self._after_refusal(job, error)
         except (Transient, OSError) as error:
             self._after_trouble(job, error)
+        except sqlite3.Error:
+            raise  # the journal's trouble is not this file's: the loop waits, and goes on with all of them
         except Exception as error:
             # A fault of ours: kept whole in the log, counted like a crash, and the rest go on.
             self._log.exception("reading failed", file=str(job.path))
@@ -177,7 +178,7 @@ class Reader:
         if why := not_here(job.path):
             raise Transient(f"{job.path.name}: {why}")
         # An inbox has seen to it that nobody writes any more; a submitted file may have come just now.
-        if job.inbox is None and (wait := unsettled_for(job.path, self._config.submit.settle, time.time())) > 0:
+        if job.inbox is None and (wait := unsettled_for(job.path, rules.settle, time.time())) > 0:
             self._journal.hand_back(job.id, wait, tried=False)
             return None
         first = first_choice(self._config, job, rules)
@@ -266,13 +267,13 @@ class Reader:
         now = look(job.path).fingerprint
         if now == job.fingerprint:
             return True
-        is_gone = gone(job.path)
+        is_gone = gone(job.path, job.fingerprint)
         if job.inbox is None and now is None and not is_gone:
             raise Transient(f"{job.path}: it cannot be reached, or is a plain file no more")
         self._log.info("the file is gone" if is_gone else "the file changed; it is read anew", file=str(job.path))
         self._forget(job)
         if job.inbox is None and now is not None:
-            self._journal.refresh(job.id, job.path, now, STILL_CHANGING)
+            self._journal.refresh(job.id, job.path, now)
             return False
         self._journal.drop(job.id)
         self._look_again()
@@ -293,7 +294,7 @@ class Reader:
             self._fail(job, error.reason, str(error))
 
     def _after_trouble(self, job: Job, error: Exception) -> None:
-        if gone(job.path):
+        if gone(job.path, job.fingerprint):
             self._unchanged(job)
             return
         if job.inbox is None and job.attempts >= TRIES_OUT_OF_REACH:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import unicodedata
+import contextlib
 from pathlib import Path
 
 from ocrd.config import Config, InboxConfig, Rules
@@ -36,11 +35,9 @@ def first_choice(config: Config, job: Job, rules: Rules) -> Destination:
 
 
 def _below(folder: Path, path: Path) -> Path | None:
-    """Where in ``folder`` a submitted file lies, whatever links lead there and in whichever form of Unicode."""
-    root = Path(_nfc(os.path.realpath(folder)))
-    given = Path(_nfc(os.fspath(path)))
-    return given.relative_to(root) if root in given.parents else None
-
-
-def _nfc(path: str) -> str:
-    return unicodedata.normalize("NFC", path)
+    """Where in ``folder`` a submitted file lies, whatever links, case and form of Unicode lead there."""
+    for parent in path.parents:
+        with contextlib.suppress(OSError):
+            if parent.samefile(folder):
+                return path.relative_to(parent)
+    return None

@@ -67,12 +67,18 @@ def look(path: Path, finder: Callable[[Path], bytes] = finder_info) -> Look:
     return judge(status, finder(path))
 
 
-def gone(path: Path) -> bool:
-    """Whether there is surely no such file: its folder is there, and it is not. A disk that is away says otherwise."""
+def gone(path: Path, known: Fingerprint) -> bool:
+    """Whether there is surely no such file: its folder is there, on the disk that it was ``known`` on, and it is not.
+
+    Where a disk is away its place may be missing, or be an empty folder of another disk.
+    """
     try:
         os.lstat(path)
     except FileNotFoundError:
-        return path.parent.is_dir()
+        try:
+            return path.parent.stat().st_dev == known.device
+        except OSError:
+            return False
     except (OSError, ValueError):
         return False
     return False

@@ -95,8 +95,8 @@ class Journal:
             self._forget_failures(path)
             return str(self._run(f"SELECT id FROM jobs WHERE {_SAME_FILE}", *this)[0]["id"])
 
-    def refresh(self, job: str, path: Path, fingerprint: Fingerprint, wait: float) -> None:
-        """A submitted file has changed: its job begins anew with what lies there now, in ``wait`` seconds."""
+    def refresh(self, job: str, path: Path, fingerprint: Fingerprint) -> None:
+        """A submitted file has changed: its job begins anew with what lies there now."""
         with self._at_once():
             # Submitted again meanwhile, it has a job of its own already, which `latest` finds.
             if self.knows(path, fingerprint):
@@ -106,14 +106,15 @@ class Journal:
             self._run("DELETE FROM pages WHERE job = ?", job)
             # Behind the others: one that never stops changing must not hold them up.
             self._run(
-                f"UPDATE jobs SET {_AS_NEW}, not_before = ?, created = ?, changed = ?,"
+                f"UPDATE jobs SET {_AS_NEW}, created = ?, changed = ?,"
                 " device = ?, inode = ?, size = ?, mtime_ns = ? WHERE id = ?",
-                now + wait, now, now, *values(fingerprint), job,
+                now, now, *values(fingerprint), job,
             )  # fmt: skip
 
-    def latest(self, path: Path) -> Job | None:
-        """The newest job of this file, whatever was in it."""
-        rows = self._run("SELECT * FROM jobs WHERE name_key = ? ORDER BY created DESC LIMIT 1", key(path))
+    def latest(self, path: Path, since: float) -> Job | None:
+        """The newest job of this file that was queued at ``since`` or later, whatever was in it."""
+        sql = "SELECT * FROM jobs WHERE name_key = ? AND created >= ? ORDER BY created DESC LIMIT 1"
+        rows = self._run(sql, key(path), since)
         return job_from(rows[0]) if rows else None
 
     def retry(self, path: Path | None = None) -> int:

@@ -72,7 +72,7 @@ def connect(folder: Path, patience: float) -> sqlite3.Connection:
 def unusable(folder: Path, error: sqlite3.Error) -> ServiceError:
     """What to do about it, in a sentence."""
     path = folder / FILE
-    if isinstance(error, sqlite3.OperationalError):  # locked, no room, no right to write: it may be sound
+    if type(error) is not sqlite3.DatabaseError:  # locked, no room, no right to write: it may be sound
         return ServiceError(f"{path} cannot be used now ({error}); see that the disk has room and is yours to write")
     return ServiceError(
         f"{path} is damaged ({error}); move it away and start again: the journal is rebuilt from the sidecars, but "

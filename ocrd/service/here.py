@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -46,6 +47,13 @@ def installation_here(config: Path | None, domain: str | None = None, dry_run: b
     facts = Facts(entry_point(), where, home, log_file(), carried_variables())
     quick_action = home / "Library/Services" / QUICK_ACTION if system.on_mac() else None
     return Installation(where, paths.state_dir(), facts, manager, quick_action, dry_run)
+
+
+def usual_config(config: Path | None) -> Path | None:
+    """``config`` when it is named, else that of the installed service; None for the usual place."""
+    with contextlib.suppress(ServiceError):
+        return config or config_of(manager_here())
+    return config
 
 
 def config_of(manager: Manager) -> Path | None:

@@ -195,7 +195,7 @@ def test_a_name_that_is_no_utf8_is_read_and_logged_like_any_other(service: Servi
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_within_five_seconds_while_still_loading(service: Service, number: int) -> None:
     service.start()
-    wait_until(lambda: service.status()["running"], "the daemon")
+    wait_until(lambda: service.status()["pid"], "the daemon")
     started = time.monotonic()
     assert service.stop(number) == 0
     assert time.monotonic() - started < 5

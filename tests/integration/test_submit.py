@@ -220,16 +220,16 @@ def test_waiting_while_it_is_paused_says_so(service: Service) -> None:
 
 def test_a_hundred_signals_in_a_row_end_it_as_one_does(service: Service) -> None:
     """A handler that took a lock could find the main thread holding it, and wait for ever."""
-    for number in range(40):
+    for number in range(10):
         service.drop(f"{number}.png")
     service.start()
-    wait_until(lambda: service.status()["running"], "the daemon")
+    wait_until(lambda: service.status()["pid"], "the daemon")
     assert service.process is not None
     for _ in range(100):
         service.process.send_signal(signal.SIGHUP)
     assert service.process.wait(10) == 0
     service.process = None
-    assert service.run_once() == 0 and len(list(service.inbox.glob("*.json"))) == 40
+    assert service.run_once() == 0 and len(list(service.inbox.glob("*.json"))) == 10
 
 
 def test_many_who_ask_whether_it_runs_do_not_keep_it_from_starting(service: Service) -> None:
@@ -315,3 +315,31 @@ def test_a_file_that_grows_after_it_was_submitted_is_read_whole(service: Service
     one.save(grows, save_all=True, append_images=[two])
     wait_until((service.home / "grows.tif.json").exists, "the sidecar")
     assert (service.home / "grows.tif.txt").read_text().count("\f") == 1
+
+
+def test_waiting_tells_of_the_file_as_it_was_submitted_not_as_it_was_before(service: Service) -> None:
+    picture = Path(shutil.copyfile(PICTURES / "greeting.png", service.home / "a.png"))
+    service.call("submit", str(picture))
+    assert service.run_once() == 0
+    service.call("pause")
+    service.start()
+    wait_until(lambda: service.status()["paused"], "the pause")
+    shutil.copyfile(PICTURES / "note.png", picture)
+    argv = [sys.executable, "-m", "ocrd", "submit", "--wait", str(picture)]
+    with subprocess.Popen(argv, env=service.environment, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stderr is not None
+        assert "paused" in waiting.stderr.readline()
+        picture.unlink()
+        service.call("resume")
+        assert "a.png: gone" in waiting.stderr.read()
+    assert waiting.returncode == 3
+
+
+def test_a_hook_that_tries_its_own_file_again_is_refused(service: Service) -> None:
+    environment = {**service.environment, "OCRD_EVENT": "failed", "OCRD_FILE": "/x/a.png"}
+    for arguments in (["/x/a.png"], []):
+        argv = [sys.executable, "-m", "ocrd", "retry", *arguments]
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and "its own hook" in done.stderr
+    argv = [sys.executable, "-m", "ocrd", "retry", "/x/b.png"]
+    assert subprocess.run(argv, env=environment, capture_output=True, check=False).returncode == 0

@@ -52,7 +52,7 @@ class Home:
         self.folder = folder
         monkeypatch.setenv("HOME", str(folder))
         monkeypatch.setenv("OCRD_STATE_DIR", str(folder / "state"))
-        monkeypatch.setitem(system.PROGRAMS, "pbs", "/bin/true")
+        monkeypatch.setitem(system.PROGRAMS, "pbs", "/usr/bin/true")
         self.manager = Manager(folder / "Library/LaunchAgents/local.ocrd.plist")
         monkeypatch.setattr(Daemon, "running", lambda _self: self.manager.loaded is not None)
         monkeypatch.setattr(

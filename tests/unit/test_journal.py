@@ -67,17 +67,16 @@ def test_a_submitted_file_that_changed_keeps_its_job_and_loses_its_pages(journal
     assert journal.take()
     journal.keep_page(job, reading(0))
     journal.hand_back(job, message="trouble", crashed=True)
-    journal.refresh(job, path, other, wait=30.0)
+    journal.refresh(job, path, other)
     found = journal.job(job)
     assert found is not None and (found.state, found.fingerprint) == ("queued", other) and journal.pages(job) == []
     assert (found.attempts, found.crashes, found.message) == (0, 0, None)  # it is another file now
-    due = journal.next_due_in()
-    assert due is not None and 29 < due <= 30
     second = journal.submit(path, PRINT)  # the old bytes are back, and are a job of their own
-    journal.refresh(job, path, PRINT, wait=0.0)
+    journal.refresh(job, path, PRINT)
     assert journal.job(job) is None
-    latest = journal.latest(path)
+    latest = journal.latest(path, 0.0)
     assert latest is not None and latest.id == second
+    assert journal.latest(path, time.time() + 1) is None  # an older one says nothing of what was submitted since
 
 
 def test_ends_are_told_once_and_in_their_order(tmp_path: Path) -> None:

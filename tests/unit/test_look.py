@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ocrd.inbox import look as looks
-from ocrd.inbox.look import COPY_GRACE, EMPTY_GRACE, Look, gone, not_here, unsettled_for
+from ocrd.inbox.look import COPY_GRACE, EMPTY_GRACE, Look, gone, look, not_here, unsettled_for
 from ocrd.types import Fingerprint
 
 
@@ -21,12 +22,14 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_gone_only_when_its_folder_is_there_to_say_so(path: Path) -> None:
-    assert not gone(path)
+    known = look(path).fingerprint
+    assert known is not None and not gone(path, known)
     path.parent.rename(path.parent.with_name("away"))
-    assert not gone(path)  # a disk that is not mounted
+    assert not gone(path, known)  # a disk that is not mounted
     path.parent.mkdir()
-    assert gone(path)
-    assert not gone(path.parent / "a\0b.png") and not gone(Path("/etc/passwd/a.png"))
+    assert gone(path, known)
+    assert not gone(path, replace(known, device=known.device + 1))  # an empty folder where it should be
+    assert not gone(path.parent / "a\0b.png", known) and not gone(Path("/etc/passwd/a.png"), known)
 
 
 def test_it_settles_by_its_last_change_of_any_kind(path: Path) -> None:

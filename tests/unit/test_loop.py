@@ -279,3 +279,14 @@ def test_a_pause_gives_the_models_memory_back_as_idleness_does(bench: Bench, mon
         bench.journal.set_fact("pause", False)
         ring(bench.journal.folder)
         running.wait_for(lambda: running.taken == ["a.png"])
+
+
+def test_one_run_never_unloads_while_it_waits_for_a_hook(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Running(bench, monkeypatch, {"engine": {"unload_after": 0.05}}, once=True) as running:
+        told = threading.Event()
+        monkeypatch.setattr(type(running.daemon._afterwards), "idle", property(lambda _self: told.is_set()))
+        running.wait_for(lambda: Resting.distrusted)
+        time.sleep(0.5)
+        assert (Resting.rests, len(Resting.distrusted)) == (0, 1) and running.thread.is_alive()
+        told.set()
+        running.wait_for(lambda: not running.thread.is_alive())

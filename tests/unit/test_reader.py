@@ -67,7 +67,11 @@ class Bench:
         self.journal = Journal(folder, clock=lambda: self.now)
         self.stopping = False
         self.rescans = 0
-        table = {"model": {"path": "pocket"}, "inbox": [{"path": str(self.inbox)}], "submit": {"settle": 0}}
+        table = {
+            "model": {"path": "pocket"},
+            "inbox": [{"path": str(self.inbox), "settle": 0.1}],
+            "submit": {"settle": 0},
+        }
         self.config = parse_config(table, "test")
 
     def drop(self, age: float = 3600.0) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from ocrd.config import parse_config
-from ocrd.daemon.reader import STILL_CHANGING, TRIES_OUT_OF_REACH, Reader
+from ocrd.daemon.reader import TRIES_OUT_OF_REACH, Reader
 from ocrd.inbox.look import look
 from ocrd.worker.parent import Refused, Transient
 from ocrd.worker.protocol import Request
@@ -116,8 +117,6 @@ def test_a_submitted_file_that_changed_while_it_was_read_is_read_anew(bench: Ben
     ends = Ends(bench, changes)
     ends.handle()
     assert bench.counts() == {"queued": 1} and bench.journal.pages(job) == [] and bench.rescans == 0
-    assert bench.journal.next_due_in() == STILL_CHANGING  # not in full again and again while it grows
-    bench.now += STILL_CHANGING
     ends.worker.answer = reads(page(0, "new"))
     ends.handle()
     assert path.with_name("desk.png.txt").read_text() == "new\n" and ends.worker.asked == [0, 0]
@@ -209,7 +208,6 @@ def test_half_a_file_that_is_still_being_written_is_no_failure(bench: Bench) -> 
     path.write_bytes(b"half a picture")
     ends = Ends(bench, reads(then=Refused("damaged", "a.png: it is damaged", "DamagedDocument")))
     ends.handle()
-    bench.now += STILL_CHANGING
     ends.handle()
     assert bench.counts() == {"queued": 1} and ends.worker.asked == [0]
 
@@ -257,3 +255,38 @@ def test_one_that_never_stops_changing_holds_up_nobody(bench: Bench) -> None:
         ends.handle()
         read += 1
     assert read <= 2
+
+
+def test_an_empty_folder_where_a_disk_should_be_is_not_the_files_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bench.inbox.parent / "desk/a.png"
+    job = submitted(bench, path)
+    path.unlink()
+    bench.journal._run("UPDATE jobs SET device = device + 1 WHERE id = ?", job)  # its disk was another one
+    Ends(bench, reads()).handle()
+    assert bench.counts() == {"queued": 1}
+
+
+def test_trouble_with_the_journal_is_not_the_files_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.drop()
+
+    def locked(*_: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    ends = Ends(bench, reads(page(0)))
+    monkeypatch.setattr(bench.journal, "keep_page", locked)
+    with pytest.raises(sqlite3.OperationalError):
+        ends.handle()
+    assert bench.journal.requeue_interrupted() == 1
+    job = bench.journal.take()
+    assert job is not None and job.crashes == 0
+
+
+def test_a_submitted_file_in_an_inbox_settles_as_the_inbox_says(bench: Bench) -> None:
+    inbox = {"path": str(bench.inbox), "settle": 50.0}
+    bench.config = parse_config({"inbox": [inbox], "submit": {"settle": 0}}, "test")
+    submitted(bench, bench.inbox / "a.png")
+    Ends(bench, reads()).handle()
+    due = bench.journal.next_due_in()
+    assert due is not None and 49 < due <= 50

@@ -49,7 +49,7 @@ class Stage:
         path.write_text(
             f"#!{INTERPRETER}\n"
             "import json, os, sys, time\n"
-            "requests, answers = os.fdopen(int(sys.argv[3]), 'rb'), os.fdopen(int(sys.argv[4]), 'wb')\n"
+            "requests, answers = os.fdopen(int(sys.argv[-2]), 'rb'), os.fdopen(int(sys.argv[-1]), 'wb')\n"
             "setup = json.loads(requests.readline())\n"
             "def say(**message):\n    answers.write(json.dumps(message).encode() + b'\\n'); answers.flush()\n"
             f"READY = {READY!r}\n" + textwrap.dedent(script)
