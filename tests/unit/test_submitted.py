@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ def test_a_set_that_was_there_is_told_of_only_if_this_journal_wrote_it(bench: Be
     bench.journal.mark_told(first)
     seen = look(path).fingerprint
     assert seen is not None
+    time.sleep(0.15)  # the inbox's settle time
     bench.journal.submit(path, seen)
     ends.handle()
     assert ends.worker.asked == [0] and ends.told == [1, 1]
@@ -218,11 +220,12 @@ def test_an_inbox_behind_a_link_gives_its_rules_to_what_was_submitted_in_it(benc
     link.symlink_to(real)
     out = bench.inbox.parent / "out"
     table = {
-        "inbox": [{"path": str(link), "formats": ["md"], "output": str(out)}],
+        "inbox": [{"path": str(link), "formats": ["md"], "output": str(out), "settle": 0.1}],
         "submit": {"formats": ["txt"], "settle": 0},
     }
     bench.config = parse_config(table, "test")
     submitted(bench, real / "deep/a.png")
+    time.sleep(0.15)
     Ends(bench, reads(page(0))).handle()
     assert (out / "deep/a.png.md").exists() and not (real / "deep/a.png.txt").exists()
 
