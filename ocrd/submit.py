@@ -19,6 +19,7 @@ GLANCE = 0.2
 """Seconds between two looks at what becomes of a file."""
 STARTING = 2.0
 """Seconds for one that is only just being started."""
+OWN_HOOK = "this is its own hook, which would be run for it again and again; nothing is queued for it"
 AWAY = 90.0
 """Seconds that the daemon may be away while somebody waits: a crashed one is started again after 30."""
 
@@ -60,9 +61,6 @@ def _submit(journal: Journal, file: Path) -> Submitted:
     if in_hook_of(path):
         return Submitted(path, None, f"{file}: {OWN_HOOK}")
     return Submitted(path, journal.submit(path, seen.fingerprint), at=at)
-
-
-OWN_HOOK = "this is its own hook, which would be run for it again and again; nothing is queued for it"
 
 
 def in_hook_of(path: Path | None, environment: Mapping[str, str] = os.environ) -> bool:
