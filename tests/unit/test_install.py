@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,22 @@ def test_a_model_that_no_configuration_names_stops_the_removal_before_it_begins(
     assert home.manager.file.exists() and home.manager.loaded
     home.uninstall()
     assert not home.manager.file.exists()
+
+
+def test_a_write_cut_short_before_an_upgrade_is_replaced_not_set_aside(
+    homes: Iterator[Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written and not yet confirmed is ours, though the next version writes something else there."""
+    home = next(homes)
+
+    def dies(path: Path, data: bytes) -> None:
+        write_atomically(path, data)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("ocrd.service.install.write_atomically", dies)
+        home.install()
+    home.order = replace(home.order, facts=replace(home.order.facts, program=Path("/new/ocrd")))
+    home.install()
+    assert not [name for name in home.everything() if "edited" in name]
+    assert b"/new/ocrd" in home.manager.file.read_bytes()
