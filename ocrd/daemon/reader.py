@@ -185,9 +185,10 @@ class Reader:
         source = sidecar.Source(job.path.name, job.fingerprint.size, sidecar.hash_file(job.path))
         if there := sidecar.complete_set(first, source.sha256, rules.formats):
             self._log.info("its sidecars are there already", file=str(job.path))
-            # Those of a journal that was lost were told of in their time.
-            paths = [there.path(format_) for format_ in rules.formats]
-            self._finish(job, paths, ours=self._wrote(job.path, there.path("json")))
+            # Those of a journal that was lost were told of in their time, those of a disk that has another number now
+            # by their own job.
+            news = self._wrote(job.path, there.path("json")) and not self._journal.done_before(job)
+            self._finish(job, [there.path(format_) for format_ in rules.formats], news)
             return None
         return _Prepared(job, rules, first, source, time.monotonic())
 
@@ -224,9 +225,9 @@ class Reader:
         seconds = round(time.monotonic() - prepared.started, 2)
         self._log.info("done", job=job.id, file=str(job.path), pages=len(pages), seconds=seconds)
 
-    def _finish(self, job: Job, sidecars: Sequence[Path], ours: bool = True) -> None:
+    def _finish(self, job: Job, sidecars: Sequence[Path], news: bool = True) -> None:
         """Its sidecars are there: the journal says so, and who is to be told is told from there."""
-        tell = ours and self._wanted(job, True)
+        tell = news and self._wanted(job, True)
         self._journal.finish(job.id, tell, sidecars)
         self._forget(job)
         if tell:

@@ -142,6 +142,12 @@ class Journal:
         rows = self._run("SELECT * FROM jobs WHERE told = 0 AND state IN ('done', 'failed') ORDER BY changed LIMIT 1")
         return job_from(rows[0]) if rows else None
 
+    def done_before(self, job: Job) -> bool:
+        """Whether another job of this very file is done: a disk may have another number after a restart."""
+        sql = "SELECT 1 FROM jobs WHERE name_key = ? AND size = ? AND mtime_ns = ? AND id <> ? AND state = 'done'"
+        _, _, size, mtime_ns = values(job.fingerprint)
+        return bool(self._run(sql, key(job.path), size, mtime_ns, job.id))
+
     def mark_told(self, job: Job) -> None:
         """Of this very end: one that was taken up again meanwhile will have another."""
         self._run("UPDATE jobs SET told = 1 WHERE id = ? AND changed = ?", job.id, job.changed)
@@ -238,8 +244,16 @@ class Journal:
         )  # fmt: skip
 
     def finish(self, job: str, tell: bool = False, sidecars: Sequence[Path] = ()) -> None:
-        """Done: the pages now live in the sidecars. With ``tell`` somebody is to be told."""
+        """Done: the pages now live in the sidecars. With ``tell`` somebody is to be told.
+
+        What was done with the same file before is forgotten, when it was told.
+        """
         with self._at_once():
+            self._run(
+                "DELETE FROM jobs WHERE name_key = (SELECT name_key FROM jobs WHERE id = ?) AND id <> ?"
+                " AND state = 'done' AND told",
+                job, job,
+            )  # fmt: skip
             self._run(
                 "UPDATE jobs SET state = 'done', reason = NULL, message = NULL, told = ?, sidecars = ?, changed = ?"
                 " WHERE id = ?",

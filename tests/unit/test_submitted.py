@@ -293,3 +293,40 @@ def test_a_submitted_file_in_an_inbox_settles_as_the_inbox_says(bench: Bench) ->
     Ends(bench, reads()).handle()
     due = bench.journal.next_due_in()
     assert due is not None and 49 < due <= 50
+
+
+def test_a_disk_with_another_number_after_a_restart_tells_nobody_again(bench: Bench) -> None:
+    """As a Mac's disks may have; each file is then a new one to the inbox, and its set is there."""
+    path = bench.drop()
+    ends = Ends(bench, reads(page(0)))
+    ends.handle()
+    first = bench.journal.next_untold()
+    assert first is not None
+    bench.journal._run("UPDATE jobs SET device = device + 1")
+    seen = look(path).fingerprint
+    assert seen is not None
+    bench.journal.add(path, bench.inbox, seen)
+    ends.handle()
+    untold = bench.journal.next_untold()
+    assert untold is not None and untold.id == first.id
+    bench.journal.mark_told(first)
+    bench.journal._run("UPDATE jobs SET device = device + 1")
+    bench.journal.add(path, bench.inbox, seen)
+    ends.handle()
+    assert bench.journal.next_untold() is None
+    assert bench.counts() == {"done": 1}  # and the journal does not grow with each restart
+
+
+def test_a_new_picture_of_the_same_name_is_news(bench: Bench) -> None:
+    path = bench.drop()
+    ends = Ends(bench, reads(page(0)))
+    ends.handle()
+    first = bench.journal.next_untold()
+    assert first is not None
+    bench.journal.mark_told(first)
+    path.write_bytes(b"another picture")
+    seen = look(path).fingerprint
+    assert seen is not None
+    bench.journal.add(path, bench.inbox, seen)
+    ends.handle()
+    assert bench.journal.next_untold() is not None
