@@ -13,6 +13,7 @@ import pytest
 from ocrd.config import parse_config
 from ocrd.daemon.reader import TRIES_OUT_OF_REACH, Reader
 from ocrd.inbox.look import look
+from ocrd.types import Fingerprint
 from ocrd.worker.parent import Refused, Transient
 from ocrd.worker.protocol import Request
 from tests.unit.test_reader import Answer, Bench, ScriptedWorker, page, reads
@@ -23,6 +24,12 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
     bench.journal.close()
+
+
+def print_of(path: Path) -> Fingerprint:
+    seen = look(path).fingerprint
+    assert seen is not None
+    return seen
 
 
 class Ends:
@@ -57,8 +64,7 @@ def test_an_end_is_told_with_the_sidecars_that_were_written_for_it(bench: Bench)
     assert first.sidecars == (path.with_name("scan.png.txt"), path.with_name("scan.png.json"))
     path.with_name("scan.png.txt").write_text("edited")  # the user's now: the next set gets a number
     path.write_bytes(b"another picture")
-    seen = look(path).fingerprint
-    assert seen is not None
+    seen = print_of(path)
     bench.journal.mark_told(first)
     bench.journal.add(path, bench.inbox, seen)
     ends.handle()
@@ -82,8 +88,7 @@ def test_a_set_that_was_there_is_told_of_only_if_this_journal_wrote_it(bench: Be
     first = bench.journal.next_untold()
     assert first is not None
     bench.journal.mark_told(first)
-    seen = look(path).fingerprint
-    assert seen is not None
+    seen = print_of(path)
     time.sleep(0.15)  # the inbox's settle time
     bench.journal.submit(path, seen)
     ends.handle()
@@ -108,8 +113,7 @@ def test_a_pause_ends_a_document_behind_its_page_and_it_goes_on_at_the_next(benc
 def test_a_submitted_file_that_changed_while_it_was_read_is_read_anew(bench: Bench) -> None:
     path = bench.inbox.parent / "desk.png"
     path.write_bytes(b"picture")
-    seen = look(path).fingerprint
-    assert seen is not None
+    seen = print_of(path)
     job = bench.journal.submit(path, seen)
 
     def changes(_request: Request) -> Iterator[dict[str, Any]]:
@@ -152,8 +156,7 @@ def test_what_is_still_in_icloud_waits_and_is_not_opened(bench: Bench, monkeypat
 def submitted(bench: Bench, path: Path) -> str:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"picture")
-    seen = look(path).fingerprint
-    assert seen is not None
+    seen = print_of(path)
     return bench.journal.submit(path, seen)
 
 
@@ -303,8 +306,7 @@ def test_a_disk_with_another_number_after_a_restart_tells_nobody_again(bench: Be
     first = bench.journal.next_untold()
     assert first is not None
     bench.journal._run("UPDATE jobs SET device = device + 1")
-    seen = look(path).fingerprint
-    assert seen is not None
+    seen = print_of(path)
     bench.journal.add(path, bench.inbox, seen)
     ends.handle()
     untold = bench.journal.next_untold()
@@ -325,8 +327,7 @@ def test_a_new_picture_of_the_same_name_is_news(bench: Bench) -> None:
     assert first is not None
     bench.journal.mark_told(first)
     path.write_bytes(b"another picture")
-    seen = look(path).fingerprint
-    assert seen is not None
+    seen = print_of(path)
     bench.journal.add(path, bench.inbox, seen)
     ends.handle()
     assert bench.journal.next_untold() is not None
