@@ -1,7 +1,7 @@
 """The one edge to the operating system's own programs: where they are, and how long they may take.
 
-Tests put fakes in their places (`PROGRAMS`, `on_mac`); nothing else in ocrd asks which system this is, but for what
-the file system itself does differently.
+Tests put fakes in their places (`PROGRAMS`, `on_mac`). Elsewhere ocrd asks which system this is only where the kernel
+or the file system itself differs.
 """
 
 from __future__ import annotations

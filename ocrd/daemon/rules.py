@@ -13,7 +13,7 @@ from ocrd.sidecar import Destination, destination
 def inbox_of(config: Config, job: Job) -> InboxConfig | None:
     """The inbox in which the file came or, submitted, happens to lie; None for others."""
     for inbox in config.inbox:
-        if job.inbox == inbox.path or (job.inbox is None and _below(inbox.path, job.path)):
+        if job.inbox == inbox.path or (job.inbox is None and _as_in(inbox.path, job.path)):
             return inbox
     return None
 
@@ -29,15 +29,14 @@ def first_choice(config: Config, job: Job, rules: Rules) -> Destination:
     inbox = inbox_of(config, job)
     if inbox is None:
         return destination(job.path, rules.name, job.path.parent, None)
-    below = _below(inbox.path, job.path) if job.inbox is None else None
-    root = job.path.parents[len(below.parts) - 1] if below else inbox.path
-    return destination(job.path, rules.name, root, inbox.output)
+    root = inbox.path if job.inbox else _as_in(inbox.path, job.path)
+    return destination(job.path, rules.name, root or inbox.path, inbox.output)
 
 
-def _below(folder: Path, path: Path) -> Path | None:
-    """Where in ``folder`` a submitted file lies, whatever links, case and form of Unicode lead there."""
+def _as_in(folder: Path, path: Path) -> Path | None:
+    """``folder`` as ``path`` spells it, whatever links, case and form of Unicode lead there; None for other paths."""
     for parent in path.parents:
         with contextlib.suppress(OSError):
             if parent.samefile(folder):
-                return path.relative_to(parent)
+                return parent
     return None
