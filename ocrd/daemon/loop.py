@@ -251,7 +251,7 @@ class Daemon:
         self._awake.release()
         self._busy.clear()
         self._wake.set()
-        self._work.wait(min(seconds, HEARTBEAT, self._config.engine.unload_after or math.inf))
+        self._work.wait(min(seconds, HEARTBEAT))
 
     def _take_one(self) -> None:
         # Set before taking: `--once` must never see an empty queue and an idle reader in between.
@@ -268,7 +268,7 @@ class Daemon:
             return
         if self._once or not self._pauses.unload_if_idle():
             due = self._journal.next_due_in()
-            self._rest(HEARTBEAT if due is None else due)
+            self._rest(min(HEARTBEAT if due is None else due, self._config.engine.unload_after or math.inf))
 
     def _warm_up(self) -> None:
         """See that a worker with its model stands ready; at once when one does."""

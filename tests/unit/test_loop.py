@@ -290,3 +290,21 @@ def test_one_run_never_unloads_while_it_waits_for_a_hook(bench: Bench, monkeypat
         assert (Resting.rests, len(Resting.distrusted)) == (0, 1) and running.thread.is_alive()
         told.set()
         running.wait_for(lambda: not running.thread.is_alive())
+
+
+def test_an_unloaded_model_wakes_nobody_but_at_the_heartbeat(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Running(bench, monkeypatch, {"engine": {"unload_after": 0.05}}) as running:
+        running.wait_for(lambda: Resting.rests == 1)
+        time.sleep(0.2)
+        looks: list[float] = []
+        holds = running.daemon._pauses.holds
+
+        def counted() -> float | None:
+            looks.append(time.monotonic())
+            return holds()
+
+        monkeypatch.setattr(running.daemon._pauses, "holds", counted)
+        time.sleep(0.5)
+        assert looks == []
+        running.drop("a.png")
+        running.wait_for(lambda: running.taken == ["a.png"])
