@@ -8,6 +8,7 @@ STAMP := $(VENV)/.installed
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) tools/check_platform.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	# torch first and alone: a plain resolve may pick a CUDA build of several gigabytes.
 	$(BIN)/python -m pip install --quiet "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
