@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo test lint format dist clean
 
 setup: $(STAMP)
 
@@ -32,6 +32,10 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Builds the wheel and the source distribution, and checks that both install and run elsewhere.
+dist: setup
+	$(BIN)/python -m tools.check_dist
 
 clean:
 	rm -rf $(VENV) build dist
