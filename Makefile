@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint format dist clean
+.PHONY: setup demo test lint format dist platforms clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,10 @@ format: setup
 # Builds the wheel and the source distribution, and checks that both install and run elsewhere.
 dist: setup
 	$(BIN)/python -m tools.check_dist
+
+# Checks that the pinned versions resolve on every supported platform, and prints what they download.
+platforms: setup
+	$(BIN)/python -m tools.platforms
 
 clean:
 	rm -rf $(VENV) build dist
