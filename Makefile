@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint format dist platforms clean
+.PHONY: setup demo test lint format dist platforms homebrew clean
 
 setup: $(STAMP)
 
@@ -40,6 +40,10 @@ dist: setup
 # Checks that the pinned versions resolve on every supported platform, and prints what they download.
 platforms: setup
 	$(BIN)/python -m tools.platforms
+
+# Writes the Homebrew formula from the pinned versions.
+homebrew: setup
+	$(BIN)/python -m tools.homebrew_formula
 
 clean:
 	rm -rf $(VENV) build dist
