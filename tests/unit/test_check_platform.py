@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from tools.check_platform import LINUX_MACHINES, NEWEST_PYTHON, OLDEST_PYTHON, unsupported_reason
+from tools.check_platform import (
+    LINUX_MACHINES,
+    NEWEST_PYTHON,
+    OLDEST_GLIBC,
+    OLDEST_MACOS,
+    OLDEST_PYTHON,
+    unsupported_reason,
+)
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tools" / "check_platform.py"
@@ -79,6 +86,14 @@ def test_the_package_states_the_same_pythons() -> None:
     }
     assert stated == {(3, minor) for minor in range(OLDEST_PYTHON[1], NEWEST_PYTHON[1] + 1)}
     assert PROJECT["requires-python"] == f">={OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]}"
+
+
+def test_the_documentation_states_the_same_limits() -> None:
+    text = " ".join((ROOT / "docs" / "install.md").read_text(encoding="utf-8").split())
+    assert f"macOS {OLDEST_MACOS} or newer | Apple Silicon" in text
+    assert f"glibc {OLDEST_GLIBC[0]}.{OLDEST_GLIBC[1]} or newer" in text
+    pythons = [".".join(map(str, version)) for version in (OLDEST_PYTHON, NEWEST_PYTHON)]
+    assert f"Python {pythons[0]} to {pythons[1]}" in text
 
 
 def test_both_names_of_the_arm_processor_are_known() -> None:
