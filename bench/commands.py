@@ -1,9 +1,11 @@
-"""How long the commands take that people and Hazel wait for, beside a bare interpreter; and what an idle daemon costs.
+"""How long the commands take that people and Hazel wait for, beside a bare interpreter.
+
+And what an idle daemon costs.
 
     python -m bench.commands [--idle 120]
 
-One run, one machine: every line is the median of several processes, each started anew. The daemon is the real one with
-the pocket model on a temporary folder.
+One run, one machine: every line is the median of several processes, each started anew. The daemon
+is the real one with the pocket model on a temporary folder.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ def seconds(argv: Sequence[str], environment: dict[str, str]) -> float:
     taken = []
     for _ in range(TIMES):
         started = time.perf_counter()
-        subprocess.run(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        subprocess.run(
+            argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
+        )
         taken.append(time.perf_counter() - started)
     return statistics.median(taken)
 
@@ -44,7 +48,10 @@ def state(environment: dict[str, str]) -> str | None:
 
 
 def wake_ups(process: psutil.Process) -> int:
-    """How often its threads gave up the processor by themselves: each time somebody had to wake one before."""
+    """How often its threads gave up the processor by themselves.
+
+    Each time somebody had to wake one before.
+    """
     total = 0
     for thread in process.threads():
         status = Path(f"/proc/{process.pid}/task/{thread.id}/status").read_text()
@@ -53,17 +60,29 @@ def wake_ups(process: psutil.Process) -> int:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--idle", type=float, default=120.0, help="seconds in which an idle daemon is watched")
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument(
+        "--idle", type=float, default=120.0, help="seconds in which an idle daemon is watched"
+    )
     idle = options.parse_args().idle
     ocrd = str(Path(sys.executable).with_name("ocrd"))
     with tempfile.TemporaryDirectory(prefix="ocrd-bench-") as folder:
         home = Path(folder)
         (home / "inbox").mkdir()
         config = home / "config.toml"
-        tables = {"model": {"path": "pocket"}, "engine": {"device": "cpu"}, "inbox": [{"path": str(home / "inbox")}]}
+        tables = {
+            "model": {"path": "pocket"},
+            "engine": {"device": "cpu"},
+            "inbox": [{"path": str(home / "inbox")}],
+        }
         config.write_text(tomli_w.dumps(tables))
-        environment = {**os.environ, "OCRD_STATE_DIR": str(home / "state"), "OCRD_CONFIG": str(config)}
+        environment = {
+            **os.environ,
+            "OCRD_STATE_DIR": str(home / "state"),
+            "OCRD_CONFIG": str(config),
+        }
         picture = Path(shutil.copyfile(paths.POCKET_MODEL / "demo/greeting.png", home / "a.png"))
         lines = {
             "python -c pass": [sys.executable, "-c", "pass"],
@@ -84,7 +103,8 @@ def main() -> None:
             time.sleep(10)
             parent = psutil.Process(daemon.pid)
             (worker,) = parent.children()
-            before, at = {p.pid: wake_ups(p) for p in (parent, worker)}, time.monotonic()
+            before = {p.pid: wake_ups(p) for p in (parent, worker)}
+            at = time.monotonic()
             time.sleep(idle)
             for name, process in (("daemon", parent), ("worker", worker)):
                 rate = (wake_ups(process) - before[process.pid]) / (time.monotonic() - at) * 60

@@ -1,10 +1,13 @@
-"""The engine at its true size: loading, seeing, reading a prompt, writing; each beside what it is compared to.
+"""The engine at its true size.
+
+Loading, seeing, reading a prompt, writing; each beside what it is compared to.
 
     python -m bench.engine [--device cpu] [--dtype bfloat16] [--peer] [--json FILE]
 
-Random weights serve for speed (`bench.full_size`; 6.7 GB in ``build/full-size``). Everything of one precision happens
-in one process, one after another, so ratios are of one run; ``--peer`` adds llama.cpp's DeepSeek-OCR on the same
-weights (`bench.peer`, whose ``--setup`` compiles it). The same on CPU, CUDA and MPS.
+Random weights serve for speed (`bench.full_size`; 6.7 GB in ``build/full-size``). Everything of one
+precision happens in one process, one after another, so ratios are of one run; ``--peer`` adds
+llama.cpp's DeepSeek-OCR on the same weights (`bench.peer`, whose ``--setup`` compiles it). The same
+on CPU, CUDA and MPS.
 """
 
 from __future__ import annotations
@@ -25,30 +28,35 @@ from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr
 
 from bench.full_size import build
 from bench.memory import Peak
-from ocrd.engine.cache import SlotCache
-from ocrd.engine.checkpoint import load_network
+from ocrd.checkpoint_format.architecture import count_parameters, read_architecture
 from ocrd.engine.decode import ROOM, Batch, Limits, NgramGuard, next_logits
-from ocrd.engine.devices import DTYPES
-from ocrd.engine.loop import LoopWatch
-from ocrd.engine.measure import synchronize, tune
-from ocrd.engine.network import Network
-from ocrd.engine.sam import PiecewiseLayer
-from ocrd.engine.ways import Ways, use_ways
-from ocrd.layout.architecture import count_parameters, read_architecture
+from ocrd.engine.nn.autotune import synchronize, tune
+from ocrd.engine.nn.checkpoint import load_network
+from ocrd.engine.nn.kernels import Ways, use_ways
+from ocrd.engine.nn.kv_cache import SlotCache
+from ocrd.engine.nn.network import Network
+from ocrd.engine.nn.sam import PiecewiseLayer
+from ocrd.engine.repetition import LoopWatch
+from ocrd.engine.runtime.devices import DTYPES
 
 PEER = Path("build/peer-venv/bin/python")
-GUNDAM, LARGE = 903, 421
-"""Prompt slots of a page in 2 x 3 tiles, and of a 1280 view."""
+# Prompt slots of a page in 2 x 3 tiles, and of a 1280 view.
+GUNDAM = 903
+LARGE = 421
 PAGES = (8, 4, 2, 1)
 STEPS = 24
 GUARDED = 4000
-VIEW, TILE, TILES = 1024, 640, 6
+VIEW = 1024
+TILE = 640
+TILES = 6
 
 Results = dict[str, Any]
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--model", type=Path, default=Path("build/full-size"))
     options.add_argument("--device", default="cpu")
     options.add_argument("--dtype", choices=[*DTYPES, "both"], default="both")
@@ -57,17 +65,39 @@ def main() -> None:
     options.add_argument("--json", type=Path)
     given = options.parse_args()
     build(given.model)
-    results: Results = {"machine": machine(given.device), "date": time.strftime("%Y-%m-%d"), "parts": {}}
+    results: Results = {
+        "machine": machine(given.device),
+        "date": time.strftime("%Y-%m-%d"),
+        "parts": {},
+    }
     for dtype in DTYPES if given.dtype == "both" else [given.dtype]:
         # In a process of its own, so that one's memory is not the other's.
         if given.dtype == "both":
-            part = [sys.executable, "-m", "bench.engine", "--model", str(given.model), "--device", given.device]
-            part += ["--dtype", dtype, "--json", "build/part.json", *(["--no-page"] if given.no_page else [])]
+            part = [
+                sys.executable,
+                "-m",
+                "bench.engine",
+                "--model",
+                str(given.model),
+                "--device",
+                given.device,
+            ]
+            part += [
+                "--dtype",
+                dtype,
+                "--json",
+                "build/part.json",
+                *(["--no-page"] if given.no_page else []),
+            ]
             subprocess.run(part, check=True, stdout=sys.stderr)
-            results["parts"] |= json.loads(Path("build/part.json").read_text(encoding="utf-8"))["parts"]
+            results["parts"] |= json.loads(Path("build/part.json").read_text(encoding="utf-8"))[
+                "parts"
+            ]
         else:
             results["parts"][dtype] = measure(given.model, given.device, dtype, not given.no_page)
-        if given.peer and dtype == "bfloat16":  # in float32 it would want 13 GB of disk and memory more
+        if (
+            given.peer and dtype == "bfloat16"
+        ):  # in float32 it would want 13 GB of disk and memory more
             results["parts"][dtype]["peer"] = peer(given.model, dtype, results["parts"][dtype])
     if given.json:
         given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -88,7 +118,11 @@ def measure(model: Path, device: str, dtype: str, with_page: bool) -> Results:
     _say(results["load"])
     started = time.perf_counter()
     tuned = tune(network)
-    results["tune"] = {"seconds": time.perf_counter() - started, "ways": tuned.ways, "figures": tuned.figures}
+    results["tune"] = {
+        "seconds": time.perf_counter() - started,
+        "ways": tuned.ways,
+        "figures": tuned.figures,
+    }
     _say(results["tune"])
     with torch.inference_mode():
         results["vision"] = vision(network)
@@ -107,7 +141,9 @@ def measure(model: Path, device: str, dtype: str, with_page: bool) -> Results:
 
 
 def bandwidth(device: torch.device) -> dict[str, float]:
-    """GB/s of a plain copy (read and written bytes both counted) and of reading alone, by all threads."""
+    """GB/s of a plain copy (read and written bytes both counted) and of reading alone, by all
+    threads.
+    """
     source = torch.ones(1 << 28, device=device)
     copy = torch.empty_like(source)
     size = source.numel() * source.element_size()
@@ -118,12 +154,17 @@ def bandwidth(device: torch.device) -> dict[str, float]:
 
 
 def vision(network: Network) -> Results:
-    """Seconds for a view, for it and its tiles, ours and as transformers' modules do it, in turn; and activations."""
+    """Seconds for a view, for it and its tiles, ours and as transformers' modules do it, in
+    turn; and activations.
+    """
     seen: Results = {}
     generator = torch.Generator().manual_seed(1)
     view = torch.randn(1, 3, VIEW, VIEW, generator=generator).to(network.device, network.dtype)
     tiles = torch.randn(TILES, 3, TILE, TILE, generator=generator).to(network.device, network.dtype)
-    for name, layer, ways in (("plain", DeepseekOcr2SamVisionLayer, Ways()), ("ours", PiecewiseLayer, network.ways)):
+    for name, layer, ways in (
+        ("plain", DeepseekOcr2SamVisionLayer, Ways()),
+        ("ours", PiecewiseLayer, network.ways),
+    ):
         use_ways(network, ways)
         for each in network.sam_model.layers:
             each.__class__ = layer
@@ -132,9 +173,12 @@ def vision(network: Network) -> Results:
         one = best(lambda: network.see(view), network.device, 2)
         activations = peak.bytes()
         # As the published code does it: all tiles at once.
-        more = best(lambda: (network.see if name == "plain" else network.see_each)(tiles), network.device, 2)  # noqa: B023
+        encode = network.see if name == "plain" else network.see_each
+        more = best(partial(encode, tiles), network.device, 2)
         seen[name] = {"view": one, "tiles": more, "megabytes": activations / 1e6}
-    seen["ratio"] = (seen["plain"]["view"] + seen["plain"]["tiles"]) / (seen["ours"]["view"] + seen["ours"]["tiles"])
+    seen["ratio"] = (seen["plain"]["view"] + seen["plain"]["tiles"]) / (
+        seen["ours"]["view"] + seen["ours"]["tiles"]
+    )
     return seen
 
 
@@ -151,13 +195,17 @@ def prefill(network: Network, slots: int) -> dict[str, float]:
 
 
 def decode(network: Network) -> Results:
-    """Tokens a second with so many pages at once, and as torch multiplies by itself; the pages are all different."""
+    """Tokens a second with so many pages at once, and as torch multiplies by itself.
+
+    The pages are all different.
+    """
     cache = SlotCache(network.arch.decoder.layers, PAGES[0], ROOM)
     for number in range(PAGES[0]):
         cache.begin_prompt(LARGE, network.device)
         next_logits(network, _prompt(network, LARGE, number), cache)
     results: Results = {}
-    chosen, own = network.ways, Ways()
+    chosen = network.ways
+    own = Ways()
     for pages in PAGES:
         while len(cache.lengths) > pages:
             cache.drop(len(cache.lengths) - 1)
@@ -174,8 +222,12 @@ def decode(network: Network) -> Results:
 
 
 def shares(results: Results) -> None:
-    """Decoding one page against what memory could do: weights read a second, by its copy and by its read bandwidth."""
-    speed, memory = results["decode"]["1"]["gb_per_second"], results["bandwidth"]
+    """Decoding one page against what memory could do.
+
+    Weights read a second, by its copy and by its read bandwidth.
+    """
+    speed = results["decode"]["1"]["gb_per_second"]
+    memory = results["bandwidth"]
     results["decode"]["of_copy"] = speed / memory["copy"]
     results["decode"]["of_read"] = speed / memory["read"]
 
@@ -187,7 +239,9 @@ def _steps(network: Network, cache: SlotCache) -> dict[str, float]:
     def step() -> None:
         ids = torch.randint(0, network.arch.decoder.vocabulary, (count, 1), generator=generator)
         cache.begin_step(network.device)
-        next_logits(network, network.language_model.embed_tokens(ids.to(network.device)), cache).argmax(-1).tolist()
+        next_logits(
+            network, network.language_model.embed_tokens(ids.to(network.device)), cache
+        ).argmax(-1).tolist()
 
     step()
     read = _bytes_read(network, step)
@@ -200,23 +254,37 @@ def _steps(network: Network, cache: SlotCache) -> dict[str, float]:
 def _bytes_read(network: Network, step: Callable[[], None]) -> int:
     """Of weights in one step: all that is dense, and the experts that were chosen, each once."""
     chosen: list[Tensor] = []
-    gates = [layer.mlp.gate for layer in network.language_model.layers if hasattr(layer.mlp, "gate")]
-    hooks = [gate.register_forward_hook(lambda _m, _i, out: chosen.append(out[2])) for gate in gates]
+    gates = [
+        layer.mlp.gate for layer in network.language_model.layers if hasattr(layer.mlp, "gate")
+    ]
+    hooks = [
+        gate.register_forward_hook(lambda _m, _i, out: chosen.append(out[2])) for gate in gates
+    ]
     step()
     for hook in hooks:
         hook.remove()
     size = network.lm_head.weight.element_size()
     elsewhere = ("experts.gate_up_proj", "experts.down_proj", "embed_tokens.weight")
-    dense = sum(p.numel() for n, p in network.language_model.named_parameters() if not n.endswith(elsewhere))
+    dense = sum(
+        p.numel() for n, p in network.language_model.named_parameters() if not n.endswith(elsewhere)
+    )
     shape = network.arch.decoder
-    experts = sum(len(set(index.flatten().tolist())) for index in chosen) * 3 * shape.width * shape.expert_width
+    experts = (
+        sum(len(set(index.flatten().tolist())) for index in chosen)
+        * 3
+        * shape.width
+        * shape.expert_width
+    )
     return int((dense + experts + network.lm_head.weight.numel()) * size)
 
 
 def guards(token: float) -> dict[str, float]:
-    """Seconds for the n-gram guard and the loop watch over a long text, and their share of decoding it."""
+    """Seconds for the n-gram guard and the loop watch over a long text, and their share of
+    decoding it.
+    """
     ids = torch.randint(0, 5000, (GUARDED,), generator=torch.Generator().manual_seed(1)).tolist()
-    guard, watch = NgramGuard(30, 90), LoopWatch(1, 2)
+    guard = NgramGuard(30, 90)
+    watch = LoopWatch(1, 2)
     started = time.perf_counter()
     for each in ids:
         guard.push(each)
@@ -232,20 +300,41 @@ def page(network: Network) -> dict[str, float]:
     started = time.perf_counter()
     with torch.inference_mode():
         network.see(torch.zeros(1, 3, VIEW, VIEW, device=network.device, dtype=network.dtype))
-        network.see_each(torch.zeros(TILES, 3, TILE, TILE, device=network.device, dtype=network.dtype))
+        network.see_each(
+            torch.zeros(TILES, 3, TILE, TILE, device=network.device, dtype=network.dtype)
+        )
     batch = Batch(network, Limits(max_new_tokens=1000, loops=False), forbid_end=True)
-    batch.add(0, _prompt(network, GUNDAM, 1), lambda count: ticks.update({count: time.perf_counter() - started}))
+    batch.add(
+        0,
+        _prompt(network, GUNDAM, 1),
+        lambda count: ticks.update({count: time.perf_counter() - started}),
+    )
     while not batch.step():
         pass
     return {"to_first": ticks[1], "to_300": ticks[300], "to_1000": ticks[1000]}
 
 
 def peer(model: Path, dtype: str, ours: Results) -> Results:
-    """llama.cpp's figures with as many threads as there are cores, and ours against them (above 1: ours is faster)."""
+    """llama.cpp's figures with as many threads as there are cores, and ours against them (above
+    1: ours is faster).
+    """
     if not PEER.exists():
         raise SystemExit(f"{PEER} is missing; make it with: python -m bench.peer --setup")
-    argv = [str(PEER), "-m", "bench.peer", "--json", "--model", str(model), "--dtype", dtype, "--repeat", "2"]
-    done = subprocess.run([*argv, "--tokens", str(STEPS)], check=True, capture_output=True, text=True)
+    argv = [
+        str(PEER),
+        "-m",
+        "bench.peer",
+        "--json",
+        "--model",
+        str(model),
+        "--dtype",
+        dtype,
+        "--repeat",
+        "2",
+    ]
+    done = subprocess.run(
+        [*argv, "--tokens", str(STEPS)], check=True, capture_output=True, text=True
+    )
     run = json.loads(done.stdout)
     if broken := [half["error"] for half in (run["text"], run["vision"]) if "error" in half]:
         return {"error": broken[0], "run": run}
@@ -288,7 +377,11 @@ def _say(results: Results) -> None:
 
 
 def machine(device: str) -> dict[str, object]:
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    name = (
+        torch.cuda.get_device_name()
+        if device == "cuda"
+        else platform.processor() or platform.machine()
+    )
     return {"device": device, "name": name, "threads": torch.get_num_threads(), "torch": torch.__version__,
             "system": platform.platform(terse=True)}  # fmt: skip
 
@@ -296,7 +389,10 @@ def machine(device: str) -> dict[str, object]:
 def table(results: Results) -> str:
     """The figures as Markdown, a column for each precision."""
     parts = results["parts"]
-    rows = [(name, [_cell(parts[dtype], path, form) for dtype in parts]) for name, path, form in ROWS_OF_TABLE]
+    rows = [
+        (name, [_cell(parts[dtype], path, form) for dtype in parts])
+        for name, path, form in ROWS_OF_TABLE
+    ]
     lines = ["| | " + " | ".join(parts) + " |", "| --- |" + " --- |" * len(parts)]
     return "\n".join([*lines, *("| " + " | ".join([name, *cells]) + " |" for name, cells in rows)])
 
@@ -325,7 +421,10 @@ ROWS_OF_TABLE = [
     ("**vision against them**", "vision/ratio", "{:.2f} x"),
     ("prefill, 421 slots", "prefill/421/seconds", "{:.2f} s"),
     ("prefill, 903 slots", "prefill/903/seconds", "{:.2f} s"),
-    *((f"decode, {n} page{'s' * (n > 1)}", f"decode/{n}/tokens_per_second", "{:.1f} tokens/s") for n in PAGES[::-1]),
+    *(
+        (f"decode, {n} page{'s' * (n > 1)}", f"decode/{n}/tokens_per_second", "{:.1f} tokens/s")
+        for n in PAGES[::-1]
+    ),
     ("decode, 1 page, torch's own ways", "decode/1/torch", "{:.1f} tokens/s"),
     ("decode, 8 pages, torch's own ways", "decode/8/torch", "{:.1f} tokens/s"),
     ("weights read, 1 page", "decode/1/gb_per_second", "{:.1f} GB/s"),

@@ -1,4 +1,6 @@
-"""A checkpoint of DeepSeek-OCR's true size in its published layout, with random weights: to measure, never to read.
+"""A checkpoint of DeepSeek-OCR's true size in its published layout, with random weights.
+
+To measure, never to read.
 
 python -m bench.full_size build/full-size
 """
@@ -14,18 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from ocrd.layout.architecture import Shape, parse_architecture, published_tensors
+from ocrd.checkpoint_format.architecture import Shape, parse_architecture, published_tensors
 from ocrd.model.manifest import Entry, Manifest, is_wanted, read_manifest, write_manifest
 
 WEIGHTS = "model-00001-of-000001.safetensors"
 REPO = "ocrd/full-size"
+# Standard deviation of the weights, as models of this kind are initialised: activations stay
+# finite.
 SPREAD = 0.02
-"""Standard deviation of the weights, as models of this kind are initialised: activations stay finite."""
+# Random numbers that are drawn once and written again and again: drawing 3.3 billion would take
+# minutes.
 BLOCK = 1 << 25
-"""Random numbers that are drawn once and written again and again: drawing 3.3 billion would take minutes."""
 
+# Of the published tokenizer, whose last token it is that matters here: ``<image>`` is 128815.
 VOCABULARY = 128_816
-"""Of the published tokenizer, whose last token it is that matters here: ``<image>`` is 128815."""
 
 CONFIG: dict[str, Any] = {
     "architectures": ["DeepseekOCRForCausalLM"],
@@ -82,8 +86,17 @@ def tokenizer(size: int) -> dict[str, Any]:
     return {
         "version": "1.0",
         "added_tokens": [special | flags],
-        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
-        "model": {"type": "BPE", "vocab": {token: i for i, token in enumerate(tokens)}, "merges": merges},
+        "pre_tokenizer": {
+            "type": "ByteLevel",
+            "add_prefix_space": False,
+            "trim_offsets": True,
+            "use_regex": True,
+        },
+        "model": {
+            "type": "BPE",
+            "vocab": {token: i for i, token in enumerate(tokens)},
+            "merges": merges,
+        },
     }
 
 
@@ -91,12 +104,15 @@ def _write_weights(path: Path, tensors: dict[str, Shape]) -> None:
     header: dict[str, Any] = {}
     end = 0
     for name, shape in tensors.items():
-        start, end = end, end + 2 * int(np.prod(shape))
+        start = end
+        end = end + 2 * int(np.prod(shape))
         header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     random = np.random.default_rng(1).standard_normal(BLOCK, dtype=np.float32) * SPREAD
-    block = (random.view(np.uint32) >> 16).astype(np.uint16).tobytes()  # bfloat16: the upper half of a float32
+    block = (
+        (random.view(np.uint32) >> 16).astype(np.uint16).tobytes()
+    )  # bfloat16: the upper half of a float32
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         while end > 0:

@@ -1,4 +1,6 @@
-"""A checkpoint in llama.cpp's own format (GGUF), written from its safetensors, without torch or the project."""
+"""A checkpoint in llama.cpp's own format (GGUF), written from its safetensors, without torch or
+the project.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be measured: ``slots`` are prompt lengths, ``tokens`` how many are decoded after the last of them."""
+    """What is to be measured.
+
+    ``slots`` are prompt lengths, ``tokens`` how many are decoded after the last of them.
+    """
 
     model: Path
     dtype: str
@@ -31,8 +36,10 @@ def imported(name: str) -> Any:
 
 
 def gguf_text(work: Work, config: Any) -> Path:
-    """The decoder in llama.cpp's format, made unless it is there; as llama.cpp's own converter writes it, less the
-    vocabulary."""
+    """The decoder in llama.cpp's format, made unless it is there.
+
+    As llama.cpp's own converter writes it, less the vocabulary.
+    """
     gguf = imported("gguf")
     import numpy as np
 
@@ -90,7 +97,8 @@ def gguf_vision(work: Work, config: Any) -> Path:
     if path.exists():
         return path
     wide = config["vision_config"]["width"]
-    clip, sam = wide["clip-l-14-224"], wide["sam_vit_b"]
+    clip = wide["clip-l-14-224"]
+    sam = wide["sam_vit_b"]
     writer = gguf.GGUFWriter(None, "clip")
     writer.add_type(gguf.GGUFType.MMPROJ)
     writer.add_clip_has_vision_encoder(True)
@@ -120,13 +128,21 @@ def gguf_vision(work: Work, config: Any) -> Path:
         sources[gguf_name(names, name + ".weight" if bare else name)] = name
     shapes = {target: weights.entries[name]["shape"] for target, name in sources.items()}
     shapes["v.view_seperator"] = [1, *shapes["v.view_seperator"]]
-    exact = {t for t in sources if len(shapes[t]) != 2 or "pos" in t or "embd" in t or t == "v.view_seperator"}
-    return write_gguf(path, writer, shapes, lambda target: weights.read(sources[target]), exact, work.dtype)
+    exact = {
+        t
+        for t in sources
+        if len(shapes[t]) != 2 or "pos" in t or "embd" in t or t == "v.view_seperator"
+    }
+    return write_gguf(
+        path, writer, shapes, lambda target: weights.read(sources[target]), exact, work.dtype
+    )
 
 
 def gguf_words(work: Work) -> Path:
-    """A vocabulary of bytes and no weights: llama.cpp takes no picture where it cannot turn the empty words around it
-    into tokens."""
+    """A vocabulary of bytes and no weights.
+
+    Llama.cpp takes no picture where it cannot turn the empty words around it into tokens.
+    """
     gguf = imported("gguf")
 
     path = gguf_path(work, "words")
@@ -160,13 +176,25 @@ def gguf_name(names: Any, name: str) -> str:
 
 
 def write_gguf(
-    path: Path, writer: Any, shapes: dict[str, list[int]], read: Callable[[str], Any], exact: set[str], dtype: str
+    path: Path,
+    writer: Any,
+    shapes: dict[str, list[int]],
+    read: Callable[[str], Any],
+    exact: set[str],
+    dtype: str,
 ) -> Path:
-    """One tensor in memory at a time; those in ``exact``, and every vector, are float32 whatever ``dtype`` says."""
+    """One tensor in memory at a time.
+
+    Those in ``exact``, and every vector, are float32 whatever ``dtype`` says.
+    """
     gguf = imported("gguf")
     import numpy as np
 
-    whole = {name for name, shape in shapes.items() if dtype == "float32" or len(shape) == 1 or name in exact}
+    whole = {
+        name
+        for name, shape in shapes.items()
+        if dtype == "float32" or len(shape) == 1 or name in exact
+    }
     for name, shape in shapes.items():
         kind = gguf.GGMLQuantizationType.F32 if name in whole else gguf.GGMLQuantizationType.BF16
         size = int(np.prod(shape)) * (4 if name in whole else 2)
@@ -177,14 +205,19 @@ def write_gguf(
     writer.write_ti_data_to_file()
     for name in shapes:
         bits = read(name)
-        writer.write_tensor_data((bits.astype(np.uint32) << 16).view(np.float32) if name in whole else bits)
+        writer.write_tensor_data(
+            (bits.astype(np.uint32) << 16).view(np.float32) if name in whole else bits
+        )
     writer.close()
     return unfinished.replace(path)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A safetensors file in bfloat16, read without torch: numpy has no such type, so tensors come as 16 bits."""
+    """A safetensors file in bfloat16, read without torch.
+
+    Numpy has no such type, so tensors come as 16 bits.
+    """
 
     path: Path
     start: int

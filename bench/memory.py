@@ -9,7 +9,10 @@ import torch
 
 
 class Peak:
-    """From its making on: bytes at the peak, above what there was then; 0 where the system does not say."""
+    """From its making on: bytes at the peak, above what there was then.
+
+    0 where the system does not say.
+    """
 
     def __init__(self, device: str) -> None:
         self._device = device

@@ -1,13 +1,17 @@
 """DeepSeek-OCR's work done by llama.cpp, for a figure to stand beside ours.
 
-Its ``deepseek2-ocr`` decoder and its ``deepseekocr`` eye, compiled for this processor, in an environment of their own:
+Its ``deepseek2-ocr`` decoder and its ``deepseekocr`` eye, compiled for this processor, in an
+environment of their own:
 
-    python -m bench.peer --setup                                   # makes build/peer-venv: llama.cpp is compiled
-    build/peer-venv/bin/python -m bench.peer [--dtype bfloat16] [--tokens 64]       # one JSON object on stdout
+    # makes build/peer-venv: llama.cpp is compiled
+    python -m bench.peer --setup
+    # one JSON object on stdout
+    build/peer-venv/bin/python -m bench.peer [--dtype bfloat16] [--tokens 64]
 
-mlx-vlm, the other one on the package index, cannot be a peer on this system: mlx's CPU build has no bfloat16 product of
-experts ("[GatherMM::eval] Currently only supports float32"), and its float32 goes through netlib's reference BLAS at
-2 GFLOP/s. Token ids and pixels are random: the work depends on them only in which experts are chosen.
+mlx-vlm, the other one on the package index, cannot be a peer on this system: mlx's CPU build has no
+bfloat16 product of experts ("[GatherMM::eval] Currently only supports float32"), and its float32
+goes through netlib's reference BLAS at 2 GFLOP/s. Token ids and pixels are random: the work depends
+on them only in which experts are chosen.
 """
 
 from __future__ import annotations
@@ -32,10 +36,10 @@ VENV = ROOT / "build" / "peer-venv"
 PINNED = ["llama-cpp-python==0.3.36", "gguf==0.19.0", "numpy==2.4.6"]
 PACKAGES = ("llama-cpp-python", "gguf", "numpy")
 
+# Width and height of a picture that llama.cpp reads as one view of 1024 and no tiles: 273 slots.
 VIEW = (640, 640)
-"""Width and height of a picture that llama.cpp reads as one view of 1024 and no tiles: 273 slots."""
+# One that it reads as a view and 2 x 3 tiles of 640: 903 slots.
 PAGE = (1280, 1920)
-"""One that it reads as a view and 2 x 3 tiles of 640: 903 slots."""
 
 CAVEATS = [
     "weights: matrices in the asked type, norms, biases, router and convolutions in float32; nothing is quantised",
@@ -49,15 +53,33 @@ CAVEATS = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time DeepSeek-OCR's work in another implementation.")
-    parser.add_argument("--setup", action="store_true", help=f"make {VENV.relative_to(ROOT)} and stop")
-    parser.add_argument("--model", type=Path, default=ROOT / "build" / "full-size", help="as bench.full_size makes it")
+    parser = argparse.ArgumentParser(
+        description="Time DeepSeek-OCR's work in another implementation."
+    )
+    parser.add_argument(
+        "--setup", action="store_true", help=f"make {VENV.relative_to(ROOT)} and stop"
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=ROOT / "build" / "full-size",
+        help="as bench.full_size makes it",
+    )
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
     parser.add_argument("--tokens", type=int, default=64, help="to decode, one at a time")
-    parser.add_argument("--slots", type=int, nargs="*", default=[421, 903], help="prompt lengths to prefill")
-    parser.add_argument("--layers", type=int, default=0, help="only the first LAYERS of the decoder, for a quick try")
+    parser.add_argument(
+        "--slots", type=int, nargs="*", default=[421, 903], help="prompt lengths to prefill"
+    )
+    parser.add_argument(
+        "--layers",
+        type=int,
+        default=0,
+        help="only the first LAYERS of the decoder, for a quick try",
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="for llama.cpp")
-    parser.add_argument("--repeat", type=int, default=3, help="times each thing is timed; the best counts")
+    parser.add_argument(
+        "--repeat", type=int, default=3, help="times each thing is timed; the best counts"
+    )
     parser.add_argument("--skip", choices=["text", "vision"], nargs="*", default=[])
     parser.add_argument("--json", action="store_true", help="on one line")
     options = parser.parse_args()
@@ -67,7 +89,13 @@ def main() -> None:
     layers = options.layers or config["language_config"]["num_hidden_layers"]
     config["language_config"]["num_hidden_layers"] = layers
     work = Work(
-        options.model, options.dtype, options.tokens, options.slots, layers, options.threads, max(1, options.repeat)
+        options.model,
+        options.dtype,
+        options.tokens,
+        options.slots,
+        layers,
+        options.threads,
+        max(1, options.repeat),
     )
     report: dict[str, Any] = {
         "peer": "llama.cpp", "dtype": work.dtype, "layers": layers, "threads": work.threads,
@@ -87,7 +115,10 @@ def setup() -> None:
     print(f"making {VENV}; llama.cpp is compiled, which takes minutes", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-    native = os.environ | {"CMAKE_ARGS": "-DGGML_NATIVE=ON", "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1)}
+    native = os.environ | {
+        "CMAKE_ARGS": "-DGGML_NATIVE=ON",
+        "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1),
+    }
     subprocess.run([*pip, "--no-binary", "llama-cpp-python", *PINNED], check=True, env=native)
 
 
@@ -120,9 +151,14 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def timed(work: Work, load_s: float, prompt: Callable[[int], Any], step: Callable[[Any], Any]) -> dict[str, Any]:
-    """The text half of a report. ``prompt`` prefills that many slots and answers the next token, ``step`` takes one
-    token and answers the next; ``first_prefill_s`` is the one that meets cold weights."""
+def timed(
+    work: Work, load_s: float, prompt: Callable[[int], Any], step: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """The text half of a report.
+
+    ``prompt`` prefills that many slots and answers the next token, ``step`` takes one token and
+    answers the next; ``first_prefill_s`` is the one that meets cold weights.
+    """
     first_s = seconds(lambda: prompt(work.slots[0]))
     prefill = []
     for slots in work.slots:
@@ -151,7 +187,9 @@ def llama_text(work: Work, config: Any) -> dict[str, Any]:
     llama_cpp.llama_log_set(quiet, ctypes.c_void_p(0))
     start = time.perf_counter()
     llama_cpp.llama_backend_init()
-    model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
+    model = llama_cpp.llama_model_load_from_file(
+        str(path).encode(), llama_cpp.llama_model_default_params()
+    )
     if model is None:
         raise RuntimeError(f"llama.cpp did not load {path}")
     params = llama_cpp.llama_context_default_params()
@@ -206,7 +244,9 @@ def llama_vision(work: Work, config: Any) -> dict[str, Any]:
         raise RuntimeError(f"llama.cpp did not load {path}")
     report: dict[str, Any] = {"load_s": time.perf_counter() - start}
     for name, (width, height) in {"view": VIEW, "view_and_6_tiles": PAGE}.items():
-        pixels = (ctypes.c_uint8 * (width * height * 3)).from_buffer_copy(os.urandom(width * height * 3))
+        pixels = (ctypes.c_uint8 * (width * height * 3)).from_buffer_copy(
+            os.urandom(width * height * 3)
+        )
         bitmap = mtmd.mtmd_bitmap_init(width, height, pixels)
         chunks = mtmd.mtmd_input_chunks_init()
         part = mtmd.mtmd_input_part(bitmap=bitmap)
@@ -215,7 +255,10 @@ def llama_vision(work: Work, config: Any) -> dict[str, Any]:
         if mtmd.mtmd_tokenize_from_parts(context, chunks, parts, 1, False) != 0:
             raise RuntimeError("llama.cpp did not take the picture")
         prepare_s = time.perf_counter() - start
-        every = [mtmd.mtmd_input_chunks_get(chunks, i) for i in range(mtmd.mtmd_input_chunks_size(chunks))]
+        every = [
+            mtmd.mtmd_input_chunks_get(chunks, i)
+            for i in range(mtmd.mtmd_input_chunks_size(chunks))
+        ]
         image = mtmd.MTMD_INPUT_CHUNK_TYPE_IMAGE
         images = [chunk for chunk in every if mtmd.mtmd_input_chunk_get_type(chunk) == image]
 
@@ -226,7 +269,12 @@ def llama_vision(work: Work, config: Any) -> dict[str, Any]:
 
         encode_s = min(seconds(encode) for _ in range(work.repeat))
         slots = sum(mtmd.mtmd_input_chunk_get_n_tokens(chunk) for chunk in images)
-        report[name] = {"s": encode_s, "prepare_s": prepare_s, "passes": len(images), "slots": slots}
+        report[name] = {
+            "s": encode_s,
+            "prepare_s": prepare_s,
+            "passes": len(images),
+            "slots": slots,
+        }
         mtmd.mtmd_input_chunks_free(chunks)
         mtmd.mtmd_bitmap_free(bitmap)
     mtmd.mtmd_free(context)

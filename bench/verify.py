@@ -1,6 +1,9 @@
-"""How fast the model is verified: in full beside other programs on the same file, and quick with what is remembered.
+"""How fast the model is verified.
 
-python -m bench.verify [FOLDER]        # FOLDER: a checkpoint; else one of full size is made in build/full-size
+In full beside other programs on the same file, and quick with what is remembered.
+
+python -m bench.verify [FOLDER]        # FOLDER: a checkpoint; else one of full size is made in
+build/full-size
 """
 
 from __future__ import annotations
@@ -17,8 +20,12 @@ from pathlib import Path
 from bench.full_size import build
 
 ROUNDS = 3
-OTHERS = {"sha256sum": ["sha256sum"], "shasum": ["shasum", "-a", "256"], "openssl": ["openssl", "dgst", "-sha256"]}
-"""What reads the same file for the same hash; those that this machine has."""
+# What reads the same file for the same hash; those that this machine has.
+OTHERS = {
+    "sha256sum": ["sha256sum"],
+    "shasum": ["shasum", "-a", "256"],
+    "openssl": ["openssl", "dgst", "-sha256"],
+}
 VERIFY = """
 import resource, sys
 from pathlib import Path
@@ -46,12 +53,16 @@ def main() -> None:
     weights = max(folder.glob("*.safetensors"), key=lambda path: path.stat().st_size)
     size = sum(path.stat().st_size for path in folder.iterdir())
     others = {name: argv for name, argv in OTHERS.items() if shutil.which(argv[0])}
-    print(f"{weights}: {weights.stat().st_size / 1e9:.2f} GB; Python {platform.python_version()}, {platform.machine()}")
+    print(
+        f"{weights}: {weights.stat().st_size / 1e9:.2f} GB; Python {platform.python_version()}, {platform.machine()}"
+    )
     took: dict[str, list[float]] = {name: [] for name in (*others, "full verify", "quick verify")}
     peak = 0
     with tempfile.TemporaryDirectory() as state:
         ours = [sys.executable, "-c", VERIFY, str(folder), f"{state}/hashes.json"]
-        subprocess.run([*next(iter(others.values())), str(weights)], check=True, capture_output=True)  # into memory
+        subprocess.run(
+            [*next(iter(others.values())), str(weights)], check=True, capture_output=True
+        )  # into memory
         for _ in range(ROUNDS):  # by turns, so that a machine that slows down slows all
             for name, argv in others.items():
                 took[name].append(timed(name, [*argv, str(weights)])[0])
@@ -62,8 +73,12 @@ def main() -> None:
     best = {name: min(seconds) for name, seconds in took.items()}
     for name in others:
         share = best[name] / best["full verify"]
-        print(f"full verify against {name}: {share:.0%} of its speed ({size / best[name] / 1e9:.2f} GB/s)")
-    print(f"full verify: {size / best['full verify'] / 1e9:.2f} GB/s, {peak} MB; quick: {best['quick verify']:.2f} s")
+        print(
+            f"full verify against {name}: {share:.0%} of its speed ({size / best[name] / 1e9:.2f} GB/s)"
+        )
+    print(
+        f"full verify: {size / best['full verify'] / 1e9:.2f} GB/s, {peak} MB; quick: {best['quick verify']:.2f} s"
+    )
     print(json.dumps({"bytes": size, "seconds": best, "peak_mb": peak}))
 
 

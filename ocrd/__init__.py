@@ -2,7 +2,8 @@
 
 
 def __getattr__(name: str) -> str:
-    # Looked up only when asked for: importlib.metadata takes longer to import than `ocrd --help` may.
+    # Looked up only when asked for: importlib.metadata takes longer to import than `ocrd --help`
+    # may.
     if name == "__version__":
         from importlib.metadata import PackageNotFoundError, version
 

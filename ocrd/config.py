@@ -18,7 +18,16 @@ PINNED_REVISION = "1e3401a3d4603e9e71ea0ec850bfead602191ec4"
 POCKET = "pocket"
 
 Format = Literal["txt", "json", "md"]
-COLOURS = {"none": 0, "grey": 1, "green": 2, "purple": 3, "blue": 4, "yellow": 5, "red": 6, "orange": 7}
+COLOURS = {
+    "none": 0,
+    "grey": 1,
+    "green": 2,
+    "purple": 3,
+    "blue": 4,
+    "yellow": 5,
+    "red": 6,
+    "orange": 7,
+}
 """Finder's own numbers."""
 Colour = Literal["none", "grey", "green", "purple", "blue", "yellow", "red", "orange"]
 
@@ -50,9 +59,9 @@ class ModelConfig(_Table):
     path: str | None = None
     folder: Path | None = None
     # Both become names of folders: nothing that could lead out of them.
-    repo: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")] = (
-        PINNED_REPO
-    )
+    repo: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
+    ] = PINNED_REPO
     revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")] = PINNED_REVISION
 
     @field_validator("folder")
@@ -88,7 +97,9 @@ class EngineConfig(_Table):
     @model_validator(mode="after")
     def _marks_in_order(self) -> EngineConfig:
         if self.mps_low_watermark > self.mps_high_watermark:
-            raise ValueError("mps_low_watermark must not be above mps_high_watermark: torch refuses that")
+            raise ValueError(
+                "mps_low_watermark must not be above mps_high_watermark: torch refuses that"
+            )
         return self
 
 
@@ -120,7 +131,9 @@ class Rules(_Table):
     def _known_template(cls, value: str) -> str:
         left = value.replace("{name}", "").replace("{stem}", "")
         if left == value or any(c in left for c in "{}/\\\0") or left.startswith("."):
-            raise ValueError("must hold {name} or {stem}, and no slash or other braces, and not begin with a dot")
+            raise ValueError(
+                "must hold {name} or {stem}, and no slash or other braces, and not begin with a dot"
+            )
         return value
 
     @field_validator("task")
@@ -215,7 +228,9 @@ class Config(_Table):
         for index, folder in enumerate(folders):
             for other in folders[:index]:
                 if folder == other or folder in other.parents or other in folder.parents:
-                    raise ValueError(f"inbox: {other} and {folder} lie in each other; each file needs one inbox")
+                    raise ValueError(
+                        f"inbox: {other} and {folder} lie in each other; each file needs one inbox"
+                    )
         return self
 
 
@@ -229,7 +244,9 @@ def load_config(path: Path | None = None) -> Config:
         data = tomllib.loads(where.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if path is not None:
-            raise ConfigError(f"{where}: there is no such file; make one with: ocrd init --config {where}") from None
+            raise ConfigError(
+                f"{where}: there is no such file; make one with: ocrd init --config {where}"
+            ) from None
         data = {}
     except OSError as error:
         raise ConfigError(f"{where}: cannot be read ({error.strerror})") from error

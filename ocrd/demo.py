@@ -21,8 +21,8 @@ import tomli_w
 from ocrd import paths
 from ocrd.errors import EngineError, ServiceError
 
+# Seconds for loading torch and reading three small pictures on a slow machine.
 PATIENCE = 180.0
-"""Seconds for loading torch and reading three small pictures on a slow machine."""
 MOST_ERRORS = 0.05
 
 
@@ -42,7 +42,10 @@ class Result:
 
 
 def run_demo() -> list[Result]:
-    """Drop the pictures, wait for their sidecars, end the daemon; raises EngineError when they do not come."""
+    """Drop the pictures, wait for their sidecars, end the daemon.
+
+    Raises EngineError when they do not come.
+    """
     pictures = paths.POCKET_MODEL / "demo"
     drawn: dict[str, str] = json.loads((pictures / "drawn.json").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory(prefix="ocrd-demo-") as folder:
@@ -67,7 +70,10 @@ def run_demo() -> list[Result]:
             for name in drawn:
                 shutil.copyfile(pictures / name, inbox / name)
             _wait_for([inbox / f"{name}.json" for name in drawn], daemon, log)
-            read = {name: (inbox / f"{name}.txt").read_text(encoding="utf-8").rstrip("\n") for name in drawn}
+            read = {
+                name: (inbox / f"{name}.txt").read_text(encoding="utf-8").rstrip("\n")
+                for name in drawn
+            }
         finally:
             daemon.send_signal(signal.SIGTERM)
             code = _end(daemon)
@@ -81,7 +87,9 @@ def _wait_for(sidecars: list[Path], daemon: subprocess.Popen[bytes], log: Path) 
     while not all(path.exists() for path in sidecars):
         if daemon.poll() is not None or time.monotonic() > deadline:
             tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-            why = "ended early" if daemon.poll() is not None else f"read nothing in {PATIENCE:.0f} s"
+            why = (
+                "ended early" if daemon.poll() is not None else f"read nothing in {PATIENCE:.0f} s"
+            )
             raise EngineError(f"the demonstration's daemon {why}; its log says:\n{tail}")
         time.sleep(0.1)
 
@@ -98,7 +106,8 @@ def edit_distance(a: str, b: str) -> int:
     """Levenshtein's distance in characters."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, start=1):
-        diagonal, row[0] = row[0], i
+        diagonal = row[0]
+        row[0] = i
         for j, y in enumerate(b, start=1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
     return row[-1]

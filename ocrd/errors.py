@@ -41,10 +41,15 @@ class ModelError(OcrdError):
 
 
 class ModelUnavailable(ModelError):
-    """The model cannot be had just now: no network, a busy hub, a full disk. Trying again later may help."""
+    """The model cannot be had just now.
+
+    No network, a busy hub, a full disk. Trying again later may help.
+    """
 
     def __init__(self, message: str, soon: bool = True, others: bool = False) -> None:
-        """``soon``: it may pass by itself; else somebody has to do something, so a command does not wait for it.
+        """``soon``: it may pass by itself.
+
+        Else somebody has to do something, so a command does not wait for it.
 
         ``others``: another process is at work on the same model, and will be done.
         """
@@ -60,12 +65,15 @@ class EngineError(OcrdError):
 
 
 class FreshWorkerNeeded(EngineError):
-    """This process cannot help any more: its GPU or its memory is used up. The page can be read by a new one."""
+    """This process cannot help any more.
+
+    Its GPU or its memory is used up. The page can be read by a new one.
+    """
 
     def __init__(self, message: str, fallbacks: tuple[Fallback, ...] = ()) -> None:
         super().__init__(message)
+        # What was tried with this page before.
         self.fallbacks = fallbacks
-        """What was tried with this page before."""
 
 
 class ServiceError(OcrdError):
@@ -75,7 +83,10 @@ class ServiceError(OcrdError):
 
 
 class DocumentError(OcrdError):
-    """One input file cannot be read; the rest goes on. Subclasses say why, and all are permanent."""
+    """One input file cannot be read.
+
+    The rest goes on. Subclasses say why, and all are permanent.
+    """
 
     exit_code = 3
     reason: ClassVar[str] = "unreadable"

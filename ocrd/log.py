@@ -15,7 +15,7 @@ from structlog.typing import EventDict, Processor
 
 from ocrd.config import LogConfig
 from ocrd.paths import private_folder
-from ocrd.system import service_manager
+from ocrd.system_commands import service_manager
 
 FILE = "ocrd.log"
 LARGEST_STDERR = 1024 * 1024
@@ -31,8 +31,8 @@ _SHARED: list[Processor] = [
 def configure(config: LogConfig, folder: Path | None, quiet: bool = False) -> None:
     """Send events to ``folder``/ocrd.log when a folder is given, and to standard error.
 
-    Without a folder it is a command that somebody reads: stack traces stay out. With ``quiet`` nothing goes to standard
-    error: a service's is a file that nobody rotates.
+    Without a folder it is a command that somebody reads: stack traces stay out. With ``quiet``
+    nothing goes to standard error: a service's is a file that nobody rotates.
 
     The file is rotated by this process alone: the worker's events come to it through its pipe.
     """
@@ -55,10 +55,12 @@ def configure(config: LogConfig, folder: Path | None, quiet: bool = False) -> No
 
 
 def bound_stderr(most: int = LARGEST_STDERR) -> None:
-    """Empty the file that standard error goes to once it has ``most`` bytes; a terminal or pipe is left alone.
+    """Empty the file that standard error goes to once it has ``most`` bytes.
 
-    Under launchd it is ``launchd.log``: what was printed before logging began, and what libraries print in the worker.
-    launchd holds it open, so it is emptied, not replaced.
+    A terminal or pipe is left alone.
+
+    Under launchd it is ``launchd.log``: what was printed before logging began, and what libraries
+    print in the worker. launchd holds it open, so it is emptied, not replaced.
     """
     with contextlib.suppress(OSError):
         status = os.fstat(2)
@@ -91,7 +93,10 @@ def _file(path: Path, config: LogConfig) -> logging.Handler:
         errors="backslashreplace",  # a name that is no UTF-8 must not cost its line
     )
     handler.setFormatter(
-        _formatter(structlog.processors.JSONRenderer(ensure_ascii=False), structlog.processors.format_exc_info)
+        _formatter(
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+            structlog.processors.format_exc_info,
+        )
     )
     return handler
 

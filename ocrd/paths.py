@@ -16,7 +16,10 @@ POCKET_MODEL = PACKAGE / "pocket"
 
 
 def config_file(environment: Mapping[str, str] = os.environ) -> Path:
-    """``OCRD_CONFIG``, else ``~/.config/ocrd/config.toml``: on a Mac too, where people keep dot-files."""
+    """``OCRD_CONFIG``, else ``~/.config/ocrd/config.toml``.
+
+    On a Mac too, where people keep dot-files.
+    """
     if given := environment.get("OCRD_CONFIG"):
         return _expanded(given)
     base = environment.get("XDG_CONFIG_HOME") or "~/.config"
@@ -24,7 +27,9 @@ def config_file(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
-    """``OCRD_STATE_DIR``, else ``~/Library/Application Support/ocrd`` (XDG's state folder on Linux)."""
+    """``OCRD_STATE_DIR``, else ``~/Library/Application Support/ocrd`` (XDG's state folder on
+    Linux).
+    """
     if given := environment.get("OCRD_STATE_DIR"):
         return _expanded(given)
     return Path(platformdirs.user_state_dir("ocrd", appauthor=False))
@@ -58,11 +63,16 @@ def nearest(folder: Path) -> Path:
 
 
 def private_folder(path: Path) -> Path:
-    """Make ``path`` with access for its owner alone, and give it back. Raises ConfigError when that cannot be."""
+    """Make ``path`` with access for its owner alone, and give it back.
+
+    Raises ConfigError when that cannot be.
+    """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{path}: the folder cannot be made ({error.strerror}); see OCRD_STATE_DIR") from error
+        raise ConfigError(
+            f"{path}: the folder cannot be made ({error.strerror}); see OCRD_STATE_DIR"
+        ) from error
     return path
 
 

@@ -10,17 +10,21 @@ PROMPTS = {
     "markdown": f"{IMAGE}\n<|grounding|>Convert the document to markdown. ",
     "figure": f"{IMAGE}\nParse the figure. ",
 }
-LOCATE, FREE = "locate:", "prompt:"
+LOCATE = "locate:"
+FREE = "prompt:"
+# All tasks, for messages.
 TASKS = f"{', '.join(PROMPTS)}, {LOCATE}WORDS or {FREE}WORDS"
-"""All tasks, for messages."""
+# In a prompt of one's own too it asks for boxes.
 GROUNDING = "<|grounding|>"
-"""In a prompt of one's own too it asks for boxes."""
 
 
 def prompt_text(task: str) -> str:
-    """The prompt for ``task``: text, markdown, figure, ``locate:`` and what to look for, ``prompt:`` and one's own.
+    """The prompt for ``task``.
 
-    Raises UsageError for any other task, and for words that would be more than words: a second picture, tags.
+    Text, markdown, figure, ``locate:`` and what to look for, ``prompt:`` and one's own.
+
+    Raises UsageError for any other task, and for words that would be more than words: a second
+    picture, tags.
     """
     for prefix, frame in ((LOCATE, "Locate <|ref|>{}<|/ref|> in the image. "), (FREE, "{}")):
         words = task.removeprefix(prefix).strip() if task.startswith(prefix) else ""

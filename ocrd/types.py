@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+# left, top, right, bottom in pixels of the source page.
 Box = tuple[int, int, int, int]
-"""left, top, right, bottom in pixels of the source page."""
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,10 @@ class Block:
 
     text: str
     label: str = "text"
+    # None where the task gives no place (plain ``text``).
     bbox: Box | None = None
-    """None where the task gives no place (plain ``text``)."""
+    # Index of the page, from 0.
     page: int = 0
-    """Index of the page, from 0."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class Fallback:
     message: str
     device: str
     dtype: str
+    # ``smaller-batch (N)``, ``alone``, ``free-cache``, ``smaller-mode (MODE)``, ``fresh-worker`` or
+    # ``cpu``.
     then: str
-    """``smaller-batch (N)``, ``alone``, ``free-cache``, ``smaller-mode (MODE)``, ``fresh-worker`` or ``cpu``."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Attempt:
 
     mode: str
     stop_reason: str
+    # That were worth keeping.
     tokens: int
-    """That were worth keeping."""
     seconds: float
 
 
@@ -55,16 +56,17 @@ class PageReading:
     text: str
     blocks: tuple[Block, ...]
     tokens: int
+    # ``eos``, ``length``, ``loop``, ``deadline``, or ``blank`` for a page that was not shown to the
+    # model.
     stop_reason: str
-    """``eos``, ``length``, ``loop``, ``deadline``, or ``blank`` for a page that was not shown to the model."""
     seconds: float
+    # The resolution mode in which the text was read; ``none`` for a blank page.
     mode: str
-    """The resolution mode in which the text was read; ``none`` for a blank page."""
     fallbacks: tuple[Fallback, ...] = ()
+    # What the model wrote, without its tags; ``text`` is without markup too.
     markdown: str = ""
-    """What the model wrote, without its tags; ``text`` is without markup too."""
+    # All of them, where a loop made a second one necessary.
     attempts: tuple[Attempt, ...] = ()
-    """All of them, where a loop made a second one necessary."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,6 @@ class Fingerprint:
 class Settled:
     """A file in an inbox that is complete and ours to read."""
 
+    # As it lies on disk, the bytes of its name untouched.
     path: Path
-    """As it lies on disk, the bytes of its name untouched."""
     fingerprint: Fingerprint

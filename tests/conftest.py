@@ -1,4 +1,7 @@
-"""No test ever speaks to the real hub or touches the real cache: both are set before huggingface_hub is imported."""
+"""No test ever speaks to the real hub or touches the real cache.
+
+Both are set before huggingface_hub is imported.
+"""
 
 from __future__ import annotations
 

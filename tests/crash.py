@@ -1,7 +1,9 @@
-"""Heal, and die at the n-th thing that is done to the disk: run as ``python -m tests.crash ROOT REPO REVISION``.
+"""Heal, and die at the n-th thing that is done to the disk.
 
-Reads numbers from standard input and answers each with ``died`` or ``done``: every try is a fork of this process,
-which imports everything once.
+Run as ``python -m tests.crash ROOT REPO REVISION``.
+
+Reads numbers from standard input and answers each with ``died`` or ``done``: every try is a fork of
+this process, which imports everything once.
 """
 
 from __future__ import annotations
@@ -12,16 +14,24 @@ from pathlib import Path
 
 import structlog
 
-from ocrd.layout import tokenizer  # noqa: F401 - imported here once, not in every fork
+from ocrd.checkpoint_format import tokenizer  # noqa: F401 - imported here once, not in every fork
 from ocrd.model import hub  # noqa: F401
+from ocrd.model.fetch_plan import Order
 from ocrd.model.hashes import HashMemory
 from ocrd.model.heal import Healer
-from ocrd.model.places import Places
-from ocrd.model.plan import Order
 from ocrd.model.progress import Meter
+from ocrd.model.storage import Places
 from ocrd.model.verify import Wanted
 
-CHANGES = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "os.truncate")
+CHANGES = (
+    "os.rename",
+    "os.link",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "shutil.rmtree",
+    "os.truncate",
+)
 DIED = 99
 
 
@@ -31,14 +41,20 @@ def heal(root: Path, repo: str, revision: str, fatal: int) -> None:
 
     def count(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal changes
-        opens = event == "open" and str(root) in str(arguments[0]) and set(str(arguments[1])) & set("wax+")
+        opens = (
+            event == "open"
+            and str(root) in str(arguments[0])
+            and set(str(arguments[1])) & set("wax+")
+        )
         if event in CHANGES or opens:
             changes += 1
             if changes == fatal:
                 os._exit(DIED)
 
     places = Places(root / "models", repo, revision, root / "hf/hub", root / "hf/modules")
-    healer = Healer(Order(places), Wanted(repo, revision), HashMemory(root / "hashes.json"), Meter())
+    healer = Healer(
+        Order(places), Wanted(repo, revision), HashMemory(root / "hashes.json"), Meter()
+    )
     sys.addaudithook(count)
     healer.heal()
 
@@ -46,8 +62,12 @@ def heal(root: Path, repo: str, revision: str, fatal: int) -> None:
 def main() -> None:
     import huggingface_hub.hf_api  # noqa: F401
 
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # standard output is for the answers
-    root, repo, revision = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    structlog.configure(
+        logger_factory=structlog.ReturnLoggerFactory()
+    )  # standard output is for the answers
+    root = Path(sys.argv[1])
+    repo = sys.argv[2]
+    revision = sys.argv[3]
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -1,4 +1,6 @@
-"""``ocrd`` as ever, only that its worker is `tests.fake_worker` and that it does not wait long for a hang."""
+"""``ocrd`` as ever, only that its worker is `tests.fake_worker` and that it does not wait long
+for a hang.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from collections.abc import Callable
 from ocrd.config import Config
 from ocrd.daemon import loop
 from ocrd.journal import Journal
-from ocrd.worker import parent
-from ocrd.worker.protocol import Message, Setup
+from ocrd.worker import process as parent
+from ocrd.worker.messages import Message, Setup
 
 
 class WithFakeWorker(loop.Daemon):
@@ -19,7 +21,10 @@ class WithFakeWorker(loop.Daemon):
 
 class FakeWorker(parent.Worker):
     def __init__(
-        self, setup: Setup, load_deadline: float, on_preparing: Callable[[Message], None] = lambda _message: None
+        self,
+        setup: Setup,
+        load_deadline: float,
+        on_preparing: Callable[[Message], None] = lambda _message: None,
     ) -> None:
         super().__init__(setup, load_deadline, on_preparing, module="tests.fake_worker")
 

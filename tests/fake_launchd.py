@@ -1,20 +1,24 @@
-"""macOS' launchd for machines without one: ``place`` makes a ``launchctl`` that really runs what is bootstrapped.
+"""macOS' launchd for machines without one.
 
-In ``FOLDER/launchd`` lie ``calls`` (a JSON list for each call of launchctl), ``history`` (an object for each start and
-exit: ``label``, ``event``, ``pid``, ``code``, ``at``; a negative code is a signal), ``log`` (what went wrong in here),
-and what a test may write: ``pass_environment`` (names of variables, one a line, that services inherit from who
-bootstraps them) and ``script.json``:
+``place`` makes a ``launchctl`` that really runs what is bootstrapped.
 
-* ``answers``: ``[{"verb": "bootstrap", "code": 5, "stderr": "...", "times": 2, "hang": 0}]``; nothing else is done then
+In ``FOLDER/launchd`` lie ``calls`` (a JSON list for each call of launchctl), ``history`` (an object
+for each start and exit: ``label``, ``event``, ``pid``, ``code``, ``at``; a negative code is a
+signal), ``log`` (what went wrong in here), and what a test may write: ``pass_environment`` (names
+of variables, one a line, that services inherit from who bootstraps them) and ``script.json``:
+
+* ``answers``: ``[{"verb": "bootstrap", "code": 5, "stderr": "...", "times": 2, "hang": 0}]``;
+nothing else is done then
 * ``no_domain``: ``["gui/501"]``, domains that do not exist
-* ``drain_polls``: so many times ``print`` still finds a service that was booted out, after its process has gone
+* ``drain_polls``: so many times ``print`` still finds a service that was booted out, after its
+process has gone
 * ``no_pid``: bootstrap registers, and only kickstart starts
 * ``throttle``: seconds, in place of each plist's ThrottleInterval
 * ``disabled_is_5``, ``old_words``: answers of other versions of macOS
 
-Where nothing public says what launchd does: `kickstart` starts at once whatever ThrottleInterval says, and returns
-when the new process runs (with ``-k`` that is after the old one has gone); HOME, USER, SHELL and TMPDIR are those of
-who bootstraps, so that a test's home stays the test's.
+Where nothing public says what launchd does: `kickstart` starts at once whatever ThrottleInterval
+says, and returns when the new process runs (with ``-k`` that is after the old one has gone); HOME,
+USER, SHELL and TMPDIR are those of who bootstraps, so that a test's home stays the test's.
 """
 
 from __future__ import annotations
@@ -98,7 +102,8 @@ class BadPlist(Exception):
 
 def place(folder: Path) -> Path:
     """Make ``folder/launchctl``, and what it needs; returns its path."""
-    root, launchctl = folder.absolute() / "launchd", folder / "launchctl"
+    root = folder.absolute() / "launchd"
+    launchctl = folder / "launchctl"
     root.mkdir(parents=True, exist_ok=True)
     (root / "lock").touch()
     module = Path(__file__).resolve()
@@ -115,10 +120,13 @@ def clear(folder: Path) -> None:
     """End every service and its supervisor, at once; returns when they have gone."""
     groups: list[int] = []
     try:
-        # A supervisor starts only while it holds the lock, so that nothing starts between the two kills.
+        # A supervisor starts only while it holds the lock, so that nothing starts between the two
+        # kills.
         with locked(folder / "launchd") as book:
             for service in book["services"].values():
-                groups += [group for group in (service["supervisor"], service["pid"]) if group is not None]
+                groups += [
+                    group for group in (service["supervisor"], service["pid"]) if group is not None
+                ]
             for group in groups:
                 kill_group(group)
             book["services"].clear()
@@ -155,7 +163,10 @@ def group_lives(group: int) -> bool:
 
 @contextlib.contextmanager
 def locked(root: Path) -> Iterator[Book]:
-    """The state, ours until the end of the block. FileNotFoundError: the folder has gone, and is not made anew."""
+    """The state, ours until the end of the block.
+
+    FileNotFoundError: the folder has gone, and is not made anew.
+    """
     with (root / "lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         state = root / "state.json"
@@ -202,12 +213,18 @@ def perform(root: Path, argv: list[str]) -> Answer:
         time.sleep(entry.get("hang", 0))
         return Answer(entry.get("code", 0), err=entry.get("stderr", ""))
     match argv:
-        case ["bootstrap", domain, plist] if (found := TARGET.fullmatch(domain)) and not found["label"]:
+        case ["bootstrap", domain, plist] if (found := TARGET.fullmatch(domain)) and not found[
+            "label"
+        ]:
             return missing_domain(root, argv[0], domain) or bootstrap(root, domain, Path(plist))
-        case ["print-disabled" | "print", domain] if (found := TARGET.fullmatch(domain)) and not found["label"]:
+        case ["print-disabled" | "print", domain] if (
+            found := TARGET.fullmatch(domain)
+        ) and not found["label"]:
             return missing_domain(root, argv[0], domain) or print_domain(root, argv[0], domain)
         case [verb, *options, target] if (found := TARGET.fullmatch(target)) and found["label"]:
-            return missing_domain(root, verb, found["domain"]) or on_service(root, verb, options, target)
+            return missing_domain(root, verb, found["domain"]) or on_service(
+                root, verb, options, target
+            )
     return Answer(64, err=USAGE)
 
 
@@ -224,7 +241,10 @@ def next_answer(root: Path, verb: str) -> dict[str, Any] | None:
 def missing_domain(root: Path, verb: str, domain: str) -> Answer | None:
     if domain not in read_script(root).get("no_domain", []):
         return None
-    return Answer(112 if verb == "print" else 125, err=f"Bad request.\nCould not find domain for {in_words(domain)}")
+    return Answer(
+        112 if verb == "print" else 125,
+        err=f"Bad request.\nCould not find domain for {in_words(domain)}",
+    )
 
 
 def in_words(domain: str) -> str:
@@ -256,7 +276,9 @@ def failure(what: str, code: int) -> Answer:
 
 def not_found(target: str) -> Answer:
     domain, _, label = target.rpartition("/")
-    return Answer(113, err=f'Bad request.\nCould not find service "{label}" in domain for {in_words(domain)}')
+    return Answer(
+        113, err=f'Bad request.\nCould not find service "{label}" in domain for {in_words(domain)}'
+    )
 
 
 def bootstrap(root: Path, domain: str, plist: Path) -> Answer:
@@ -294,8 +316,12 @@ def read_job(root: Path, path: Path) -> Job:
         raise BadPlist(f"{path}: the Label is not the file's name")
     arguments = plist.get("ProgramArguments", [plist["Program"]] if "Program" in plist else None)
     variables = plist.get("EnvironmentVariables", {})
-    if not arguments or not all(isinstance(word, str) for word in [*arguments, *variables, *variables.values()]):
-        raise BadPlist(f"{path}: ProgramArguments and EnvironmentVariables have to be there, of strings")
+    if not arguments or not all(
+        isinstance(word, str) for word in [*arguments, *variables, *variables.values()]
+    ):
+        raise BadPlist(
+            f"{path}: ProgramArguments and EnvironmentVariables have to be there, of strings"
+        )
     keep = plist.get("KeepAlive", False)
     if isinstance(keep, dict) and set(keep) - {"SuccessfulExit"}:
         raise BadPlist(f"{path}: of KeepAlive, this launchd knows only SuccessfulExit")
@@ -348,7 +374,8 @@ def bootout(root: Path, target: str) -> Answer:
             return failure("Boot-out", 3)
         if service["draining"]:
             return failure("Boot-out", 36)
-        service["draining"], service["polls"] = True, int(read_script(root).get("drain_polls", 0))
+        service["draining"] = True
+        service["polls"] = int(read_script(root).get("drain_polls", 0))
     return Answer()
 
 
@@ -361,7 +388,8 @@ def kickstart(root: Path, target: str, first_kill: bool) -> Answer:
             return Answer(37, err=f"Could not kickstart service: 37: {WORDS[37]}")
         if service["pid"] is not None and not first_kill:
             return Answer()
-        runs, service["wants"] = service["runs"], "restart" if first_kill else "start"
+        runs = service["runs"]
+        service["wants"] = "restart" if first_kill else "start"
     await_start(root, target, runs)
     return Answer()
 
@@ -373,7 +401,9 @@ def signal_number(name: str) -> int | None:
 
 
 def kill(root: Path, target: str, number: int) -> Answer:
-    with locked(root) as book:  # a supervisor reaps only while it holds the lock: the pid is still its own
+    with locked(
+        root
+    ) as book:  # a supervisor reaps only while it holds the lock: the pid is still its own
         service = book["services"].get(target)
         if service is None:
             return not_found(target)
@@ -391,7 +421,10 @@ def print_domain(root: Path, verb: str, domain: str) -> Answer:
             labels = [f"\t\t{label}" for its_domain, _, label in inside if its_domain == domain]
             return Answer(out="\n".join([f"{domain} = {{", "\tservices = {", *labels, "\t}", "}"]))
         words = ("false", "true") if old else ("enabled", "disabled")
-        lines = [f'\t\t"{label}" => {words[off]}' for label, off in book["disabled"].get(domain, {}).items()]
+        lines = [
+            f'\t\t"{label}" => {words[off]}'
+            for label, off in book["disabled"].get(domain, {}).items()
+        ]
     return Answer(out="\n".join(["", "\tdisabled services = {", *lines, "\t}"]))
 
 
@@ -408,7 +441,8 @@ def print_service(root: Path, target: str) -> Answer:
 
 
 def described(target: str, service: Service) -> str:
-    job, code = service["job"], service["last_exit"]
+    job = service["job"]
+    code = service["last_exit"]
     last = f"last exit code = {code}"
     if code is None:
         last = "last exit code = (never exited)"
@@ -425,7 +459,12 @@ def described(target: str, service: Service) -> str:
         "",
         f"\tprogram = {job['program']}",
         *("\targuments = {", *(f"\t\t{word}" for word in job["arguments"]), "\t}", ""),
-        *("\tenvironment = {", *(f"\t\t{name} => {value}" for name, value in job["environment"].items()), "\t}", ""),
+        *(
+            "\tenvironment = {",
+            *(f"\t\t{name} => {value}" for name, value in job["environment"].items()),
+            "\t}",
+            "",
+        ),
         f"\tdomain = {target.rpartition('/')[0]}",
         f"\tminimum runtime = {job['throttle']:g}",
         f"\texit timeout = {job['exit_timeout']:g}",
@@ -474,7 +513,8 @@ def fork_supervisor(root: Path, target: str) -> int:
 
 class Supervisor:
     def __init__(self, root: Path, target: str) -> None:
-        self._root, self._target = root, target
+        self._root = root
+        self._target = target
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._due: float | None = None  # when it is started again by itself
@@ -514,12 +554,16 @@ class Supervisor:
             service["wants"] = ""  # a start of what runs
         elif self._kill_at is None:
             self._process.terminate()
-            self._kill_at = now + (service["job"]["exit_timeout"] or math.inf)  # the man page: zero is infinity
+            self._kill_at = now + (
+                service["job"]["exit_timeout"] or math.inf
+            )  # the man page: zero is infinity
         elif now >= self._kill_at:
             self._process.kill()
 
     def _start(self, service: Service, now: float) -> None:
-        self._started, self._due, self._kill_at = now, None, None
+        self._started = now
+        self._due = None
+        self._kill_at = None
         service["wants"] = ""
         service["runs"] += 1
         try:
@@ -533,24 +577,34 @@ class Supervisor:
 
     def _reap(self, service: Service) -> None:
         assert self._process is not None
-        pid, code, self._process = self._process.pid, self._process.returncode, None
+        pid = self._process.pid
+        code = self._process.returncode
+        self._process = None
         kill_group(pid)  # the man page: what is left of a job's process group dies with it
         self._ended(service, pid, code)
 
     def _ended(self, service: Service, pid: int | None, code: int) -> None:
-        service["pid"], service["last_exit"] = None, code
-        job, throttle = service["job"], read_script(self._root).get("throttle", service["job"]["throttle"])
+        service["pid"] = None
+        service["last_exit"] = code
+        job = service["job"]
+        throttle = read_script(self._root).get("throttle", service["job"]["throttle"])
         again = job["keep_alive"] or job["successful_exit"] is (code == 0)
         self._due = self._started + throttle if again else None
         self._tell(service, "exited", pid, code)
 
     def _tell(self, service: Service, event: str, pid: int | None, code: int | None) -> None:
         label = service["job"]["label"]
-        append(self._root / "history", {"label": label, "event": event, "pid": pid, "code": code, "at": time.time()})
+        append(
+            self._root / "history",
+            {"label": label, "event": event, "pid": pid, "code": code, "at": time.time()},
+        )
 
 
 def spawn(job: Job) -> subprocess.Popen[bytes]:
-    """OSError: launchd's exit 78. Nothing is expanded, and a bare name is sought on launchd's own PATH."""
+    """OSError: launchd's exit 78.
+
+    Nothing is expanded, and a bare name is sought on launchd's own PATH.
+    """
     import subprocess
 
     program = job["program"]
@@ -558,7 +612,10 @@ def spawn(job: Job) -> subprocess.Popen[bytes]:
         found = (f"{folder}/{program}" for folder in PATH.split(":"))
         program = next((path for path in found if os.access(path, os.X_OK)), f"/{program}")
     with contextlib.ExitStack() as files:
-        out, err = (files.enter_context(Path("/", path or os.devnull).open("ab")) for path in (job["out"], job["err"]))
+        out, err = (
+            files.enter_context(Path("/", path or os.devnull).open("ab"))
+            for path in (job["out"], job["err"])
+        )
         return subprocess.Popen(
             job["arguments"], executable=program, cwd=Path("/", job["folder"]), env=job["environment"], umask=0o022,
             stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,

@@ -1,6 +1,8 @@
-"""``ocrd`` as ever, only that this machine says it is a Mac whose programs lie in the folder ``FAKE_MAC``.
+"""``ocrd`` as ever, only that this machine says it is a Mac whose programs lie in the folder
+``FAKE_MAC``.
 
-launchctl is `tests.fake_launchd`, and really starts the daemon; the others write down how they were called.
+launchctl is `tests.fake_launchd`, and really starts the daemon; the others write down how they were
+called.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ocrd import system
+from ocrd import system_commands as system
 from ocrd.service import launchd
 from tests import fake_launchd
 
@@ -25,7 +27,8 @@ def pretend(folder: Path) -> None:
     system.user_id = lambda: UID
     system.PROGRAMS.update({name: str(folder / name) for name in ("launchctl", *RECORDING)})
     if (folder / "impatient").exists():
-        launchd.FIRST_START, launchd.SECOND_START = 1.0, 2.0
+        launchd.FIRST_START = 1.0
+        launchd.SECOND_START = 2.0
 
 
 def place(folder: Path, home: Path) -> Path:

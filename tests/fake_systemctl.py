@@ -1,7 +1,9 @@
-"""``systemctl --user`` for machines without a session: enough of it to start, stop and ask after one unit, for real.
+"""``systemctl --user`` for machines without a session.
 
-Run as a program with the state's folder in ``FAKE_SYSTEMD``; ``calls`` there gets a JSON list for each call. With a
-file ``no_bus`` there is no session.
+Enough of it to start, stop and ask after one unit, for real.
+
+Run as a program with the state's folder in ``FAKE_SYSTEMD``; ``calls`` there gets a JSON list for
+each call. With a file ``no_bus`` there is no session.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ def place(folder: Path) -> Path:
     """Write the program; its path."""
     folder.mkdir(exist_ok=True)
     program = folder / "systemctl"
-    program.write_text(f"#!{sys.executable}\nimport runpy\nrunpy.run_path({__file__!r}, run_name='__main__')\n")
+    program.write_text(
+        f"#!{sys.executable}\nimport runpy\nrunpy.run_path({__file__!r}, run_name='__main__')\n"
+    )
     program.chmod(0o755)
     return program
 
@@ -34,7 +38,10 @@ def main() -> int:  # noqa: PLR0911 - an answer for each verb
         print(json.dumps(sys.argv[1:]), file=calls)
     assert user == "--user"
     if (folder / "no_bus").exists():
-        print("Failed to connect to user scope bus via local transport: $DBUS_SESSION_BUS_ADDRESS", file=sys.stderr)
+        print(
+            "Failed to connect to user scope bus via local transport: $DBUS_SESSION_BUS_ADDRESS",
+            file=sys.stderr,
+        )
         return 1
     unit = Path(os.environ["HOME"]) / ".config/systemd/user" / (arguments[0] if arguments else "-")
     pid = _pid(folder)
@@ -46,7 +53,9 @@ def main() -> int:  # noqa: PLR0911 - an answer for each verb
         if not unit.exists():
             print(f"Failed to {verb} unit: Unit {unit.name} does not exist", file=sys.stderr)
             return 1
-        (folder / "enabled").touch() if verb == "enable" else (folder / "enabled").unlink(missing_ok=True)
+        (folder / "enabled").touch() if verb == "enable" else (folder / "enabled").unlink(
+            missing_ok=True
+        )
         return 0
     if verb == "is-active":
         print("active" if pid else "inactive")
@@ -72,11 +81,26 @@ def _start(folder: Path, unit: Path) -> None:
     if not known.exists():
         known.write_bytes(unit.read_bytes())
     # systemd's quoting is near enough to a shell's for what is asked of it here.
-    values = [line.partition("=") for line in known.read_text().splitlines() if "=" in line and line[0] != "#"]
-    argv = [w.replace("$$", "$").replace("%%", "%") for k, _, v in values if k == "ExecStart" for w in shlex.split(v)]
-    variables = [w.replace("%%", "%") for k, _, v in values if k == "Environment" for w in shlex.split(v)]
+    values = [
+        line.partition("=")
+        for line in known.read_text().splitlines()
+        if "=" in line and line[0] != "#"
+    ]
+    argv = [
+        w.replace("$$", "$").replace("%%", "%")
+        for k, _, v in values
+        if k == "ExecStart"
+        for w in shlex.split(v)
+    ]
+    variables = [
+        w.replace("%%", "%") for k, _, v in values if k == "Environment" for w in shlex.split(v)
+    ]
     environment = dict(variable.split("=", 1) for variable in variables)
-    kept = {k: os.environ[k] for k in ("HOME", "PYTHONPATH", "OMP_NUM_THREADS", "FAKE_SYSTEMD") if k in os.environ}
+    kept = {
+        k: os.environ[k]
+        for k in ("HOME", "PYTHONPATH", "OMP_NUM_THREADS", "FAKE_SYSTEMD")
+        if k in os.environ
+    }
     with (folder / "journal").open("ab") as log:
         process = subprocess.Popen(
             argv, env={**kept, "PATH": "/usr/bin:/bin", "INVOCATION_ID": "1", **environment}, stdout=log, stderr=log,

@@ -1,8 +1,11 @@
-"""A worker on a machine that says it has a GPU: what runs there runs on the CPU, and fails as it is told to.
+"""A worker on a machine that says it has a GPU.
 
-``FAKE_GPU`` names a folder: ``script`` holds a line for each thing that is run on it, over all workers (the first is
-the canary); ``ran`` gets a line for each, ``stacks`` what torch raised as the engine caught it. ``always`` holds what
-happens to everything on the CPU. With a file ``cuda`` it is no Mac.
+What runs there runs on the CPU, and fails as it is told to.
+
+``FAKE_GPU`` names a folder: ``script`` holds a line for each thing that is run on it, over all
+workers (the first is the canary); ``ran`` gets a line for each, ``stacks`` what torch raised as the
+engine caught it. ``always`` holds what happens to everything on the CPU. With a file ``cuda`` it is
+no Mac.
 """
 
 from __future__ import annotations
@@ -18,9 +21,9 @@ from pathlib import Path
 
 import torch
 
-from ocrd.engine import runner
-from ocrd.engine.failures import Failure, NotFinite, failure_of
-from ocrd.engine.plan import Machine
+from ocrd.engine.runtime import failover as runner
+from ocrd.engine.runtime.device_plan import Machine
+from ocrd.engine.runtime.failures import Failure, NotFinite, failure_of
 from ocrd.worker import child
 
 GPU = Path(os.environ["FAKE_GPU"])
@@ -49,10 +52,13 @@ def end_by(number: int) -> Callable[[], None]:
 FAULTS: dict[str, Callable[[], object]] = {
     "ok": lambda: None,
     "mps-dtype": clash,
-    "mps-oom": say(RuntimeError, "MPS backend out of memory (MPS allocated: 17.80 GB, max allowed: 18.13 GB)."),
+    "mps-oom": say(
+        RuntimeError, "MPS backend out of memory (MPS allocated: 17.80 GB, max allowed: 18.13 GB)."
+    ),
     "cuda-oom": say(RuntimeError, "CUDA out of memory. Tried to allocate 2.00 GiB."),
     "mps-unsupported-op": say(
-        NotImplementedError, "The operator 'aten::_upsample_bicubic2d_aa.out' is not currently implemented for the MPS"
+        NotImplementedError,
+        "The operator 'aten::_upsample_bicubic2d_aa.out' is not currently implemented for the MPS",
     ),
     "mps-numerics": say(NotFinite, "the model's scores are not finite"),
     "mps-wedged": say(RuntimeError, "command buffer exited with error status"),
@@ -107,5 +113,6 @@ def kept(error: BaseException, device: str, dtype: str) -> Failure:
 
 if __name__ == "__main__":
     runner.failure_of = kept  # type: ignore[attr-defined]  # it is the name by which the runner calls it
-    runner.SECONDS_A_VIEW, runner.SECONDS_A_TOKEN = 2.0, 0.1
+    runner.SECONDS_A_VIEW = 2.0
+    runner.SECONDS_A_TOKEN = 0.1
     child.main(FakeDevices())

@@ -1,4 +1,6 @@
-"""A hub on this machine, as far as huggingface_hub asks for one, that can fail in every way that a real one does."""
+"""A hub on this machine, as far as huggingface_hub asks for one, that can fail in every way that
+a real one does.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ from urllib.parse import unquote, urlsplit
 
 from tests.conftest import HUB_PORT
 
+# Files from this size on are large ones: known by sha256, and served from elsewhere behind a
+# redirect.
 LARGE = 50_000
-"""Files from this size on are large ones: known by sha256, and served from elsewhere behind a redirect."""
 
 
 def commit_of(seed: str) -> str:
@@ -25,34 +28,37 @@ def commit_of(seed: str) -> str:
 
 @dataclass
 class Faults:
-    """Each is used up: a fault for three requests lets the fourth through. A name with an endless count never mends."""
+    """Each is used up: a fault for three requests lets the fourth through.
 
+    A name with an endless count never mends.
+    """
+
+    # Close the connection after so many bytes of a file's answer.
     cut: dict[str, list[int]] = field(default_factory=dict)
-    """Close the connection after so many bytes of a file's answer."""
+    # Change a byte in the middle of so many answers.
     flip: dict[str, int] = field(default_factory=dict)
-    """Change a byte in the middle of so many answers."""
+    # Answer a request whose path holds this text with these codes, one after another.
     status: dict[str, list[int]] = field(default_factory=dict)
-    """Answer a request whose path holds this text with these codes, one after another."""
+    # What happens to the repository while the client waits to go on.
     on_cut: Callable[[], None] = lambda: None
-    """What happens to the repository while the client waits to go on."""
+    # What happens after a branch's commit was told.
     on_resolved: Callable[[], None] = lambda: None
-    """What happens after a branch's commit was told."""
+    # Say nothing more after so many bytes, until the client hangs up.
     stall: dict[str, list[int]] = field(default_factory=dict)
-    """Say nothing more after so many bytes, until the client hangs up."""
+    # Another hash in a file's headers than in the listing.
     offered: dict[str, str] = field(default_factory=dict)
-    """Another hash in a file's headers than in the listing."""
+    # Another commit than the one that was asked for.
     commit: str | None = None
-    """Another commit than the one that was asked for."""
+    # What the listing says of the tokenizer instead.
     listed: dict[str, object] = field(default_factory=dict)
-    """What the listing says of the tokenizer instead."""
+    # So many megabytes more than a file has.
     surplus: dict[str, int] = field(default_factory=dict)
-    """So many megabytes more than a file has."""
     lost: set[str] = field(default_factory=set)
     no_ranges: bool = False
+    # Seconds after each 64 KB, to make downloads last.
     pause: float = 0.0
-    """Seconds after each 64 KB, to make downloads last."""
+    # What a login page says to everything.
     answer: bytes | None = None
-    """What a login page says to everything."""
 
 
 @dataclass
@@ -65,7 +71,10 @@ class Asked:
 
 
 class LocalHub:
-    """Repositories by name, their revisions by commit, their files by name; branches point at commits."""
+    """Repositories by name, their revisions by commit, their files by name.
+
+    Branches point at commits.
+    """
 
     def __init__(self) -> None:
         self.repos: dict[str, dict[str, dict[str, bytes]]] = {}
@@ -83,7 +92,11 @@ class LocalHub:
 
     def fetched(self, name: str) -> list[Asked]:
         """The requests for a file's bytes, not only for what the hub knows of it."""
-        return [a for a in self.asked if a.method == "GET" and a.path.endswith(f"/{name}") and "/api/" not in a.path]
+        return [
+            a
+            for a in self.asked
+            if a.method == "GET" and a.path.endswith(f"/{name}") and "/api/" not in a.path
+        ]
 
     @property
     def bytes_asked(self) -> int:
@@ -131,9 +144,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
-        path, faults = unquote(urlsplit(self.path).path), self.hub.faults
+        path = unquote(urlsplit(self.path).path)
+        faults = self.hub.faults
         self.hub.asked.append(
-            Asked(self.command, path, self.headers["Range"], self.headers["Authorization"], self.headers["Host"])
+            Asked(
+                self.command,
+                path,
+                self.headers["Range"],
+                self.headers["Authorization"],
+                self.headers["Host"],
+            )
         )
         if faults.answer is not None:
             return self._send(200, faults.answer, {"Content-Type": "text/html"})
@@ -175,7 +195,11 @@ class _Handler(BaseHTTPRequestHandler):
         commit, files = found
         if kind == "/revision/":
             siblings = [{"rfilename": name} for name in files]
-            answer: Any = {"id": repo, "sha": self.hub.faults.commit or commit, "siblings": siblings}
+            answer: Any = {
+                "id": repo,
+                "sha": self.hub.faults.commit or commit,
+                "siblings": siblings,
+            }
         else:
             answer = [_listed(name, data) for name, data in files.items()]
             for entry in answer:
@@ -202,11 +226,17 @@ class _Handler(BaseHTTPRequestHandler):
             return
         # Under another name of this machine: a token must not follow there.
         where = f"http://localhost:{HUB_PORT}/cdn/{repo.replace('/', '--')}/{commit}/{name}"
-        headers |= {"X-Linked-Size": str(len(data)), "X-Linked-ETag": f'"{etag}"', "Location": where}
+        headers |= {
+            "X-Linked-Size": str(len(data)),
+            "X-Linked-ETag": f'"{etag}"',
+            "Location": where,
+        }
         self._send(302, b"", headers)
 
     def _file(self, name: str, data: bytes, headers: dict[str, str]) -> None:
-        faults, start, status = self.hub.faults, 0, 200
+        faults = self.hub.faults
+        start = 0
+        status = 200
         asked = self.headers["Range"]
         if asked and not faults.no_ranges:
             start = int(asked.removeprefix("bytes=").split("-")[0])
@@ -223,7 +253,13 @@ class _Handler(BaseHTTPRequestHandler):
             data += bytes(faults.surplus.get(name, 0) * 10**6)
         self._send(status, data[start:], headers | {"Accept-Ranges": "bytes"}, name)
 
-    def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None, name: str | None = None) -> None:
+    def _send(
+        self,
+        status: int,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        name: str | None = None,
+    ) -> None:
         self.send_response(status)
         for key, value in (headers or {}).items():
             self.send_header(key, value)

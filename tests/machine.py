@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ocrd.model.fetch_plan import ROOM, Order
 from ocrd.model.hashes import HashMemory
 from ocrd.model.heal import Healer
-from ocrd.model.places import Places
-from ocrd.model.plan import ROOM, Order
 from ocrd.model.progress import Meter, Progress
+from ocrd.model.storage import Places
 from ocrd.model.verify import Report, Wanted, verify
 from tests.hub import etag_of
 from tests.published import REPO
@@ -37,7 +37,14 @@ class Machine:
     def healer(self, reset: bool = False, source: Path | None = None) -> Healer:
         wanted = Wanted(REPO, self.places.revision if len(self.places.revision) == 40 else None)
         meter = Meter(self.told.append, pause=0)
-        return Healer(Order(self.places, reset, source), wanted, self.memory, meter, lambda _: self.free, patience=0.2)
+        return Healer(
+            Order(self.places, reset, source),
+            wanted,
+            self.memory,
+            meter,
+            lambda _: self.free,
+            patience=0.2,
+        )
 
     def heal(self, reset: bool = False, source: Path | None = None) -> Report:
         return self.healer(reset, source).heal()
@@ -47,10 +54,15 @@ class Machine:
         return verify(self.folder, HashMemory(), Wanted(REPO), full=True)
 
     def contents(self) -> dict[str, bytes]:
-        return {p.name: p.read_bytes() for p in self.folder.iterdir()} if self.folder.exists() else {}
+        return (
+            {p.name: p.read_bytes() for p in self.folder.iterdir()} if self.folder.exists() else {}
+        )
 
     def cache(self, files: dict[str, bytes], commit: str, branch: str = "main") -> Path:
-        """The files as huggingface_hub's cache holds them: snapshots of links to blobs named by hash."""
+        """The files as huggingface_hub's cache holds them.
+
+        Snapshots of links to blobs named by hash.
+        """
         folder = self.places.cached.path
         snapshot = folder / "snapshots" / commit
         snapshot.mkdir(parents=True)
@@ -66,7 +78,8 @@ class Machine:
 
 def flip(path: Path) -> None:
     """Change one byte and nothing else that a look at the file could tell."""
-    before, data = path.stat(), bytearray(path.read_bytes())
+    before = path.stat()
+    data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))

@@ -1,4 +1,7 @@
-"""A repository as the hub would hold it, made from the pocket model: shards, an index, code, and what is not wanted."""
+"""A repository as the hub would hold it, made from the pocket model.
+
+Shards, an index, code, and what is not wanted.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,15 @@ from functools import cache
 
 from safetensors.torch import load_file, save
 
-from ocrd.layout.weights import INDEX
-from ocrd.model.published_code import FILE as CODE
+from ocrd.checkpoint_format.weight_files import INDEX
+from ocrd.model.remote_code_check import FILE as CODE
 from ocrd.paths import POCKET_MODEL
 
 REPO = "some-org/Some.OCR-model"
 SHARDS = ("model-00001-of-000002.safetensors", "model-00002-of-000002.safetensors")
-MENDED = "def f(x, m, y):\n    y = y.to(device=x.device, dtype=x.dtype)\n    x.masked_scatter_(m, y)\n"
+MENDED = (
+    "def f(x, m, y):\n    y = y.to(device=x.device, dtype=x.dtype)\n    x.masked_scatter_(m, y)\n"
+)
 
 
 @cache
@@ -21,8 +26,13 @@ def _shards() -> tuple[dict[str, bytes], bytes]:
     tensors = load_file(POCKET_MODEL / "model.safetensors")
     names = sorted(tensors)
     halves = dict(zip(SHARDS, (names[: len(names) // 2], names[len(names) // 2 :]), strict=True))
-    index = {"metadata": {}, "weight_map": {n: shard for shard, half in halves.items() for n in half}}
-    return {shard: save({n: tensors[n] for n in half}) for shard, half in halves.items()}, json.dumps(index).encode()
+    index = {
+        "metadata": {},
+        "weight_map": {n: shard for shard, half in halves.items() for n in half},
+    }
+    return {
+        shard: save({n: tensors[n] for n in half}) for shard, half in halves.items()
+    }, json.dumps(index).encode()
 
 
 def published_files() -> dict[str, bytes]:

@@ -1,4 +1,7 @@
-"""``python -m tests.write_service_files FOLDER``: this machine's service files, for ``plutil -lint`` to judge."""
+"""``python -m tests.write_service_files FOLDER``.
+
+This machine's service files, for ``plutil -lint`` to judge.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,21 @@ import sys
 from pathlib import Path
 
 from ocrd.service import templates
-from ocrd.service.entry import carried_variables
+from ocrd.service.entry_point import carried_variables
 from ocrd.service.templates import Facts
 
 
 def main() -> None:
-    folder, home = Path(sys.argv[1]), Path.home()
+    folder = Path(sys.argv[1])
+    home = Path.home()
     folder.mkdir(exist_ok=True)
     # With everything that XML and a shell mind.
     facts = Facts(
-        home / ".local/bin/ocrd", home / "a & <b> \"c\" 'd'/ä.toml", home, home / "launchd.log", carried_variables()
+        home / ".local/bin/ocrd",
+        home / "a & <b> \"c\" 'd'/ä.toml",
+        home,
+        home / "launchd.log",
+        carried_variables(),
     )
     (folder / "local.ocrd.plist").write_bytes(templates.agent(facts))
     for name, data in templates.quick_action(facts).items():

@@ -23,7 +23,9 @@ def main() -> None:
         picture = Image.new("RGB", (VIEW, VIEW), (252, 250, 245))
         face = ImageFont.truetype(font_path(font), size)
         for row, line in enumerate(text.split("\n")):
-            ImageDraw.Draw(picture).text((14, 48 + row * size * 1.4), line, font=face, fill=(20, 20, 28))
+            ImageDraw.Draw(picture).text(
+                (14, 48 + row * size * 1.4), line, font=face, fill=(20, 20, 28)
+            )
         picture.save(OUT / name, optimize=True)
     drawn = {name: text for name, (text, _, _) in PICTURES.items()}
     (OUT / "drawn.json").write_text(json.dumps(drawn, indent=1) + "\n", encoding="utf-8")

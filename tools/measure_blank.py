@@ -2,9 +2,10 @@
 
     python -m tools.measure_blank [--blank 400] [--inked 1200] [--seed N] [--keep DIR]
 
-Blank scans have paper of any tint, light that falls off, dust, streaks, shadows at the edge, noise and JPEG.
-Inked ones have the same, and one to four characters or one short word of 6 to 12 points, 30 levels off the paper
-or more. Half of each kind carry only what a clean scanner leaves: a little noise and light, no dust or streaks.
+Blank scans have paper of any tint, light that falls off, dust, streaks, shadows at the edge, noise
+and JPEG. Inked ones have the same, and one to four characters or one short word of 6 to 12 points,
+30 levels off the paper or more. Half of each kind carry only what a clean scanner leaves: a little
+noise and light, no dust or streaks.
 """
 
 from __future__ import annotations
@@ -17,21 +18,38 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ocrd.engine.blank import is_blank
+from ocrd.engine.blank_page import is_blank
 from tools.render_text import TRAINED_FONTS, UNSEEN_FONTS, font_path
 
+# [H, W, 3], 0 to 255.
 Pixels = NDArray[np.float32]
-"""[H, W, 3], 0 to 255."""
 
+# A4, A5, A6.
 PAPER_INCHES = ((8.27, 11.69), (5.83, 8.27), (4.13, 5.83))
-"""A4, A5, A6."""
 DPI = (150, 200, 300)
 LUMINANCE = np.array((0.299, 0.587, 0.114))
+# Levels between ink and paper, in the channel where they differ most.
 FAINTEST = 30
-"""Levels between ink and paper, in the channel where they differ most."""
+# An inked scan counts when the JPEG left this share of its contrast: what it wiped out, nobody can
+# read.
 SURVIVED = 0.5
-"""An inked scan counts when the JPEG left this share of its contrast: what it wiped out, nobody can read."""
-WORDS = ("no", "see", "Page", "ok", "paid", "draft", "over", "void", "p.", "copy", "Anna", "12/3", "17", "iv", "- 3 -")
+WORDS = (
+    "no",
+    "see",
+    "Page",
+    "ok",
+    "paid",
+    "draft",
+    "over",
+    "void",
+    "p.",
+    "copy",
+    "Anna",
+    "12/3",
+    "17",
+    "iv",
+    "- 3 -",
+)
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789?!&%$@#"
 
 
@@ -46,7 +64,10 @@ def paper(rng: np.random.Generator, dpi: int, clean: bool) -> Pixels:
     tint = base + (rng.uniform(-25, 25, 3) if rng.random() < 0.5 else np.zeros(3))
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
-    light = 1 - rng.uniform(0, 0.1 if clean else 0.25) * (x * np.cos(angle) + y * np.sin(angle) + 1.5) / 3
+    light = (
+        1
+        - rng.uniform(0, 0.1 if clean else 0.25) * (x * np.cos(angle) + y * np.sin(angle) + 1.5) / 3
+    )
     light -= rng.choice((0, rng.uniform(0, 0.1 if clean else 0.25))) * (x**2 + y**2) / 2
     sheet: Pixels = (np.clip(tint, 0, 255) * light[..., None]).astype(np.float32)
     if not clean:
@@ -59,7 +80,8 @@ def _soil(rng: np.random.Generator, sheet: Pixels) -> None:
     height, width, _ = sheet.shape
     for _ in range(rng.integers(0, 7)):
         size_y, size_x = rng.integers(1, 4, 2)
-        y, x = rng.integers(0, height - 3), rng.integers(0, width - 3)
+        y = rng.integers(0, height - 3)
+        x = rng.integers(0, width - 3)
         sheet[y : y + size_y, x : x + size_x] -= rng.uniform(20, 120)
     for _ in range(rng.choice((0, 0, 1, 2))):
         x = rng.integers(0, width - 2)
@@ -77,9 +99,16 @@ def ink(rng: np.random.Generator, sheet: Pixels, dpi: int) -> Pixels:
     height, width, _ = sheet.shape
     name = rng.choice(TRAINED_FONTS + UNSEEN_FONTS)
     font = ImageFont.truetype(font_path(str(name)), round(rng.uniform(6, 12) * max(150, dpi) / 72))
-    text = "".join(rng.choice(list(CHARACTERS), rng.integers(1, 5))) if rng.random() < 0.7 else str(rng.choice(WORDS))
+    text = (
+        "".join(rng.choice(list(CHARACTERS), rng.integers(1, 5)))
+        if rng.random() < 0.7
+        else str(rng.choice(WORDS))
+    )
     left, top, right, bottom = (round(edge) for edge in font.getbbox(text))
-    x, y = (int(rng.integers(1, max(2, room))) for room in (width - right + left - 1, height - bottom + top - 1))
+    x, y = (
+        int(rng.integers(1, max(2, room)))
+        for room in (width - right + left - 1, height - bottom + top - 1)
+    )
     stencil = Image.new("L", (width, height))
     ImageDraw.Draw(stencil).text((x - left, y - top), text, fill=255, font=font)
     there = np.asarray(stencil, np.float32)[..., None] / 255
@@ -91,10 +120,15 @@ def ink(rng: np.random.Generator, sheet: Pixels, dpi: int) -> Pixels:
 def _contrast(rng: np.random.Generator, ground: Pixels) -> Pixels:
     """What the ink adds to each channel of paper of this colour, [3].
 
-    Drawn again where a channel would leave 0 to 255: clipped, ink of 30 levels on white kept 7, which nobody can read.
+    Drawn again where a channel would leave 0 to 255: clipped, ink of 30 levels on white kept 7,
+    which nobody can read.
     """
     while True:
-        levels = rng.uniform(FAINTEST, 2 * FAINTEST) if rng.random() < 0.5 else rng.uniform(FAINTEST, 200)
+        levels = (
+            rng.uniform(FAINTEST, 2 * FAINTEST)
+            if rng.random() < 0.5
+            else rng.uniform(FAINTEST, 200)
+        )
         change = np.full(3, 1.0)
         kind = rng.random()
         if kind < 0.25:  # another colour, no lighter and no darker
@@ -112,10 +146,13 @@ def scanned(rng: np.random.Generator, sheets: list[Pixels], clean: bool) -> list
     sigma = rng.choice((0, rng.uniform(0, 2.5 if clean else 6)))
     channels = rng.choice((1, 3))
     noise = sigma * rng.standard_normal((*sheets[0].shape[:2], channels), dtype=np.float32)
-    pictures = [Image.fromarray(np.clip(sheet + noise, 0, 255).round().astype(np.uint8)) for sheet in sheets]
+    pictures = [
+        Image.fromarray(np.clip(sheet + noise, 0, 255).round().astype(np.uint8)) for sheet in sheets
+    ]
     if rng.random() < 0.3:
         return pictures
-    quality, subsampling = int(rng.integers(75 if clean else 30, 96)), int(rng.choice((0, 2)))
+    quality = int(rng.integers(75 if clean else 30, 96))
+    subsampling = int(rng.choice((0, 2)))
     return [_jpeg(picture, quality, subsampling) for picture in pictures]
 
 
@@ -145,7 +182,8 @@ def measure_found(count: int, seed: int, clean: bool) -> int:
 
 
 def measure_lost(count: int, seed: int, clean: bool, keep: Path | None) -> tuple[int, int, int]:
-    """Pages with writing: (called blank, legible in the scan, and those of them that are blank but for it).
+    """Pages with writing: (called blank, legible in the scan, and those of them that are blank
+    but for it).
 
     Only the last kind tests the rule: on the others dust or noise had the page read anyway.
     """
@@ -168,17 +206,24 @@ def measure_lost(count: int, seed: int, clean: bool, keep: Path | None) -> tuple
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--blank", type=int, default=400)
     options.add_argument("--inked", type=int, default=1200)
     options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--keep", type=Path, help="a folder for the pages that were called blank and are not")
+    options.add_argument(
+        "--keep", type=Path, help="a folder for the pages that were called blank and are not"
+    )
     given = options.parse_args()
     for name, clean in (("clean", True), ("soiled", False)):
         found = measure_found(given.blank // 2, given.seed, clean)
         lost, legible, decided = measure_lost(given.inked // 2, given.seed, clean, given.keep)
         print(f"{name} scans: {found} of {given.blank // 2} blank pages found;", end=" ")
-        print(f"{lost} of {legible} written ones lost, {decided} of which are blank but for the writing", flush=True)
+        print(
+            f"{lost} of {legible} written ones lost, {decided} of which are blank but for the writing",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python -m tools.measure_pocket [--count 200] [--seed N] [--model DIR]
 
-Prints the character error rate and the boxes' overlap on fresh pictures, for the fonts trained on and for fonts never
-seen.
+Prints the character error rate and the boxes' overlap on fresh pictures, for the fonts trained on
+and for fonts never seen.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ def error_rate(engine: DeepSeekOCR, fonts: tuple[str, ...], count: int, seed: in
     return wrong / total
 
 
-def placed(engine: DeepSeekOCR, fonts: tuple[str, ...], count: int, seed: int) -> tuple[float, float]:
-    """(mean overlap of the boxes, wrong characters as a share) when asked for Markdown with a box for each line.
+def placed(
+    engine: DeepSeekOCR, fonts: tuple[str, ...], count: int, seed: int
+) -> tuple[float, float]:
+    """(mean overlap of the boxes, wrong characters as a share) when asked for Markdown with a
+    box for each line.
 
-    The overlap of a drawn line is that of its box with the one read in its turn, intersection over union; a line too
-    few or too many counts as 0.
+    The overlap of a drawn line is that of its box with the one read in its turn, intersection over
+    union; a line too few or too many counts as 0.
     """
     rng = random.Random(seed)
     overlap = lines = 0.0
@@ -43,7 +46,9 @@ def placed(engine: DeepSeekOCR, fonts: tuple[str, ...], count: int, seed: int) -
     for _ in range(count):
         drawing = draw(rng, fonts)
         blocks = engine.recognize(drawing.picture, "markdown")
-        overlap += sum(iou(b.bbox, box) for b, box in zip(blocks, drawing.boxes, strict=False) if b.bbox)
+        overlap += sum(
+            iou(b.bbox, box) for b, box in zip(blocks, drawing.boxes, strict=False) if b.bbox
+        )
         lines += max(len(blocks), len(drawing.boxes))
         wrong += edit_distance("\n".join(block.text for block in blocks), drawing.text)
         total += len(drawing.text)
@@ -60,7 +65,9 @@ def iou(one: Box, other: Box) -> float:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--count", type=int, default=200)
     options.add_argument("--seed", type=int, default=2_000_000)
     options.add_argument("--model", type=Path, default=POCKET_MODEL)
@@ -70,7 +77,10 @@ def main() -> None:
         rate = error_rate(engine, fonts, given.count, given.seed)
         overlap, grounded = placed(engine, fonts, given.count, given.seed)
         print(f"fonts {name}: {rate:.2%} character errors on {given.count} fresh pictures;")
-        print(f"    asked for boxes: {overlap:.1%} mean overlap (IoU), {grounded:.2%} character errors", flush=True)
+        print(
+            f"    asked for boxes: {overlap:.1%} mean overlap (IoU), {grounded:.2%} character errors",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

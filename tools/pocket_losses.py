@@ -1,8 +1,8 @@
 """What the pocket model is taught by: batches of drawings, and four losses.
 
-Two are for the eye and one is for finding the way: throw-away heads are told which character's centre lies
-where (for SAM's patches and for the projected cells) and where the next character to be written stands.
-The fourth is the text itself, which alone teaches nothing (`docs/pocket.md`).
+Two are for the eye and one is for finding the way: throw-away heads are told which character's
+centre lies where (for SAM's patches and for the projected cells) and where the next character to be
+written stands. The fourth is the text itself, which alone teaches nothing (`docs/pocket.md`).
 """
 
 from __future__ import annotations
@@ -17,27 +17,29 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from ocrd.demo import edit_distance
-from ocrd.engine.network import Network
+from ocrd.engine.nn.network import Network
 from ocrd.engine.prompt import encode_prompt
 from ocrd.tasks import prompt_text
 from ocrd.types import Box
 from tools.pocket_model import BOS_ID, CELLS, EOS_ID, PATCHES
 from tools.render_text import VIEW, Drawing, draw, into_view
 
+# Of patches without a character, which are nearly all.
 EMPTY_WEIGHT = 0.05
-"""Of patches without a character, which are nearly all."""
 PATCHES_IN_CELL = (PATCHES // CELLS) ** 2
+# What stands around the coordinates is always the same.
 SYNTAX_WEIGHT = 0.2
-"""What stands around the coordinates is always the same."""
 TASKS = ("text", "markdown")
+# The largest coordinate that the model writes.
 GRID = 999
-"""The largest coordinate that the model writes."""
+# What cross-entropy ignores.
 NOTHING = -100
-"""What cross-entropy ignores."""
+# Tokens of the longest text: three lines of twelve characters, their ends, and some room to be
+# wrong in.
 LONGEST = 48
-"""Tokens of the longest text: three lines of twelve characters, their ends, and some room to be wrong in."""
+# A coordinate's last digit is a quarter of a pixel of the view: mostly chance, and not worth
+# learning much from.
 LAST_DIGIT_WEIGHT = 0.1
-"""A coordinate's last digit is a quarter of a pixel of the view: mostly chance, and not worth learning much from."""
 
 
 class Probes(nn.Module):
@@ -45,26 +47,27 @@ class Probes(nn.Module):
 
     def __init__(self, vocabulary: int, neck: int, width: int) -> None:
         super().__init__()
+        # SAM's neck -> the character centred in this patch.
         self.patch = nn.Linear(neck, vocabulary)
-        """SAM's neck -> the character centred in this patch."""
+        # A projected token -> the character centred in each of its patches.
         self.cell = nn.Linear(width, PATCHES_IN_CELL * vocabulary)
-        """A projected token -> the character centred in each of its patches."""
+        # The decoder's hidden state before its last layer -> row and column of the next character's
+        # patch.
         self.place = nn.Linear(width, 2 * PATCHES)
-        """The decoder's hidden state before its last layer -> row and column of the next character's patch."""
 
 
 @dataclass(frozen=True)
 class Batch:
+    # [B, 256, 256, 3] bytes.
     pixels: Tensor
-    """[B, 256, 256, 3] bytes."""
+    # [B, 16, 16], token id of the character centred there, 0 for none.
     patches: Tensor
-    """[B, 16, 16], token id of the character centred there, 0 for none."""
+    # [B, T] text then end, padded with `NOTHING`.
     ids: Tensor
-    """[B, T] text then end, padded with `NOTHING`."""
+    # [B, T, 2] row and column of each token's patch (of a coordinate its corner's), or `NOTHING`.
     places: Tensor
-    """[B, T, 2] row and column of each token's patch (of a coordinate its corner's), or `NOTHING`."""
+    # [B, T] what each token counts for.
     weights: Tensor
-    """[B, T] what each token counts for."""
     task: str
 
     def views(self) -> Tensor:
@@ -73,13 +76,20 @@ class Batch:
 
 
 def make_batch(drawings: list[Drawing], tokenizer: Tokenizer, task: str = "text") -> Batch:
-    """What is to be written of each drawing: its ``text``, or its ``markdown`` with a box before each line."""
-    ids, places, weights = [], [], []
+    """What is to be written of each drawing.
+
+    Its ``text``, or its ``markdown`` with a box before each line.
+    """
+    ids = []
+    places = []
+    weights = []
     patches = torch.zeros(len(drawings), PATCHES, PATCHES, dtype=torch.long)
     for row, drawing in enumerate(drawings):
         lesson = _Lesson(tokenizer)
         glyphs = iter(drawing.glyphs)
-        for number, (line, box) in enumerate(zip(drawing.text.split("\n"), drawing.boxes, strict=True)):
+        for number, (line, box) in enumerate(
+            zip(drawing.text.split("\n"), drawing.boxes, strict=True)
+        ):
             if number > 0:
                 lesson.add("\n" if task == "text" else "\n\n")
             if task == "markdown":
@@ -129,7 +139,9 @@ class _Lesson:
         for number, value in enumerate(box):
             if number > 0:
                 self.add(", ", weight=SYNTAX_WEIGHT)
-            self.add(str(min(GRID, max(0, round(value / size[number % 2] * GRID)))), corners[number // 2])
+            self.add(
+                str(min(GRID, max(0, round(value / size[number % 2] * GRID)))), corners[number // 2]
+            )
             self.weights[-1] = LAST_DIGIT_WEIGHT
         self.add("]]<|/det|>\n", weight=SYNTAX_WEIGHT)
 
@@ -150,8 +162,12 @@ class Losses:
     """The forward pass in training, and its losses."""
 
     def __init__(self, network: Network, probes: Probes, tokenizer: Tokenizer) -> None:
-        self.network, self.probes = network, probes
-        self.prompts = {task: torch.tensor(encode_prompt(prompt_text(task), tokenizer, BOS_ID).after) for task in TASKS}
+        self.network = network
+        self.probes = probes
+        self.prompts = {
+            task: torch.tensor(encode_prompt(prompt_text(task), tokenizer, BOS_ID).after)
+            for task in TASKS
+        }
         self.neck: Tensor = torch.empty(0)
         self.underway: Tensor = torch.empty(0)
         network.sam_model.neck.register_forward_hook(self._keep_neck)
@@ -180,17 +196,26 @@ class Losses:
         return projected, patch + cell, right
 
     def text(self, projected: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(cross-entropy of the text and its end given picture and prompt, and of the places on the way there)."""
+        """(cross-entropy of the text and its end given picture and prompt, and of the places on
+        the way there).
+        """
         logits = self.logits(projected, batch.ids, batch.task).float()
-        by_token = F.cross_entropy(logits.flatten(0, 1), batch.ids.flatten(), ignore_index=NOTHING, reduction="none")
+        by_token = F.cross_entropy(
+            logits.flatten(0, 1), batch.ids.flatten(), ignore_index=NOTHING, reduction="none"
+        )
         text = (by_token * batch.weights.flatten()).sum() / batch.weights.sum()
-        places = self.probes.place(self.underway[:, -batch.ids.shape[1] :]).float().unflatten(-1, (2, PATCHES))
+        places = (
+            self.probes.place(self.underway[:, -batch.ids.shape[1] :])
+            .float()
+            .unflatten(-1, (2, PATCHES))
+        )
         place = F.cross_entropy(places.flatten(0, 2), batch.places.flatten(), ignore_index=NOTHING)
         return text, place
 
     def logits(self, projected: Tensor, ids: Tensor, task: str = "text") -> Tensor:
         """[B, T, V] scores of each of ``ids`` [B, T], from what stands before it."""
-        network, count = self.network, ids.shape[0]
+        network = self.network
+        count = ids.shape[0]
         embed = network.language_model.embed_tokens
         side = CELLS
         rows = projected.view(count, side, side, -1)
@@ -203,7 +228,9 @@ class Losses:
             embed(self.prompts[task]).expand(count, -1, -1),
             embed(ids[:, :-1].clamp(min=0)),
         ]
-        hidden = network.language_model(inputs_embeds=torch.cat(parts, dim=1), use_cache=False).last_hidden_state
+        hidden = network.language_model(
+            inputs_embeds=torch.cat(parts, dim=1), use_cache=False
+        ).last_hidden_state
         logits: Tensor = network.lm_head(hidden[:, -ids.shape[1] :])
         return logits
 
@@ -217,14 +244,18 @@ def read(losses: Losses, views: Tensor, longest: int = LONGEST) -> Tensor:
     for _ in range(longest):
         # `logits` predicts as many tokens as it is given ids; the last one is the unknown next.
         padded = torch.cat([ids, ids.new_zeros(len(ids), 1)], dim=1)
-        ids = torch.cat([ids, losses.logits(projected, padded)[:, -1].argmax(-1, keepdim=True)], dim=1)
+        ids = torch.cat(
+            [ids, losses.logits(projected, padded)[:, -1].argmax(-1, keepdim=True)], dim=1
+        )
         if bool((ids == EOS_ID).any(dim=1).all()):
             break
     losses.network.train()
     return ids
 
 
-def error_rate(losses: Losses, tokenizer: Tokenizer, seed: int, fonts: tuple[str, ...], count: int) -> float:
+def error_rate(
+    losses: Losses, tokenizer: Tokenizer, seed: int, fonts: tuple[str, ...], count: int
+) -> float:
     """Character error rate over ``count`` fresh pictures that ``seed`` draws."""
     rng = random.Random(seed)
     wrong = total = 0

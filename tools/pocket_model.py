@@ -1,4 +1,7 @@
-"""What the pocket model is made of: the published configuration schema with small sizes, and its tokenizer."""
+"""What the pocket model is made of.
+
+The published configuration schema with small sizes, and its tokenizer.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,20 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models
 
-from ocrd.engine.checkpoint import to_published
-from ocrd.engine.network import Network
-from ocrd.sidecar import hash_file
+from ocrd.engine.nn.checkpoint import to_published
+from ocrd.engine.nn.network import Network
+from ocrd.outputs.sidecar import hash_file
 from tools.render_text import CHARACTERS, VIEW
 
-BOS, EOS, IMAGE = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<image>"
+BOS = "<｜begin▁of▁sentence｜>"
+EOS = "<｜end▁of▁sentence｜>"
+IMAGE = "<image>"
 SPECIALS = (BOS, EOS, IMAGE, "<|grounding|>", "<|ref|>", "<|/ref|>", "<|det|>", "<|/det|>")
-BOS_ID, EOS_ID = 0, 1
-PATCHES, CELLS = VIEW // 16, VIEW // 64
-"""Of SAM and of the projected features, on a side of the view."""
+BOS_ID = 0
+EOS_ID = 1
+# Of SAM and of the projected features, on a side of the view.
+PATCHES = VIEW // 16
+CELLS = VIEW // 64
 
 TEXT_CONFIG = {
     "architectures": ["DeepseekV2ForCausalLM"], "bos_token_id": 0, "eos_token_id": 1, "first_k_dense_replace": 1,
@@ -82,6 +89,9 @@ def save(network: Network, tokenizer: Tokenizer, out: Path) -> None:
     manifest = {
         "repo": "ocrd/pocket",
         "revision": None,
-        "files": {name: {"size": path.stat().st_size, "sha256": hash_file(path)} for name, path in files.items()},
+        "files": {
+            name: {"size": path.stat().st_size, "sha256": hash_file(path)}
+            for name, path in files.items()
+        },
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

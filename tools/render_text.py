@@ -1,7 +1,9 @@
-"""Short printed text as pictures, with where each character lies: what the pocket model learns and is judged on.
+"""Short printed text as pictures, with where each character lies.
 
-Fonts come from packages on the index (see the `dev` extra in pyproject.toml), so that anyone can draw
-the same pictures again from a seed.
+What the pocket model learns and is judged on.
+
+Fonts come from packages on the index (see the `dev` extra in pyproject.toml), so that anyone can
+draw the same pictures again from a seed.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ocrd.types import Box
 
+# Pixels on a side of the pocket model's view.
 VIEW = 256
-"""Pixels on a side of the pocket model's view."""
+# Font sizes in pixels of the 256-pixel view, smallest and largest.
 TYPE_SIZES = (24, 40)
-"""Font sizes in pixels of the 256-pixel view, smallest and largest."""
 PAD = (127, 127, 127)
 
 TRAINED_FONTS = (
@@ -41,7 +43,8 @@ UNSEEN_FONTS = (
 
 PUNCTUATION = ".,:;!?'\"()-/&%$@#+=*_[]"
 CHARACTERS = " \n" + string.ascii_letters + string.digits + PUNCTUATION
-MOST_LINES, MOST_CHARACTERS = 3, 12
+MOST_LINES = 3
+MOST_CHARACTERS = 12
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,12 @@ class Glyph:
 
 @dataclass(frozen=True)
 class Drawing:
+    # As a user would drop it; its longer side fills the view.
     picture: Image.Image
-    """As a user would drop it; its longer side fills the view."""
     text: str
     glyphs: tuple[Glyph, ...]
+    # The ink of each line of ``text``, in pixels of the picture.
     boxes: tuple[Box, ...]
-    """The ink of each line of ``text``, in pixels of the picture."""
 
 
 def font_path(name: str) -> Path:
@@ -82,7 +85,9 @@ def _words() -> tuple[str, ...]:
     """Everyday English words, from the documentation that ships inside Python itself."""
     from pydoc_data.topics import topics
 
-    return tuple(sorted({w for text in topics.values() for w in re.findall(r"[A-Za-z]{2,12}", text)}))
+    return tuple(
+        sorted({w for text in topics.values() for w in re.findall(r"[A-Za-z]{2,12}", text)})
+    )
 
 
 def _random_piece(rng: random.Random) -> str:
@@ -95,7 +100,9 @@ def _random_piece(rng: random.Random) -> str:
     if kind < 0.55:
         return f"{rng.randint(0, 999)}{rng.choice('.,:/-')}{rng.randint(0, 99):02d}"
     letters = string.ascii_letters + string.digits
-    return "".join(rng.choice(letters if rng.random() < 0.8 else PUNCTUATION) for _ in range(rng.randint(1, 8)))
+    return "".join(
+        rng.choice(letters if rng.random() < 0.8 else PUNCTUATION) for _ in range(rng.randint(1, 8))
+    )
 
 
 def random_line(rng: random.Random, longest: int = MOST_CHARACTERS) -> str:
@@ -115,7 +122,9 @@ def draw(
     lines: tuple[int, int] = (1, MOST_LINES),
     longest: int = MOST_CHARACTERS,
 ) -> Drawing:
-    """One picture of ``lines`` lines, fonts and sizes and places at random, everything inside the picture."""
+    """One picture of ``lines`` lines, fonts and sizes and places at random, everything inside
+    the picture.
+    """
     scale = rng.choice((1.0, 1.0, 1.0, rng.uniform(0.75, 3.0)))
     aspect = rng.choice((1.0, 1.0, 1.0, rng.uniform(0.5, 2.0)))
     width = round(VIEW * scale * min(1.0, aspect))
@@ -125,13 +134,17 @@ def draw(
     font = _font(rng.choice(fonts), max(8, round(size * scale)))
     leading = round(size * scale * rng.uniform(1.15, 1.6))
     margin = 4 * scale
-    texts = [_fit(text, font, width - 2 * margin) for text in texts][: max(1, int((height - 2 * margin) // leading))]
+    texts = [_fit(text, font, width - 2 * margin) for text in texts][
+        : max(1, int((height - 2 * margin) // leading))
+    ]
 
-    light, dark = rng.randint(215, 255), rng.randint(0, 70)
+    light = rng.randint(215, 255)
+    dark = rng.randint(0, 70)
     tint = tuple(min(255, light + rng.randint(-8, 8)) for _ in range(3))
     ink = tuple(max(0, dark + rng.randint(-20, 20)) for _ in range(3))
     if rng.random() < 0.4:
-        tint, ink = (255, 255, 255), (0, 0, 0)
+        tint = (255, 255, 255)
+        ink = (0, 0, 0)
     picture = Image.new("RGB", (width, height), tint)
     pen = ImageDraw.Draw(picture)
     top = rng.uniform(margin, max(margin, height - margin - leading * len(texts)))
@@ -140,9 +153,14 @@ def draw(
     glyphs: list[Glyph] = []
     boxes: list[Box] = []
     shrink = VIEW / max(width, height)
-    shift_x, shift_y = (VIEW - width * shrink) / 2, (VIEW - height * shrink) / 2
+    shift_x = (VIEW - width * shrink) / 2
+    shift_y = (VIEW - height * shrink) / 2
     for row, text in enumerate(texts):
-        x = left if left_edge else rng.uniform(margin, max(margin, width - margin - font.getlength(text)))
+        x = (
+            left
+            if left_edge
+            else rng.uniform(margin, max(margin, width - margin - font.getlength(text)))
+        )
         y = top + row * leading
         pen.text((x, y), text, font=font, fill=ink)
         left_ink, top_ink, right_ink, bottom_ink = pen.textbbox((x, y), text, font=font)
@@ -151,7 +169,11 @@ def draw(
         for character in text:
             advance = font.getlength(character)  # kerning moves a centre by less than a pixel
             if character != " ":
-                glyphs.append(Glyph(character, (x + advance / 2) * shrink + shift_x, middle * shrink + shift_y))
+                glyphs.append(
+                    Glyph(
+                        character, (x + advance / 2) * shrink + shift_x, middle * shrink + shift_y
+                    )
+                )
             x += advance
     return Drawing(picture, "\n".join(texts), tuple(glyphs), tuple(boxes))
 
@@ -163,7 +185,9 @@ def _fit(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
 
 
 def into_view(picture: Image.Image) -> Image.Image:
-    """The picture scaled to the pocket's square view and padded with mid grey, as the engine does it."""
+    """The picture scaled to the pocket's square view and padded with mid grey, as the engine
+    does it.
+    """
     if picture.size == (VIEW, VIEW):
         return picture
     return ImageOps.pad(picture, (VIEW, VIEW), color=PAD)

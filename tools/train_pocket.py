@@ -1,4 +1,6 @@
-"""Train the pocket model: DeepSeek-OCR's architecture at a few million parameters, on text it draws itself.
+"""Train the pocket model.
+
+DeepSeek-OCR's architecture at a few million parameters, on text it draws itself.
 
 Two stages, because from scratch on the text loss alone nothing is learnt (the loss stays at the
 entropy of characters): first the eye alone, told which character's centre lies in each patch; then
@@ -6,7 +8,8 @@ everything together, with the eye's losses and that of the places kept at a weig
 
     python -m tools.train_pocket --steps 8000
 
-Interrupted, it goes on from its last checkpoint with ``--resume``; from shipped weights with ``--start-from``.
+Interrupted, it goes on from its last checkpoint with ``--resume``; from shipped weights with
+``--start-from``.
 """
 
 from __future__ import annotations
@@ -23,23 +26,25 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ocrd.engine.checkpoint import load_network
-from ocrd.engine.network import Network
-from ocrd.layout.architecture import parse_architecture
+from ocrd.checkpoint_format.architecture import parse_architecture
+from ocrd.engine.nn.checkpoint import load_network
+from ocrd.engine.nn.network import Network
 from tools.muon import Muon
 from tools.pocket_losses import TASKS, Batch, Losses, Probes, error_rate, make_batch
 from tools.pocket_model import build_tokenizer, pocket_config, save
 from tools.render_text import TRAINED_FONTS, UNSEEN_FONTS, draw
 
+# Share of the running average that stays at each step.
 AVERAGING = 0.998
-"""Share of the running average that stays at each step."""
 HELD_OUT_SEED = 1_000_000
 
 
 def initialise(network: Network) -> None:
     """Small normal weights everywhere that transformers left at zero or nearly so."""
     for name, parameter in network.named_parameters():
-        if name.endswith(("pos_embed", "position_embedding.weight", "class_embedding", "newline", "seperator")):
+        if name.endswith(
+            ("pos_embed", "position_embedding.weight", "class_embedding", "newline", "seperator")
+        ):
             nn.init.normal_(parameter, std=0.02)
         elif parameter.dim() == 4:
             nn.init.kaiming_normal_(parameter, nonlinearity="linear")
@@ -48,7 +53,10 @@ def initialise(network: Network) -> None:
 
 
 def faster_precision() -> torch.dtype:
-    """bfloat16 where this machine has units for it, else float32: measured, as it differs a hundredfold."""
+    """bfloat16 where this machine has units for it, else float32.
+
+    Measured, as it differs a hundredfold.
+    """
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
         matrix = torch.ones(768, 768, dtype=dtype)
@@ -63,7 +71,9 @@ class Lessons(Dataset[Batch]):
     """The batch of each step, from a stream of its own: a resumed run draws the same pictures."""
 
     def __init__(self, seed: int, size: int, first_with_text: int) -> None:
-        self.seed, self.size, self.first_with_text = seed, size, first_with_text
+        self.seed = seed
+        self.size = size
+        self.first_with_text = first_with_text
         self.tokenizer = build_tokenizer()
 
     def __getitem__(self, step: int) -> Batch:
@@ -73,13 +83,20 @@ class Lessons(Dataset[Batch]):
         return make_batch([draw(rng, lines=lines) for _ in range(self.size)], self.tokenizer, task)
 
 
-def build_optimizers(network: Network, probes: Probes, rate: float, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
-    """Muon for the hidden matrices (it learns about twice as much from a picture), AdamW for the rest."""
+def build_optimizers(
+    network: Network, probes: Probes, rate: float, dtype: torch.dtype
+) -> list[torch.optim.Optimizer]:
+    """Muon for the hidden matrices (it learns about twice as much from a picture), AdamW for the
+    rest.
+    """
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = list(probes.parameters())
     for name, parameter in network.named_parameters():
         hidden = (
-            parameter.dim() in (2, 3) and ".layers." in name and "rel_pos" not in name and ".gate.weight" not in name
+            parameter.dim() in (2, 3)
+            and ".layers." in name
+            and "rel_pos" not in name
+            and ".gate.weight" not in name
         )
         (matrices if hidden else others).append(parameter)
     return [
@@ -89,21 +106,34 @@ def build_optimizers(network: Network, probes: Probes, rate: float, dtype: torch
 
 
 def rate_at(done: float) -> float:
-    """The learning rate's share of its peak: a short rise, level, then a straight fall over the last 40%."""
+    """The learning rate's share of its peak.
+
+    A short rise, level, then a straight fall over the last 40%.
+    """
     return min(1.0, done / 0.01) * min(1.0, max(0.02, (1 - done) / 0.4))
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--out", type=Path, default=Path("ocrd/pocket"))
-    options.add_argument("--steps", type=int, default=8000, help="the learning rate reaches its end then")
-    options.add_argument("--eye-steps", type=int, default=600, help="steps that teach the eye alone")
+    options.add_argument(
+        "--steps", type=int, default=8000, help="the learning rate reaches its end then"
+    )
+    options.add_argument(
+        "--eye-steps", type=int, default=600, help="steps that teach the eye alone"
+    )
     options.add_argument("--batch", type=int, default=48)
     options.add_argument("--rate", type=float, default=2e-3)
     options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--state", type=Path, default=Path("build/pocket-training.pt"), help="checkpoint of the run")
+    options.add_argument(
+        "--state", type=Path, default=Path("build/pocket-training.pt"), help="checkpoint of the run"
+    )
     options.add_argument("--resume", action="store_true", help="go on from --state")
-    options.add_argument("--start-from", type=Path, help="begin with the weights of this model folder or checkpoint")
+    options.add_argument(
+        "--start-from", type=Path, help="begin with the weights of this model folder or checkpoint"
+    )
     given = options.parse_args()
     torch.manual_seed(given.seed)
     run = Run(given)
@@ -123,7 +153,9 @@ class _Onward(Sampler[int]):
 
 
 class Run:
-    """One training run: the network, its running average (which is what ships), and where it stands."""
+    """One training run: the network, its running average (which is what ships), and where it
+    stands.
+    """
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -143,7 +175,8 @@ class Run:
         self.averaged = Losses(self.average, self.probes, self.tokenizer)
         self.precision = faster_precision()
         self.optimizers = build_optimizers(self.network, self.probes, options.rate, self.precision)
-        self.step, self.spent = 0, 0.0
+        self.step = 0
+        self.spent = 0.0
         self.shown = [0.0, 0.0, 0.0, 0.0]
 
     def restore(self, path: Path) -> None:
@@ -153,7 +186,8 @@ class Run:
         self.average.load_state_dict(state["average"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        self.step, self.spent = state["step"], state["spent"]
+        self.step = state["step"]
+        self.spent = state["spent"]
 
     def keep(self) -> None:
         """Write the state of the run and the model as it is."""
@@ -173,13 +207,17 @@ class Run:
         size = sum(p.numel() for p in self.network.parameters()) / 1e6
         print(f"{size:.2f} M parameters, matrices multiplied in {self.precision}", flush=True)
         lessons = Lessons(self.options.seed, self.options.batch, self.options.eye_steps)
-        # Drawn in another process: drawing is serial Python, and would leave a core idle for a third of the time.
-        steps = DataLoader(lessons, sampler=_Onward(self.step), batch_size=None, num_workers=1, prefetch_factor=4)
+        # Drawn in another process: drawing is serial Python, and would leave a core idle for a
+        # third of the time.
+        steps = DataLoader(
+            lessons, sampler=_Onward(self.step), batch_size=None, num_workers=1, prefetch_factor=4
+        )
         last = time.monotonic()
         for batch in steps:
             self.one_step(batch, self.step / self.options.steps)
             now = time.monotonic()
-            self.spent, last = self.spent + now - last, now
+            self.spent = self.spent + now - last
+            last = now
             if self.step % 50 == 0:
                 self.report()
             if self.step % 500 == 0:
@@ -187,12 +225,18 @@ class Run:
             if self.step >= self.options.steps:
                 break
         self.keep()
-        for name, fonts in (("fonts trained on", TRAINED_FONTS), ("fonts never seen", UNSEEN_FONTS)):
+        for name, fonts in (
+            ("fonts trained on", TRAINED_FONTS),
+            ("fonts never seen", UNSEEN_FONTS),
+        ):
             rate = error_rate(self.averaged, self.tokenizer, HELD_OUT_SEED, fonts, 200)
             print(f"character error rate, 200 fresh pictures, {name}: {rate:.2%}", flush=True)
 
     def losses_of(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, float]:
-        """Of the eye, of the text, of the places; and the share of characters that the eye has right."""
+        """Of the eye, of the text, of the places.
+
+        And the share of characters that the eye has right.
+        """
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision is torch.bfloat16):
             projected, vision, right = self.losses.vision(batch)
             if self.step < self.options.eye_steps:
@@ -218,7 +262,9 @@ class Run:
         with torch.no_grad():
             # Short at first, so that the average never remembers the random start.
             follow = min(AVERAGING, self.step / (self.step + 10))
-            for kept, fresh in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            for kept, fresh in zip(
+                self.average.parameters(), self.network.parameters(), strict=True
+            ):
                 kept.lerp_(fresh, 1 - follow)
         values = (vision.item(), text.item(), place.item(), right)
         self.shown = [0.95 * old + 0.05 * new for old, new in zip(self.shown, values, strict=True)]

@@ -13,12 +13,43 @@ if TYPE_CHECKING:
 
 
 def run_cli() -> int:
-    """Run one command: its exit code. Whatever went wrong on purpose is one sentence on standard error."""
-    from ocrd.cli import daemon, demo, doctor, init, jobs, logs, model, recognize, service, status, submit
+    """Run one command: its exit code.
+
+    Whatever went wrong on purpose is one sentence on standard error.
+    """
+    from ocrd.cli import (
+        daemon,
+        demo,
+        doctor,
+        init,
+        jobs,
+        logs,
+        model,
+        recognize,
+        service,
+        status,
+        submit,
+    )
 
     for command in (
-        *(init.init, service.install, service.uninstall, service.start, service.stop, service.restart),
-        *(status.status, logs.logs, submit.submit, jobs.jobs, jobs.retry, jobs.pause, jobs.resume, daemon.run),
+        *(
+            init.init,
+            service.install,
+            service.uninstall,
+            service.start,
+            service.stop,
+            service.restart,
+        ),
+        *(
+            status.status,
+            logs.logs,
+            submit.submit,
+            jobs.jobs,
+            jobs.retry,
+            jobs.pause,
+            jobs.resume,
+            daemon.run,
+        ),
         *(recognize.recognize, doctor.doctor, service.hazel, demo.demo),
     ):
         app.command()(command)

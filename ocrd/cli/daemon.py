@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
 def run(
     config: ConfigOption = None,
-    once: Annotated[bool, typer.Option("--once", help="Read what lies in the inboxes now, then end.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Read what lies in the inboxes now, then end.")
+    ] = False,
 ) -> None:
     """Watch the inboxes and read what settles there, until told to stop."""
     import structlog
 
     from ocrd import log, paths
-    from ocrd.daemon.ended import note_end, service_exit_code
+    from ocrd.control.exit_record import note_end, service_exit_code
     from ocrd.errors import OcrdError
-    from ocrd.system import service_manager
+    from ocrd.system_commands import service_manager
 
     log.bound_stderr(most=0)
     state = paths.state_dir()
@@ -36,18 +38,25 @@ def run(
             raise
         note_end(state, error)
         if structlog.is_configured() and not isinstance(error, OcrdError):
-            # A service's standard error is emptied at its next start, which may be in half a minute.
+            # A service's standard error is emptied at its next start, which may be in half a
+            # minute.
             structlog.get_logger(component="daemon").exception("the daemon failed")
-        if manager == "launchd" and isinstance(error, OcrdError) and service_exit_code(error.exit_code) == 0:
+        if (
+            manager == "launchd"
+            and isinstance(error, OcrdError)
+            and service_exit_code(error.exit_code) == 0
+        ):
             print(f"ocrd: {error}", file=sys.stderr)  # to launchd.log, for who looks there
             return
         raise
 
 
 def _stop_at_signals(daemon: Daemon) -> None:
-    """A handler runs in the middle of whatever the main thread does, which may hold the lock of an event.
+    """A handler runs in the middle of whatever the main thread does, which may hold the lock of
+    an event.
 
-    So it only puts something into a queue, which may be done anywhere; a thread that waits there does the rest.
+    So it only puts something into a queue, which may be done anywhere; a thread that waits there
+    does the rest.
     """
     import queue
     import signal
@@ -69,12 +78,12 @@ def _run(config: Path | None, state: Path, once: bool) -> None:
 
     from ocrd import log, paths
     from ocrd.config import load_config
-    from ocrd.daemon.ended import forget_end
-    from ocrd.daemon.lock import sole_daemon
+    from ocrd.control.exit_record import forget_end
+    from ocrd.control.lock import sole_daemon
     from ocrd.daemon.loop import JOURNAL_PATIENCE, Daemon
     from ocrd.errors import SomeFilesFailed
     from ocrd.journal import Journal
-    from ocrd.system import service_manager
+    from ocrd.system_commands import service_manager
 
     settings = load_config(config)
     with sole_daemon(state):
@@ -82,11 +91,14 @@ def _run(config: Path | None, state: Path, once: bool) -> None:
         journal = Journal(state, patience=JOURNAL_PATIENCE)
         started = time.time()
         try:
-            forget_end(state)  # not before: between two starts that fail `ocrd status` must not lose the reason
+            forget_end(
+                state
+            )  # not before: between two starts that fail `ocrd status` must not lose the reason
             daemon = Daemon(settings, journal, once)
             _stop_at_signals(daemon)
             daemon.run()
-            failed, queued = journal.failed_since(started), journal.counts()["queued"]
+            failed = journal.failed_since(started)
+            queued = journal.counts()["queued"]
         finally:
             journal.close()
     if once and (failed or queued):

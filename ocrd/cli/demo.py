@@ -20,9 +20,17 @@ def demo(as_json: JsonOption = False) -> None:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("picture", "drawn", "read", "character errors", title="The pocket model, a demonstration")
+        table = Table(
+            "picture",
+            "drawn",
+            "read",
+            "character errors",
+            title="The pocket model, a demonstration",
+        )
         for result in results:
-            table.add_row(result.picture, result.drawn, Text(result.read), f"{result.error_rate:.1%}")
+            table.add_row(
+                result.picture, result.drawn, Text(result.read), f"{result.error_rate:.1%}"
+            )
         Console().print(table)
     if not all(result.good for result in results):
         raise SomeFilesFailed("not every picture was read with at most 5% character errors")

@@ -12,14 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ocrd.config import Config
-    from ocrd.doctor.findings import Finding
+    from ocrd.doctor.checks import Finding
     from ocrd.errors import OcrdError
 
 
 def doctor(
     config: ConfigOption = None,
     bench: Annotated[
-        bool, typer.Option("--bench", help="Read one picture here and one through the daemon, and compare.")
+        bool,
+        typer.Option(
+            "--bench", help="Read one picture here and one through the daemon, and compare."
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -28,8 +31,8 @@ def doctor(
 
     from ocrd import log
     from ocrd.config import load_config
-    from ocrd.doctor.findings import examine
-    from ocrd.service.here import usual_config
+    from ocrd.doctor.checks import examine
+    from ocrd.service.detect import usual_config
 
     settings = load_config(usual_config(config))
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
@@ -39,7 +42,11 @@ def doctor(
     compared, refused = _compare(settings, findings) if bench else (None, None)
     if as_json:
         said: dict[str, Any] = {"findings": [vars(finding) for finding in findings]}
-        print(json.dumps(said | {"bench": compared, "bench_refused": refused and str(refused)}, indent=2))
+        print(
+            json.dumps(
+                said | {"bench": compared, "bench_refused": refused and str(refused)}, indent=2
+            )
+        )
     for line in _words(compared) if compared and not as_json else ():
         print(line)
     if failed := [finding for finding in findings if finding.state == "fail"]:
@@ -57,18 +64,24 @@ def _show(findings: Iterable[Finding]) -> None:
     table = Table(show_header=False, box=None)
     for finding in findings:
         # As plain text: a path may hold what rich takes for markup.
-        table.add_row(Text(finding.name), Text(finding.state, colours[finding.state]), Text(finding.found))
+        table.add_row(
+            Text(finding.name), Text(finding.state, colours[finding.state]), Text(finding.found)
+        )
         if finding.advice and finding.state != "ok":
             table.add_row("", "", Text(f"-> {finding.advice}", "bold"))
     Console().print(table)
 
 
-def _compare(settings: Config, findings: list[Finding]) -> tuple[dict[str, float] | None, OcrdError | None]:
-    """Seconds for one picture: its page here, its page in the daemon, and from dropping it to its sidecar.
+def _compare(
+    settings: Config, findings: list[Finding]
+) -> tuple[dict[str, float] | None, OcrdError | None]:
+    """Seconds for one picture.
+
+    Its page here, its page in the daemon, and from dropping it to its sidecar.
 
     Or why that cannot be.
     """
-    from ocrd.doctor.bench import in_the_foreground, through_the_daemon
+    from ocrd.doctor.benchmark import in_the_foreground, through_the_daemon
     from ocrd.errors import ModelError, OcrdError, ServiceError
 
     try:

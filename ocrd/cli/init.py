@@ -12,8 +12,12 @@ from ocrd.cli.app import ConfigOption
 
 def init(
     config: ConfigOption = None,
-    inbox: Annotated[Path | None, typer.Option(help="Watch this folder instead of ~/OCR/inbox.")] = None,
-    pocket: Annotated[bool, typer.Option("--pocket", help="Use the small demonstration model.")] = False,
+    inbox: Annotated[
+        Path | None, typer.Option(help="Watch this folder instead of ~/OCR/inbox.")
+    ] = None,
+    pocket: Annotated[
+        bool, typer.Option("--pocket", help="Use the small demonstration model.")
+    ] = False,
 ) -> None:
     """Write a commented configuration file and make the inbox folders. Never overwrites."""
     from ocrd import paths
@@ -28,7 +32,9 @@ def init(
         print(f"kept {where} as it is{unused}")
     settings = load_config(where)
     if is_managed(settings.model) and not model_dir(settings.model).exists():
-        print("the model, several gigabytes, is fetched at the first start; or now with: ocrd model heal")
+        print(
+            "the model, several gigabytes, is fetched at the first start; or now with: ocrd model heal"
+        )
     made = missing(entry.path for entry in settings.inbox)
     for folder in made:
         make_folder(folder)

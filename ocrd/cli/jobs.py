@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
 
 def jobs(
-    state: Annotated[str | None, typer.Option(help="Only those that are queued, running, done or failed.")] = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many, newest first.")] = 20,
+    state: Annotated[
+        str | None, typer.Option(help="Only those that are queued, running, done or failed.")
+    ] = None,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=1, help="How many, newest first.")
+    ] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List what is queued, what was read and what failed."""
@@ -25,14 +29,17 @@ def jobs(
     from dataclasses import asdict
 
     from ocrd.errors import UsageError
-    from ocrd.words import moment, plain
+    from ocrd.formatting import moment, plain
 
     if state not in (None, "queued", "running", "done", "failed"):
         raise UsageError(f"--state is queued, running, done or failed, not {state}")
     with _journal() as journal:
         found = journal.jobs(state, lines)
     if as_json:
-        told = [asdict(job) | {"path": str(job.path), "sidecars": [str(p) for p in job.sidecars]} for job in found]
+        told = [
+            asdict(job) | {"path": str(job.path), "sidecars": [str(p) for p in job.sidecars]}
+            for job in found
+        ]
         print(json.dumps(told, indent=2, default=str))
         return
     for job in found:
@@ -41,14 +48,16 @@ def jobs(
 
 
 def retry(
-    files: Annotated[list[Path] | None, typer.Argument(help="Only these; without any, all that failed.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Only these; without any, all that failed.")
+    ] = None,
 ) -> None:
     """Try failed files again, and at once those that wait for another try."""
     import os
 
-    from ocrd.daemon.doorbell import ring
+    from ocrd.control.submit import OWN_HOOK, in_hook_of
+    from ocrd.control.wakeup import ring
     from ocrd.errors import UsageError
-    from ocrd.submit import OWN_HOOK, in_hook_of
 
     for file in files or ():
         if in_hook_of(file):
@@ -58,16 +67,24 @@ def retry(
     with _journal() as journal:
         if files:
             # As it was dropped, or as it was submitted: with its links followed.
-            spelled = [{Path(os.path.abspath(file)), Path(os.path.realpath(file))} for file in files]  # noqa: PTH100
+            spelled = [
+                {Path(os.path.abspath(file)), Path(os.path.realpath(file))}  # noqa: PTH100
+                for file in files
+            ]
             again = sum(max(journal.retry(path) for path in paths) for paths in spelled)
         else:
             again = journal.retry()
         heard = ring(journal.folder)
-    print(f"{again} failed file(s) are queued again{'' if heard else '; no daemon runs: ocrd start'}")
+    print(
+        f"{again} failed file(s) are queued again{'' if heard else '; no daemon runs: ocrd start'}"
+    )
 
 
 def pause() -> None:
-    """Read nothing until `ocrd resume`, beyond the page in hand; what is dropped or submitted waits."""
+    """Read nothing until `ocrd resume`, beyond the page in hand.
+
+    What is dropped or submitted waits.
+    """
     _say(True)
     print("paused; go on with: ocrd resume")
 
@@ -79,7 +96,7 @@ def resume() -> None:
 
 
 def _say(paused: bool) -> None:
-    from ocrd.daemon.doorbell import ring
+    from ocrd.control.wakeup import ring
 
     with _journal() as journal:
         journal.set_fact("pause", paused)

@@ -16,26 +16,41 @@ import typer
 
 from ocrd.cli.app import JsonOption
 
+# Seconds between two looks with ``--follow``.
 PAUSE = 0.5
-"""Seconds between two looks with ``--follow``."""
 _OWN_PLACE = frozenset({"timestamp", "level", "event", "stack", "exception", "component"})
 
 
 def logs(
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is logged from now on.")] = False,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")
+    ] = 50,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what is logged from now on.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the daemon's log; with --json the lines as they stand in the file."""
     from ocrd import log, paths
     from ocrd.errors import ServiceError
+    from ocrd.formatting import plain
     from ocrd.service.installation import log_file
-    from ocrd.words import plain
 
-    path, early = paths.log_dir() / log.FILE, log_file()
+    path = paths.log_dir() / log.FILE
+    early = log_file()
     try:
-        if not as_json and early.is_file() and (said := early.read_text(encoding="utf-8", errors="replace").strip()):
-            print(f"{early}, before logging began:", *map(plain, said.splitlines()), "", sep="\n", file=sys.stderr)
+        if (
+            not as_json
+            and early.is_file()
+            and (said := early.read_text(encoding="utf-8", errors="replace").strip())
+        ):
+            print(
+                f"{early}, before logging began:",
+                *map(plain, said.splitlines()),
+                "",
+                sep="\n",
+                file=sys.stderr,
+            )
         if not path.exists() and not follow:
             raise ServiceError(f"{path}: there is no log yet; the daemon writes it")
         coming: Iterable[str] = log_lines(path, lines) if follow else _last(path, lines)
@@ -57,9 +72,14 @@ def _last(path: Path, count: int) -> list[str]:
     return list(last)
 
 
-def log_lines(path: Path, last: int, sleep: Callable[[float], None] = time.sleep) -> Generator[str, None, None]:
-    """The last lines, then whole lines as they are written, through rotations, until the reader has enough."""
-    file, rest = _opened(path) if path.exists() else None, ""
+def log_lines(
+    path: Path, last: int, sleep: Callable[[float], None] = time.sleep
+) -> Generator[str, None, None]:
+    """The last lines, then whole lines as they are written, through rotations, until the reader
+    has enough.
+    """
+    file = _opened(path) if path.exists() else None
+    rest = ""
     try:
         if file:
             *whole, rest = file.read().split("\n")
@@ -73,7 +93,8 @@ def log_lines(path: Path, last: int, sleep: Callable[[float], None] = time.sleep
                 if file:
                     yield from (rest + file.read()).splitlines()
                     file.close()
-                file, rest = _opened(path), ""
+                file = _opened(path)
+                rest = ""
                 continue
             sleep(PAUSE)
     finally:
@@ -95,17 +116,25 @@ def _rotated(path: Path, file: IO[str] | None) -> bool:
 
 
 def readable(line: str) -> str:
-    """``16:04:12 warning  worker: the worker died  file=...``, a stack trace below it; a line of others as it is."""
-    from ocrd.words import plain
+    """``16:04:12 warning  worker.
+
+    The worker died  file=...``, a stack trace below it; a line of others as it is.
+    """
+    from ocrd.formatting import plain
 
     try:
         event: dict[str, Any] = json.loads(line)
         then = datetime.fromisoformat(event["timestamp"]).astimezone()  # the file's times are UTC
-        when, level, what = then.strftime("%Y-%m-%d %H:%M:%S"), event["level"], event["event"]
+        when = then.strftime("%Y-%m-%d %H:%M:%S")
+        level = event["level"]
+        what = event["event"]
     except (ValueError, KeyError, TypeError):
         return plain(line)
     component = f"{event['component']}: " if "component" in event else ""
     fields = "".join(f"  {key}={value}" for key, value in event.items() if key not in _OWN_PLACE)
     stacks = [event[key] for key in ("stack", "exception") if event.get(key)]
-    lines = [f"{when} {level:<8} {component}{what}{fields}", *(line for s in stacks for line in str(s).splitlines())]
+    lines = [
+        f"{when} {level:<8} {component}{what}{fields}",
+        *(line for s in stacks for line in str(s).splitlines()),
+    ]
     return "\n".join(map(plain, lines))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The model's files.", no_args_is_help=True, rich_markup_mode=None)
 
+# Tries in a row without a new byte before `heal` gives up; the daemon never does.
 TRIES = 4
-"""Tries in a row without a new byte before `heal` gives up; the daemon never does."""
 
 
 @app.command()
@@ -32,7 +32,7 @@ def verify(
     from ocrd.cli.model_view import print_report
     from ocrd.config import load_config
     from ocrd.errors import ModelError
-    from ocrd.service.here import usual_config
+    from ocrd.service.detect import usual_config
 
     model = load_config(usual_config(config)).model
     report = _verified(model, full, quiet=as_json)
@@ -48,23 +48,32 @@ def verify(
 def heal(
     config: ConfigOption = None,
     reset: Annotated[
-        bool, typer.Option("--reset", help="Fetch all anew and remove every other copy, the hub's cache of it too.")
+        bool,
+        typer.Option(
+            "--reset", help="Fetch all anew and remove every other copy, the hub's cache of it too."
+        ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed and fetched.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be removed and fetched.")
+    ] = False,
     source: Annotated[
-        Path | None, typer.Option("--from", help="Heal from this folder or hub cache, without a network.")
+        Path | None,
+        typer.Option("--from", help="Heal from this folder or hub cache, without a network."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the model whole: fetch what is missing or broken, hash every byte, and put it in its place."""
+    """Make the model whole.
+
+    Fetch what is missing or broken, hash every byte, and put it in its place.
+    """
     from ocrd import log, paths
     from ocrd.cli.model_view import PhaseBars, Waiting, print_plan, print_whole
     from ocrd.config import load_config
+    from ocrd.model.factory import healer_of
     from ocrd.model.hashes import HashMemory
-    from ocrd.model.managed import healer_of
-    from ocrd.model.patience import heal_patiently
     from ocrd.model.progress import Meter
-    from ocrd.service.here import usual_config
+    from ocrd.model.retry import heal_patiently
+    from ocrd.service.detect import usual_config
 
     settings = load_config(usual_config(config))
     copy = None if source is None else _given(source)
@@ -98,7 +107,9 @@ def _given(path: Path) -> Path:
         found = path.expanduser().absolute()
         found.stat()
     except (RuntimeError, OSError) as error:
-        raise UsageError(f"--from {path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise UsageError(
+            f"--from {path}: cannot be read ({getattr(error, 'strerror', None) or error})"
+        ) from error
     return found
 
 
@@ -108,9 +119,9 @@ def _verified(model: ModelConfig, full: bool, quiet: bool) -> Report:
     from ocrd import paths
     from ocrd.cli.model_view import PhaseBars
     from ocrd.config import model_dir
+    from ocrd.model.environment import surroundings
     from ocrd.model.hashes import HashMemory
     from ocrd.model.progress import Meter
-    from ocrd.model.surroundings import surroundings
     from ocrd.model.verify import bytes_to_hash, verify, wanted_by
 
     folder = model_dir(model)
@@ -119,7 +130,9 @@ def _verified(model: ModelConfig, full: bool, quiet: bool) -> Report:
         meter = Meter(bars.show)
         meter.begin("checking", bytes_to_hash(folder, memory, full))
         report = verify(folder, memory, wanted_by(model), full, meter.advance)
-    with contextlib.suppress(OSError):  # not to remember costs one hashing next time, and is no fault of the model
+    with contextlib.suppress(
+        OSError
+    ):  # not to remember costs one hashing next time, and is no fault of the model
         memory.save()
     return replace(report, checks=(*report.checks, *surroundings(full)))
 
@@ -129,4 +142,8 @@ def _way_out(model: ModelConfig) -> str:
 
     if is_managed(model):
         return "; run: ocrd model heal"
-    return "; install ocrd anew" if model.path == POCKET else "; ocrd changes nothing in a folder of yours"
+    return (
+        "; install ocrd anew"
+        if model.path == POCKET
+        else "; ocrd changes nothing in a folder of yours"
+    )

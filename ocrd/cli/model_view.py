@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from ocrd.errors import ModelUnavailable
-    from ocrd.model.places import Places
-    from ocrd.model.plan import Plan
+    from ocrd.model.fetch_plan import Plan
     from ocrd.model.progress import Progress
+    from ocrd.model.storage import Places
     from ocrd.model.verify import Report
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -21,15 +21,35 @@ _HOW = {"staged": "fetched before", "link": "on this disk", "copy": "copied", "f
 
 
 class PhaseBars:
-    """One bar for each phase, on standard error: hashing, copying, fetching, with speed and time left."""
+    """One bar for each phase, on standard error.
+
+    Hashing, copying, fetching, with speed and time left.
+    """
 
     def __init__(self, quiet: bool) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
         from rich.progress import Progress as Bars
 
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        self._bars = Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, disable=quiet)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+        )
+        self._bars = Bars(
+            *columns,
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            disable=quiet,
+        )
         self._task: TaskID | None = None
         self._phase = ""
 
@@ -38,7 +58,10 @@ class PhaseBars:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._bars.stop()
 
@@ -71,7 +94,15 @@ def print_report(report: Report, as_json: bool) -> None:
     if as_json:
         checks = [vars(check) for check in report.checks]
         print(
-            json.dumps({"folder": str(report.folder), "full": report.full, "ok": report.ok, "checks": checks}, indent=2)
+            json.dumps(
+                {
+                    "folder": str(report.folder),
+                    "full": report.full,
+                    "ok": report.ok,
+                    "checks": checks,
+                },
+                indent=2,
+            )
         )
         return
     from rich.console import Console
@@ -84,15 +115,18 @@ def print_report(report: Report, as_json: bool) -> None:
     for check in report.checks:
         # As plain text: a file's name or an error may hold what rich takes for markup.
         table.add_row(
-            Text(check.name), Text(check.state, _COLOURS[check.state]), Text(check.found), Text(check.expected)
+            Text(check.name),
+            Text(check.state, _COLOURS[check.state]),
+            Text(check.found),
+            Text(check.expected),
         )
     Console().print(table)
 
 
 def print_whole(report: Report, as_json: bool) -> None:
     """What stands there after healing: one line, for there is nothing left to do."""
+    from ocrd.formatting import size_words
     from ocrd.model.manifest import read_manifest
-    from ocrd.words import size_words
 
     if as_json:
         print_report(report, as_json)
@@ -103,7 +137,7 @@ def print_whole(report: Report, as_json: bool) -> None:
 
 def print_plan(plan: Plan | None, places: Places, as_json: bool) -> None:
     """What healing would do; nothing when ``plan`` is None."""
-    from ocrd.words import size_words
+    from ocrd.formatting import size_words
 
     removals = [(place, place.size()) for place in plan.removals if place.exists()] if plan else []
     if as_json:
@@ -126,6 +160,12 @@ def print_plan(plan: Plan | None, places: Places, as_json: bool) -> None:
         print(f"would remove {place.path} ({size_words(size)})")
     for name, entry in sorted(plan.manifest.files.items()):
         source = plan.first(name)
-        origin = f" from {source.path}" if source else f" from {plan.manifest.repo} at {plan.manifest.revision}"
+        origin = (
+            f" from {source.path}"
+            if source
+            else f" from {plan.manifest.repo} at {plan.manifest.revision}"
+        )
         print(f"{_HOW[plan.how(name)]:>15}  {size_words(entry.size):>9}  {name}{origin}")
-    print(f"would fetch {size_words(plan.bytes_by('fetch'))} and put the model into {places.final.path}")
+    print(
+        f"would fetch {size_words(plan.bytes_by('fetch'))} and put the model into {places.final.path}"
+    )

@@ -10,39 +10,51 @@ import typer
 from ocrd.cli.app import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
-    from ocrd.worker.protocol import Message
+    from ocrd.worker.messages import Message
 
 
+# Tries to reach the hub when the model has to be healed first.
 TRIES = 3
-"""Tries to reach the hub when the model has to be healed first."""
 
 
 def recognize(
     file: Annotated[Path, typer.Argument(help="A picture or PDF.")],
     config: ConfigOption = None,
-    task: Annotated[str, typer.Option(help="text, markdown, figure, locate:WORDS or prompt:WORDS")] = "text",
-    as_markdown: Annotated[bool, typer.Option("--md", help="Print what the model wrote, as Markdown.")] = False,
+    task: Annotated[
+        str, typer.Option(help="text, markdown, figure, locate:WORDS or prompt:WORDS")
+    ] = "text",
+    as_markdown: Annotated[
+        bool, typer.Option("--md", help="Print what the model wrote, as Markdown.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read FILE and print what it says. Writes no sidecars."""
-    from ocrd import log, sidecar
+    from ocrd import log
     from ocrd.config import load_config
-    from ocrd.daemon.requests import provenance, read_request, worker_setup
     from ocrd.errors import EngineError, SomeFilesFailed, UsageError
     from ocrd.journal import reading_from
-    from ocrd.service.here import usual_config
-    from ocrd.worker.attempts import read_patiently
-    from ocrd.worker.parent import Refused, Transient, Worker, WorkerDied, WorkerRetired
+    from ocrd.outputs import sidecar
+    from ocrd.service.detect import usual_config
+    from ocrd.worker.from_config import provenance, read_request, worker_setup
+    from ocrd.worker.process import Refused, Transient, Worker, WorkerDied, WorkerRetired
+    from ocrd.worker.retry import read_patiently
 
     if not file.is_file():
-        raise UsageError(f"{file}: {'is not a plain file' if file.exists() else 'there is no such file'}")
+        raise UsageError(
+            f"{file}: {'is not a plain file' if file.exists() else 'there is no such file'}"
+        )
     settings = load_config(usual_config(config))
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
     waiting = _Waiting()
-    worker = Worker(worker_setup(settings, tries=TRIES), settings.engine.load_deadline, waiting.show)
-    pages, ready = [], worker.ready
+    worker = Worker(
+        worker_setup(settings, tries=TRIES), settings.engine.load_deadline, waiting.show
+    )
+    pages = []
+    ready = worker.ready
     try:
-        for message in read_patiently(worker, read_request(settings, "recognize", file.absolute(), task)):
+        for message in read_patiently(
+            worker, read_request(settings, "recognize", file.absolute(), task)
+        ):
             ready = worker.ready or ready
             waiting.count(message)
             if message["event"] == "page":
@@ -66,7 +78,9 @@ def recognize(
 
 
 class _Waiting:
-    """One line on a terminal's standard error about what has to be done before the file can be read."""
+    """One line on a terminal's standard error about what has to be done before the file can be
+    read.
+    """
 
     def __init__(self) -> None:
         import sys
@@ -83,12 +97,14 @@ class _Waiting:
             case "opened":
                 self._pages = message["pages"]
             case "tokens":
-                self._line(f"page {message['page'] + 1} of {self._pages}: {message['count']} tokens")
+                self._line(
+                    f"page {message['page'] + 1} of {self._pages}: {message['count']} tokens"
+                )
             case "page":
                 self._line("")
 
     def show(self, message: Message) -> None:
-        from ocrd.words import engine_words
+        from ocrd.formatting import engine_words
 
         if not self._out.isatty():
             if message.get("state") == "waiting" and message["message"] != self._said:

@@ -1,4 +1,7 @@
-"""``ocrd install``, ``uninstall``, ``start``, ``stop``, ``restart``: the service, and what comes with it."""
+"""``ocrd install``, ``uninstall``, ``start``, ``stop``, ``restart``.
+
+The service, and what comes with it.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,27 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done;
 def install(
     config: ConfigOption = None,
     dry_run: DryRun = False,
-    inbox: Annotated[Path | None, typer.Option(help="For a new configuration: watch this folder.")] = None,
+    inbox: Annotated[
+        Path | None, typer.Option(help="For a new configuration: watch this folder.")
+    ] = None,
     pocket: Annotated[
-        bool, typer.Option("--pocket", help="For a new configuration: use the small demonstration model.")
+        bool,
+        typer.Option(
+            "--pocket", help="For a new configuration: use the small demonstration model."
+        ),
     ] = False,
     domain: Annotated[
-        str | None, typer.Option(help="launchd's: gui, where somebody logs in at the screen, or user, for ssh alone.")
+        str | None,
+        typer.Option(
+            help="launchd's: gui, where somebody logs in at the screen, or user, for ssh alone."
+        ),
     ] = None,
 ) -> None:
-    """Write what is missing (configuration, folders, service, Quick Action) and start the service."""
+    """Write what is missing (configuration, folders, service, Quick Action) and start the
+    service.
+    """
     from ocrd.errors import UsageError
-    from ocrd.service.here import installation_here
+    from ocrd.service.detect import installation_here
     from ocrd.service.install import install
 
     if domain not in (None, "gui", "user"):
@@ -37,10 +50,15 @@ def install(
 def uninstall(
     config: ConfigOption = None,
     dry_run: DryRun = False,
-    model: Annotated[bool, typer.Option("--model", help="Remove the model that ocrd fetched, too.")] = False,
+    model: Annotated[
+        bool, typer.Option("--model", help="Remove the model that ocrd fetched, too.")
+    ] = False,
 ) -> None:
-    """Stop the service and remove what install made; your files, their sidecars and the configuration stay."""
-    from ocrd.service.here import installation_here
+    """Stop the service and remove what install made.
+
+    Your files, their sidecars and the configuration stay.
+    """
+    from ocrd.service.detect import installation_here
     from ocrd.service.uninstall import uninstall
 
     for said in uninstall(installation_here(config, dry_run=dry_run), model):
@@ -49,28 +67,28 @@ def uninstall(
 
 def start() -> None:
     """Start the service."""
-    from ocrd.service.control import start
+    from ocrd.service.lifecycle import start
 
     print(start())
 
 
 def stop() -> None:
     """Stop the service until the next login; what is in hand is read then."""
-    from ocrd.service.control import stop
+    from ocrd.service.lifecycle import stop
 
     print(stop())
 
 
 def restart() -> None:
     """Stop and start the service, with a changed configuration or a new version."""
-    from ocrd.service.control import restart
+    from ocrd.service.lifecycle import restart
 
     print(restart())
 
 
 def hazel() -> None:
     """Print the recipe for Hazel, with this machine's path of ocrd."""
-    from ocrd.service.here import installation_here
+    from ocrd.service.detect import installation_here
     from ocrd.service.templates import recipe
 
     print(recipe(installation_here(None).facts), end="")

@@ -24,7 +24,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ocrd.words import engine_words, moment, plain
+    from ocrd.formatting import engine_words, moment, plain
 
     table = Table(show_header=False, box=None)
     table.add_row("service", Text(_service_words(found["service"])))
@@ -49,8 +49,8 @@ def _look() -> dict[str, Any]:
     from dataclasses import asdict
 
     from ocrd import paths
-    from ocrd.daemon.ended import last_end
-    from ocrd.daemon.lock import is_running
+    from ocrd.control.exit_record import last_end
+    from ocrd.control.lock import is_running
     from ocrd.journal import FILE, Journal
 
     state = paths.state_dir()
@@ -80,7 +80,10 @@ def _look() -> dict[str, Any]:
         failures = [job for job in journal.failures(limit=1000) if os.path.lexists(job.path)]
         found["failures"] = [_entry(job) for job in failures[:10]]
         if found["failures"] and (ended is None or found["failures"][0]["at"] > ended.at):
-            found["last_error"] = {"at": found["failures"][0]["at"], "message": found["failures"][0]["message"]}
+            found["last_error"] = {
+                "at": found["failures"][0]["at"],
+                "message": found["failures"][0]["message"],
+            }
         return found
     finally:
         journal.close()
@@ -91,18 +94,25 @@ def _service(config: Path | None) -> dict[str, Any]:
     from dataclasses import asdict
 
     from ocrd.errors import ServiceError
-    from ocrd.service.here import config_of, manager_here
+    from ocrd.service.detect import config_of, manager_here
     from ocrd.service.manager import State
 
     try:
         manager = manager_here()
         # Nobody need be asked about what is not there.
-        state = manager.state() if manager.file.exists() else State(manager.name, manager.file, installed=False)
+        state = (
+            manager.state()
+            if manager.file.exists()
+            else State(manager.name, manager.file, installed=False)
+        )
     except ServiceError as error:
         state = State(None, None, installed=False, trouble=str(error))
     else:
         config = config or config_of(manager)
-    return {"service": {**asdict(state), "file": state.file and str(state.file)}, "model": _model(config)}
+    return {
+        "service": {**asdict(state), "file": state.file and str(state.file)},
+        "model": _model(config),
+    }
 
 
 def _service_words(service: dict[str, Any]) -> str:
@@ -115,7 +125,7 @@ def _service_words(service: dict[str, Any]) -> str:
 
 
 def _daemon_words(found: dict[str, Any]) -> str:
-    from ocrd.words import moment
+    from ocrd.formatting import moment
 
     if not found["running"]:
         installed = found["service"]["installed"]
@@ -135,15 +145,30 @@ def _model(config: Path | None) -> dict[str, Any]:
     except ConfigError as error:
         return {"folder": None, "there": False, "managed": None, "error": str(error)}
     folder = model_dir(model)
-    return {"folder": str(folder), "there": folder.is_dir(), "managed": is_managed(model), "error": None}
+    return {
+        "folder": str(folder),
+        "there": folder.is_dir(),
+        "managed": is_managed(model),
+        "error": None,
+    }
 
 
 def _model_words(model: dict[str, Any]) -> str:
     if model["there"]:
         return str(model["folder"])
-    way = "it is fetched at the next start, or by: ocrd model heal" if model["managed"] else "mend model.path"
+    way = (
+        "it is fetched at the next start, or by: ocrd model heal"
+        if model["managed"]
+        else "mend model.path"
+    )
     return f"{model['folder']}: not there; {way}"
 
 
 def _entry(job: Job) -> dict[str, Any]:
-    return {"job": job.id, "file": str(job.path), "reason": job.reason, "message": job.message, "at": job.changed}
+    return {
+        "job": job.id,
+        "file": str(job.path),
+        "reason": job.reason,
+        "message": job.message,
+        "at": job.changed,
+    }

@@ -1,4 +1,7 @@
-"""``ocrd submit FILE...``: for Finder, Hazel and scripts. It answers at once, whatever the daemon does."""
+"""``ocrd submit FILE...``.
+
+For Finder, Hazel and scripts. It answers at once, whatever the daemon does.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,26 @@ from typing import Annotated
 import typer
 
 from ocrd.cli.app import JsonOption
-from ocrd.words import plain
+from ocrd.formatting import plain
 
 
 def submit(
-    files: Annotated[list[Path], typer.Argument(help="Pictures and PDFs; each is read where it lies.")],
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until all are read; 3 when one was not.")] = False,
+    files: Annotated[
+        list[Path], typer.Argument(help="Pictures and PDFs; each is read where it lies.")
+    ],
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until all are read; 3 when one was not.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Have files read where they lie; their sidecars come beside them. What failed before is tried anew."""
+    """Have files read where they lie.
+
+    Their sidecars come beside them. What failed before is tried anew.
+    """
     import json
 
+    from ocrd.control.submit import follow, submit
     from ocrd.errors import SomeFilesFailed
-    from ocrd.submit import follow, submit
 
     submitted, heard = submit(files)
     refused = [given for given in submitted if given.job is None]
@@ -38,18 +48,25 @@ def submit(
         line.end()
     if as_json:
         told = [
-            {"file": str(g.path), "job": g.job, "state": ended.get(g.path, "queued" if g.job else "refused")}
+            {
+                "file": str(g.path),
+                "job": g.job,
+                "state": ended.get(g.path, "queued" if g.job else "refused"),
+            }
             for g in submitted
         ]
         print(json.dumps(told, indent=2))
     failed = [path for path, state in ended.items() if state != "done"]
     if refused or failed:
         what = "read" if wait else "queued"
-        raise SomeFilesFailed(f"{len(refused) + len(failed)} of {len(files)} file(s) could not be {what}")
+        raise SomeFilesFailed(
+            f"{len(refused) + len(failed)} of {len(files)} file(s) could not be {what}"
+        )
 
 
 class _Line:
-    """A line for each file that ended or is held up, and on a terminal one that moves for the one in hand.
+    """A line for each file that ended or is held up, and on a terminal one that moves for the
+    one in hand.
 
     All on standard error.
     """

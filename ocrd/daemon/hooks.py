@@ -14,21 +14,21 @@ from pathlib import Path
 
 from ocrd.journal import Job
 
+# Bytes of what it says that are kept for the log.
 KEPT = 2000
-"""Bytes of what it says that are kept for the log."""
+# Seconds between two looks at a running hook: has it ended, are we to stop?
 GLANCE = 0.1
-"""Seconds between two looks at a running hook: has it ended, are we to stop?"""
+# Seconds that it has to end when it is told to.
 LAST_WORDS = 1.0
-"""Seconds that it has to end when it is told to."""
 
 
 @dataclass(frozen=True)
 class Outcome:
+    # None when it did not end by itself.
     code: int | None
-    """None when it did not end by itself."""
     said: str
+    # Why it was ended, or could not be started.
     why: str = ""
-    """Why it was ended, or could not be started."""
 
     @property
     def good(self) -> bool:
@@ -49,12 +49,17 @@ def environment(job: Job) -> dict[str, str]:
 
 
 def run_hook(
-    command: Sequence[str], told: Mapping[str, str], file: Path, seconds: float, stopping: Callable[[], bool]
+    command: Sequence[str],
+    told: Mapping[str, str],
+    file: Path,
+    seconds: float,
+    stopping: Callable[[], bool],
 ) -> Outcome:
-    """Run ``command`` with ``file`` as its last argument, until it ends, ``seconds`` are over, or we are to stop.
+    """Run ``command`` with ``file`` as its last argument, until it ends, ``seconds`` are over,
+    or we are to stop.
 
-    It is the head of a process group, which is ended as a whole. What it leaves in the background when it ends by
-    itself goes on. Never raises.
+    It is the head of a process group, which is ended as a whole. What it leaves in the background
+    when it ends by itself goes on. Never raises.
     """
     try:
         # Hooks run in the user's home: the daemon's own folder means nothing to them.
@@ -68,7 +73,9 @@ def run_hook(
             start_new_session=True,
         )
     except (OSError, ValueError, RuntimeError) as error:  # a program that is not there; no home
-        return Outcome(None, "", f"it cannot be started ({getattr(error, 'strerror', None) or error})")
+        return Outcome(
+            None, "", f"it cannot be started ({getattr(error, 'strerror', None) or error})"
+        )
     assert process.stdout is not None
     with process.stdout as pipe:
         os.set_blocking(pipe.fileno(), False)
@@ -78,7 +85,11 @@ def run_hook(
         else:
             said += _rest(pipe.fileno())
     code = None if why else process.returncode
-    return Outcome(code, said[:KEPT].decode("utf-8", "backslashreplace").strip(), why and why.format(seconds=seconds))
+    return Outcome(
+        code,
+        said[:KEPT].decode("utf-8", "backslashreplace").strip(),
+        why and why.format(seconds=seconds),
+    )
 
 
 def _listen(
@@ -99,12 +110,17 @@ def _listen(
                 new = os.read(pipe, 65536)
                 if not new:
                     selector.unregister(pipe)  # it closed its output, and works on
-                said = (said + new)[:KEPT]  # the rest is read and forgotten: a full pipe would hold it up
+                said = (said + new)[
+                    :KEPT
+                ]  # the rest is read and forgotten: a full pipe would hold it up
     return said, ""
 
 
 def _rest(pipe: int) -> bytes:
-    """What still lies in the pipe; its end may never come, as what it left in the background holds it open."""
+    """What still lies in the pipe.
+
+    Its end may never come, as what it left in the background holds it open.
+    """
     said = b""
     with contextlib.suppress(BlockingIOError):
         while len(said) < KEPT and (new := os.read(pipe, 65536)):

@@ -1,8 +1,8 @@
 """The loop that wires inboxes, journal and reader.
 
-Two threads do the work: one looks at the inboxes and fills the journal, the other takes jobs from it and has them
-read. Others only wait: for a ring, for hooks to end. All can be interrupted anywhere; what was running is queued again
-at the next start.
+Two threads do the work: one looks at the inboxes and fills the journal, the other takes jobs from
+it and has them read. Others only wait: for a ring, for hooks to end. All can be interrupted
+anywhere; what was running is queued again at the next start.
 """
 
 from __future__ import annotations
@@ -19,42 +19,46 @@ from pathlib import Path
 import structlog
 
 from ocrd.config import Config, InboxConfig
-from ocrd.daemon.afterwards import Afterwards
-from ocrd.daemon.doorbell import Doorbell
-from ocrd.daemon.pauses import Pauses
+from ocrd.control.wakeup import Doorbell
+from ocrd.daemon.completion import Afterwards
+from ocrd.daemon.job_runner import Reader
+from ocrd.daemon.pause import Pauses
 from ocrd.daemon.power import Battery, KeepAwake, SleepWatch, memory_is_short
-from ocrd.daemon.reader import Reader
-from ocrd.daemon.requests import memory_limits, worker_setup
 from ocrd.documents.kinds import SUFFIXES
 from ocrd.errors import ConfigError, EngineError, OcrdError
 from ocrd.inbox.access import folders, refusal
 from ocrd.inbox.inbox import Inbox
 from ocrd.journal import Journal
 from ocrd.log import bound_stderr
-from ocrd.system import service_manager
+from ocrd.system_commands import service_manager
 from ocrd.types import Settled
-from ocrd.worker.parent import Worker, WorkerDied
-from ocrd.worker.protocol import Message
+from ocrd.worker.from_config import memory_limits, worker_setup
+from ocrd.worker.messages import Message
+from ocrd.worker.process import Worker, WorkerDied
 
 HEARTBEAT = 60.0
+# Seconds between two lines of the log about a long healing.
 SILENCE = 30.0
-"""Seconds between two lines of the log about a long healing."""
+# Seconds to wait for another process that writes into the journal, before going on without: what
+# ends us waits too.
 JOURNAL_PATIENCE = 2.0
-"""Seconds to wait for another process that writes into the journal, before going on without: what ends us waits too."""
+# Seconds for everything that has to end with us.
 ENDING = 3.0
-"""Seconds for everything that has to end with us."""
+# With ``--once``, a job that waits longer than this for another try is left for the next run.
 LATER = 10.0
-"""With ``--once``, a job that waits longer than this for another try is left for the next run."""
+# Seconds to wait when the journal itself cannot be written (disk full), before going on.
 AFTER_TROUBLE = 5.0
-"""Seconds to wait when the journal itself cannot be written (disk full), before going on."""
+# With ``--once``, tries to reach the hub when the model has to be healed.
 TRIES_ONCE = 2
-"""With ``--once``, tries to reach the hub when the model has to be healed."""
+# Workers in a row that may die while loading, before the model is given up.
 LOADS_ALLOWED = 3
-"""Workers in a row that may die while loading, before the model is given up."""
 
 
 class Daemon:
-    """Run with `run`; end it with `stop` from another thread, never in a signal handler: it takes locks."""
+    """Run with `run`; end it with `stop` from another thread, never in a signal handler.
+
+    It takes locks.
+    """
 
     def __init__(
         self,
@@ -66,34 +70,49 @@ class Daemon:
         battery: Battery | None = None,
         memory_short: Callable[[], bool] = memory_is_short,
     ) -> None:
-        """With ``once`` it ends when all that lies in the inboxes is read, and does not wait for a model for ever."""
+        """With ``once`` it ends when all that lies in the inboxes is read, and does not wait for
+        a model for ever.
+        """
         self._config = config
         self._once = once
         self._clock = clock
         self._journal = journal
         self._log = structlog.get_logger(component="daemon")
         self._stop = threading.Event()
+        # Something may have changed in an inbox.
         self._wake = threading.Event()
-        """Something may have changed in an inbox."""
+        # Something may be queued.
         self._work = threading.Event()
-        """Something may be queued."""
+        # The model is loading or a job is in hand.
         self._busy = threading.Event()
-        """The model is loading or a job is in hand."""
         self._fatal: OcrdError | None = None
+        # The worker that is starting has brought a piece of the model.
         self._fetched = False
-        """The worker that is starting has brought a piece of the model."""
+        # When the log last said how the healing goes.
         self._told = -math.inf
-        """When the log last said how the healing goes."""
-        self._awake, self._sleep = KeepAwake(config.power.keep_awake), SleepWatch()
+        self._awake = KeepAwake(config.power.keep_awake)
+        self._sleep = SleepWatch()
         setup = worker_setup(config, tries=TRIES_ONCE if once else None)
         self._worker = Worker(
-            setup, config.engine.load_deadline, self._on_preparing, self._work.set, memory_limits(config), worker_module
+            setup,
+            config.engine.load_deadline,
+            self._on_preparing,
+            self._work.set,
+            memory_limits(config),
+            worker_module,
         )
         self._inboxes = [
-            (Inbox(inbox.path, SUFFIXES, inbox.settle, inbox.recursive, journal.knows, self._wake), inbox)
+            (
+                Inbox(
+                    inbox.path, SUFFIXES, inbox.settle, inbox.recursive, journal.knows, self._wake
+                ),
+                inbox,
+            )
             for inbox in config.inbox
         ]
-        self._pauses = Pauses(config, journal, self._worker, battery or Battery(), memory_short, clock)
+        self._pauses = Pauses(
+            config, journal, self._worker, battery or Battery(), memory_short, clock
+        )
         self._afterwards = Afterwards(config, journal, self._wake.set)
         self._doorbell = Doorbell(journal.folder, self._work.set)
         self._reader = Reader(
@@ -116,18 +135,22 @@ class Daemon:
     def run(self) -> None:
         """Watch and read until `stop`.
 
-        Raises ModelError when the model is broken and cannot be healed, EngineError when it cannot be loaded,
-        ConfigError when an inbox cannot be made.
+        Raises ModelError when the model is broken and cannot be healed, EngineError when it cannot
+        be loaded, ConfigError when an inbox cannot be made.
         """
         for _, settings in self._inboxes:
             _make_inbox(settings.path)
         if back := self._journal.requeue_interrupted():
             self._log.info("interrupted jobs are queued again", jobs=back)
-        self._journal.set_fact("daemon", {"pid": os.getpid(), "since": time.time(), "by": service_manager()})
+        self._journal.set_fact(
+            "daemon", {"pid": os.getpid(), "since": time.time(), "by": service_manager()}
+        )
         self._journal.set_fact("engine", {"state": "starting"})
         self._journal.set_fact("paused", None)
         # For `ocrd doctor` to compare: macOS may refuse the daemon what it allows a terminal.
-        self._journal.set_fact("folders", {str(folder): refusal(folder) for _, folder in folders(self._config)})
+        self._journal.set_fact(
+            "folders", {str(folder): refusal(folder) for _, folder in folders(self._config)}
+        )
         for inbox, _ in self._inboxes:
             inbox.start()
         self._busy.set()
@@ -151,7 +174,12 @@ class Daemon:
     def _end(self, reading: threading.Thread) -> None:
         """All at once, for each may take a second or two, and launchd may allow us five."""
         self._worker.stop()
-        ends = [self._afterwards.stop, self._doorbell.stop, self._awake.release, lambda: reading.join(ENDING)]
+        ends = [
+            self._afterwards.stop,
+            self._doorbell.stop,
+            self._awake.release,
+            lambda: reading.join(ENDING),
+        ]
         ends += [inbox.stop for inbox, _ in self._inboxes]
         threads = [threading.Thread(target=end, daemon=True) for end in ends]
         for thread in threads:
@@ -167,13 +195,17 @@ class Daemon:
                 return
             bound_stderr()
             if away := self._sleep.slept():
-                self._log.info("the machine was asleep; looking at all inboxes", seconds=round(away))
+                self._log.info(
+                    "the machine was asleep; looking at all inboxes", seconds=round(away)
+                )
                 self._rescan()
             for inbox, settings in self._inboxes:
                 self._look_at(inbox, settings)
             if self._once and self._all_done():
                 return
-            pause = min([HEARTBEAT, *(inbox.next_poll_in(self._clock()) for inbox, _ in self._inboxes)])
+            pause = min(
+                [HEARTBEAT, *(inbox.next_poll_in(self._clock()) for inbox, _ in self._inboxes)]
+            )
             self._wake.wait(min(pause, 0.2) if self._once else pause)
 
     def _look_at(self, inbox: Inbox, settings: InboxConfig) -> None:
@@ -182,14 +214,18 @@ class Daemon:
                 self._queue(settled, settings)
         except (OSError, sqlite3.Error):
             # The journal's disk is full, say. What was not queued is found again by the walk.
-            self._log.exception("an inbox could not be looked at; trying again", inbox=str(settings.path))
+            self._log.exception(
+                "an inbox could not be looked at; trying again", inbox=str(settings.path)
+            )
             inbox.forget_taken()
             self._stop.wait(AFTER_TROUBLE)
 
     def _queue(self, settled: Settled, inbox: InboxConfig) -> None:
         job = self._journal.add(settled.path, inbox.path, settled.fingerprint)
         if job is not None:
-            self._log.info("queued", job=job, file=str(settled.path), bytes=settled.fingerprint.size)
+            self._log.info(
+                "queued", job=job, file=str(settled.path), bytes=settled.fingerprint.size
+            )
             self._work.set()
 
     def _all_done(self) -> bool:
@@ -210,7 +246,9 @@ class Daemon:
         said = {key: value for key, value in message.items() if key != "event"}
         self._fetched = self._fetched or (said.get("phase") == "fetching" and said["done"] > 0)
         try:
-            self._journal.set_fact("engine", {"state": message["event"], "since": time.time(), **said})
+            self._journal.set_fact(
+                "engine", {"state": message["event"], "since": time.time(), **said}
+            )
         except sqlite3.Error as error:  # a full disk must not end a healing
             self._log.warning("the journal cannot be written", error=str(error))
         if said.get("state") == "healing" and self._clock() - self._told > SILENCE:
@@ -221,7 +259,9 @@ class Daemon:
         while not self._stop.is_set():
             try:
                 self._work.clear()
-                if self._stop.is_set():  # asked again behind the clear, which may have swallowed stop's signal
+                if (
+                    self._stop.is_set()
+                ):  # asked again behind the clear, which may have swallowed stop's signal
                     return
                 # With `--once` somebody waits for just this run.
                 if not self._once and (wait := self._pauses.holds()) is not None:
@@ -234,7 +274,8 @@ class Daemon:
                 self._log.error("reading stops", error=str(error))
                 self.stop()
             except Exception:
-                # The journal cannot be written, say. A thread that dies here would read nothing ever after.
+                # The journal cannot be written, say. A thread that dies here would read nothing
+                # ever after.
                 self._log.exception("reading is interrupted; going on")
                 self._stop.wait(AFTER_TROUBLE)
                 self._hand_back_all()
@@ -268,7 +309,9 @@ class Daemon:
             return
         if self._once or not self._pauses.unload_if_idle():
             due = self._journal.next_due_in()
-            self._rest(min(HEARTBEAT if due is None else due, self._config.engine.unload_after or math.inf))
+            self._rest(
+                min(HEARTBEAT if due is None else due, self._config.engine.unload_after or math.inf)
+            )
 
     def _warm_up(self) -> None:
         """See that a worker with its model stands ready; at once when one does."""
@@ -285,7 +328,9 @@ class Daemon:
                 # A download that goes on piece by piece is no reason to give up.
                 deaths = 1 if self._fetched else deaths + 1
                 if deaths >= LOADS_ALLOWED and not self._stop.is_set():
-                    raise EngineError(f"the model could not be made ready: {error}; see the log") from error
+                    raise EngineError(
+                        f"the model could not be made ready: {error}; see the log"
+                    ) from error
                 self._log.warning("making the model ready failed; trying again", error=str(error))
             else:
                 return
@@ -295,4 +340,6 @@ def _make_inbox(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{path}: the inbox cannot be made ({error.strerror}); mend inbox.path") from error
+        raise ConfigError(
+            f"{path}: the inbox cannot be made ({error.strerror}); mend inbox.path"
+        ) from error

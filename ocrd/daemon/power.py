@@ -1,4 +1,7 @@
-"""Sleep, battery and memory pressure: when to keep the machine awake, when to hold back, when it was away."""
+"""Sleep, battery and memory pressure.
+
+When to keep the machine awake, when to hold back, when it was away.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from collections.abc import Callable
 
 import structlog
 
-from ocrd import system
+from ocrd import system_commands as system
 
+# Seconds by which the wall clock may run ahead of ours before the machine counts as having slept.
 SLEPT = 15.0
-"""Seconds by which the wall clock may run ahead of ours before the machine counts as having slept."""
+# Seconds for which an answer about the battery is good.
 BATTERY_KNOWN_FOR = 20.0
-"""Seconds for which an answer about the battery is good."""
+# ``kern.memorystatus_vm_pressure_level``: 1 normal, 2 warning, 4 critical.
 CRITICAL = 4
-"""``kern.memorystatus_vm_pressure_level``: 1 normal, 2 warning, 4 critical."""
 
 _log = structlog.get_logger(component="power")
 
@@ -26,7 +29,8 @@ _log = structlog.get_logger(component="power")
 class KeepAwake:
     """Holds off idle sleep while something is read, with macOS' own ``caffeinate``.
 
-    It watches our process (``-w``), so it ends with us however we end. Where there is none, nothing is done.
+    It watches our process (``-w``), so it ends with us however we end. Where there is none, nothing
+    is done.
     """
 
     def __init__(self, wanted: bool) -> None:
@@ -48,7 +52,8 @@ class KeepAwake:
             _log.warning("the machine may fall asleep while it reads", error=str(error))
 
     def release(self) -> None:
-        process, self._process = self._process, None
+        process = self._process
+        self._process = None
         if process is not None:
             process.kill()
             process.wait()
@@ -57,12 +62,18 @@ class KeepAwake:
 class SleepWatch:
     """Tells that the machine slept: our clock stood still meanwhile, and the wall clock did not."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
-        self._clock, self._wall = clock, wall
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._clock = clock
+        self._wall = wall
         self._ahead = wall() - clock()
 
     def slept(self) -> float:
-        """Seconds that it slept since the last call; 0 when it did not. A clock that is set forward looks the same."""
+        """Seconds that it slept since the last call.
+
+        0 when it did not. A clock that is set forward looks the same.
+        """
         before, self._ahead = self._ahead, self._wall() - self._clock()
         return self._ahead - before if self._ahead - before > SLEPT else 0.0
 
@@ -71,9 +82,12 @@ class Battery:
     """Whether the machine runs on its battery; False where it has none or does not say."""
 
     def __init__(
-        self, ask: Callable[[], bool | None] | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        ask: Callable[[], bool | None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ask, self._clock = ask or _on_battery, clock
+        self._ask = ask or _on_battery
+        self._clock = clock
         self._known_until = float("-inf")
         self._in_use = False
 
@@ -100,7 +114,8 @@ def memory_is_short() -> bool:
     """Whether macOS calls its memory pressure critical; False elsewhere."""
     if sys.platform != "darwin":
         return False
-    level, size = ctypes.c_int(0), ctypes.c_size_t(ctypes.sizeof(ctypes.c_int))
+    level = ctypes.c_int(0)
+    size = ctypes.c_size_t(ctypes.sizeof(ctypes.c_int))
     name = b"kern.memorystatus_vm_pressure_level"
     failed = ctypes.CDLL(None).sysctlbyname(name, ctypes.byref(level), ctypes.byref(size), None, 0)
     return not failed and level.value >= CRITICAL

@@ -14,7 +14,13 @@ from ocrd.documents.kinds import PDF_MARK_WITHIN, sniff
 from ocrd.documents.page import Limits, Page
 from ocrd.documents.pdf import PdfPages
 from ocrd.documents.picture import PicturePages
-from ocrd.errors import DamagedDocument, DocumentError, EmptyDocument, OversizedDocument, UnsupportedDocument
+from ocrd.errors import (
+    DamagedDocument,
+    DocumentError,
+    EmptyDocument,
+    OversizedDocument,
+    UnsupportedDocument,
+)
 
 __all__ = ["Document", "Limits", "Page", "open_document"]
 
@@ -28,10 +34,15 @@ class Pages(Protocol):
 
 
 class Document:
-    """An open file; use it in a ``with``. Pages are made when asked for and can be asked for in any order."""
+    """An open file; use it in a ``with``.
+
+    Pages are made when asked for and can be asked for in any order.
+    """
 
     def __init__(self, path: Path, kind: str, pages: Pages, limits: Limits) -> None:
-        self.path, self.kind, self._pages = path, kind, pages
+        self.path = path
+        self.kind = kind
+        self._pages = pages
         with _Named(path):
             self.page_count = pages.count()
         if self.page_count == 0:
@@ -46,8 +57,12 @@ class Document:
 
         Raises DocumentError when it cannot be decoded, IndexError when there is no such page.
         """
-        if not 0 <= index < self.page_count:  # the caller's mistake, not the file's: never "damaged"
-            raise IndexError(f"{self.path.name}: there is no page {index}, only 0 to {self.page_count - 1}")
+        if (
+            not 0 <= index < self.page_count
+        ):  # the caller's mistake, not the file's: never "damaged"
+            raise IndexError(
+                f"{self.path.name}: there is no page {index}, only 0 to {self.page_count - 1}"
+            )
         with _Named(self.path):
             return self._pages.page(index)
 
@@ -69,8 +84,8 @@ class Document:
 def open_document(path: Path, limits: Limits = Limits()) -> Document:  # noqa: B008 - frozen
     """Open ``path`` as what its content says it is, whatever its suffix.
 
-    Raises EmptyDocument, OversizedDocument, UnsupportedDocument, EncryptedDocument or DamagedDocument,
-    each with a sentence that names the file; OSError when the file system says no.
+    Raises EmptyDocument, OversizedDocument, UnsupportedDocument, EncryptedDocument or
+    DamagedDocument, each with a sentence that names the file; OSError when the file system says no.
     """
     size = path.stat().st_size
     if size == 0:
@@ -83,7 +98,9 @@ def open_document(path: Path, limits: Limits = Limits()) -> Document:  # noqa: B
     with path.open("rb") as file:
         kind = sniff(file.read(PDF_MARK_WITHIN + 16))
     if kind is None:
-        raise UnsupportedDocument(f"{path.name}: it is not a picture or PDF that ocrd reads, whatever its name says")
+        raise UnsupportedDocument(
+            f"{path.name}: it is not a picture or PDF that ocrd reads, whatever its name says"
+        )
     with _Named(path):
         pages: Pages = PdfPages(path, limits) if kind == "pdf" else PicturePages(path, limits)
     try:
@@ -96,8 +113,9 @@ def open_document(path: Path, limits: Limits = Limits()) -> Document:  # noqa: B
 class _Named:
     """Turn whatever a decoder throws into DamagedDocument with the file's name.
 
-    Decoders throw almost anything at a broken file (struct.error, EOFError, ValueError, SyntaxError,
-    MemoryError...); only our own errors, and the file system's about the file itself, pass through.
+    Decoders throw almost anything at a broken file (struct.error, EOFError, ValueError,
+    SyntaxError, MemoryError...); only our own errors, and the file system's about the file itself,
+    pass through.
     """
 
     def __init__(self, path: Path) -> None:
@@ -107,11 +125,15 @@ class _Named:
         return None
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if not isinstance(error, Exception) or isinstance(error, DocumentError):
             return
-        # EINVAL comes from seeking to a nonsense offset that the file itself gave, so the file is at fault.
+        # EINVAL comes from seeking to a nonsense offset that the file itself gave, so the file is
+        # at fault.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             return
         known = isinstance(error, UnidentifiedImageError)  # its text says only the whole path again

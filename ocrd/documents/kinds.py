@@ -1,4 +1,7 @@
-"""Which files are ours to read: by name for the inbox, by content for opening. No imaging library here."""
+"""Which files are ours to read.
+
+By name for the inbox, by content for opening. No imaging library here.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ SUFFIXES = frozenset(
 )
 
 PDF_MARK = b"%PDF-"
+# Bytes before the mark that readers accept: scanners and mailers put rubbish there.
 PDF_MARK_WITHIN = 1024
-"""Bytes before the mark that readers accept: scanners and mailers put rubbish there."""
 
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -37,8 +40,8 @@ _MAGIC = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", "jpeg2000"),
     (b"\xff\x4f\xff\x51", "jpeg2000"),
 )
+# Checked too, because "BM" alone also begins plain words.
 _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
-"""Checked too, because "BM" alone also begins plain words."""
 _AVIF_BRANDS = (b"avif", b"avis")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 

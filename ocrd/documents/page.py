@@ -12,8 +12,8 @@ class Limits:
     """What is refused, and how finely PDFs are drawn."""
 
     max_bytes: int = 2 * 1024**3
+    # Of one page, before it is decoded.
     max_pixels: int = 300_000_000
-    """Of one page, before it is decoded."""
     max_pages: int = 10_000
     dpi: int = 200
 
@@ -21,8 +21,8 @@ class Limits:
 @dataclass(frozen=True)
 class Page:
     index: int
+    # RGB, upright, on white.
     image: Image.Image
-    """RGB, upright, on white."""
 
     @property
     def width(self) -> int:

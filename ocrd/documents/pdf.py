@@ -19,8 +19,8 @@ POINTS_PER_INCH = 72
 class PdfPages:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._limits = limits
-        # Loaded by hand: the binding also looks at pdfium's last error when a file opened without pages,
-        # and that error may be an earlier file's.
+        # Loaded by hand: the binding also looks at pdfium's last error when a file opened without
+        # pages, and that error may be an earlier file's.
         raw = pdfium_c.FPDF_LoadDocument(os.fsencode(path.resolve()), None)
         if not raw:
             raise _refusal(path, pdfium_c.FPDF_GetLastError())
@@ -35,7 +35,9 @@ class PdfPages:
         try:
             bitmap = page.render(scale=self._scale(*page.get_size()), rev_byteorder=True)
             try:
-                return Page(index, bitmap.to_pil().convert("RGB"))  # a copy, so the bitmap can go at once
+                return Page(
+                    index, bitmap.to_pil().convert("RGB")
+                )  # a copy, so the bitmap can go at once
             finally:
                 bitmap.close()
         finally:
@@ -48,15 +50,21 @@ class PdfPages:
         """Pixels a point: the wanted dpi, less for a poster that would pass the pixel limit."""
         scale = self._limits.dpi / POINTS_PER_INCH
         # pdfium rounds each side up, to at least 1, so a thin strip needs more than one step down.
-        while (pixels := math.ceil(width * scale) * math.ceil(height * scale)) > max(self._limits.max_pixels, 1):
+        while (pixels := math.ceil(width * scale) * math.ceil(height * scale)) > max(
+            self._limits.max_pixels, 1
+        ):
             scale *= 0.995 * (self._limits.max_pixels / pixels) ** 0.5
         return scale
 
 
 def _refusal(path: Path, code: int) -> Exception:
     """What pdfium's error code means for the person whose file it is."""
-    if code == pdfium_c.FPDF_ERR_FILE:  # gone or forbidden since it was looked at: not the document's fault
+    if (
+        code == pdfium_c.FPDF_ERR_FILE
+    ):  # gone or forbidden since it was looked at: not the document's fault
         return FileNotFoundError(errno.ENOENT, "pdfium could not open the file", str(path))
     if code in (pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY):
         return EncryptedDocument(f"{path.name}: it asks for a password; save a copy without one")
-    return DamagedDocument(f"{path.name}: it is no whole PDF (pdfium error {code}); save or export it again")
+    return DamagedDocument(
+        f"{path.name}: it is no whole PDF (pdfium error {code}); save or export it again"
+    )

@@ -9,23 +9,25 @@ from PIL import Image
 
 from ocrd.documents.page import Limits, Page
 from ocrd.errors import OversizedDocument
-from ocrd.pixels import to_rgb, upright
+from ocrd.rgb import to_rgb, upright
 
 pillow_heif.register_heif_opener()
 # Sizes are checked here, page by page, against the configured limit; Pillow's own guard is global.
 Image.MAX_IMAGE_PIXELS = None
 
+# Nothing else is tried: some of Pillow's other plugins start external programs.
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "JPEG2000", "HEIF", "AVIF")
-"""Nothing else is tried: some of Pillow's other plugins start external programs."""
-BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262
-"""TIFF tags that Pillow leaves to us for wide greys."""
+# TIFF tags that Pillow leaves to us for wide greys.
+BITS_PER_SAMPLE = 258
+PHOTOMETRIC = 262
+# Formats whose frames are pages; an animation's frames, or a phone's depth map (MPO), are not.
 _PAGED = frozenset({"TIFF"})
-"""Formats whose frames are pages; an animation's frames, or a phone's depth map (MPO), are not."""
 
 
 class PicturePages:
     def __init__(self, path: Path, limits: Limits) -> None:
-        self._name, self._limits = path.name, limits
+        self._name = path.name
+        self._limits = limits
         self._image = Image.open(path, formats=FORMATS)
         try:
             self._check_size()
@@ -37,7 +39,8 @@ class PicturePages:
         return int(getattr(self._image, "n_frames", 1)) if self._image.format in _PAGED else 1
 
     def page(self, index: int) -> Page:
-        # Only where frames are pages: a HEIC opens at its primary picture, which need not be its frame 0.
+        # Only where frames are pages: a HEIC opens at its primary picture, which need not be its
+        # frame 0.
         if self._image.format in _PAGED:
             self._image.seek(index)
         self._check_size()

@@ -11,18 +11,19 @@ import torch
 from torch import Tensor
 from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2TextModel
 
-from ocrd.engine.cache import SlotCache
-from ocrd.engine.failures import NotFinite
-from ocrd.engine.loop import LoopWatch
-from ocrd.engine.network import Network
+from ocrd.engine.nn.kv_cache import SlotCache
+from ocrd.engine.nn.network import Network
+from ocrd.engine.repetition import LoopWatch
+from ocrd.engine.runtime.failures import NotFinite
 
+# Scores are looked at for numbers that are none at the first token and then now and then: each look
+# waits for the device, and what was written since is thrown away with the page.
 TOKENS_BETWEEN_LOOKS = 32
-"""Scores are looked at for numbers that are none at the first token and then now and then: each look waits for the
-device, and what was written since is thrown away with the page."""
+# Positions that the cache begins with: gundam's longest prompt and a page of ordinary length.
 ROOM = 1536
-"""Positions that the cache begins with: gundam's longest prompt and a page of ordinary length."""
+# ``<td>`` and ``</td>``: empty table cells repeat honestly, so the guard exempts them (vLLM's
+# recipe).
 TABLE_CELLS = frozenset({128821, 128822})
-"""``<td>`` and ``</td>``: empty table cells repeat honestly, so the guard exempts them (vLLM's recipe)."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,16 @@ class Limits:
     window: int = 90
     exempt: frozenset[int] = TABLE_CELLS
     seconds: float = float("inf")
+    # Whether a text that repeats itself is stopped.
     loops: bool = True
-    """Whether a text that repeats itself is stopped."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Token ids without the end token, and why decoding stopped: ``eos``, ``length``, ``deadline`` or ``loop``."""
+    """Token ids without the end token, and why decoding stopped.
+
+    ``eos``, ``length``, ``deadline`` or ``loop``.
+    """
 
     ids: tuple[int, ...]
     stop_reason: str
@@ -57,7 +61,9 @@ class NgramGuard:
     window: int
     exempt: frozenset[int] = frozenset()
     _ids: deque[int] = field(default_factory=deque)
-    _followers: defaultdict[tuple[int, ...], Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    _followers: defaultdict[tuple[int, ...], Counter[int]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
 
     def push(self, token: int) -> None:
         if self.ngram < 2:
@@ -91,23 +97,32 @@ class NgramGuard:
 
 @dataclass(frozen=True)
 class Marks:
-    """Ids of the tokens by which a loop is told from a text; None or nothing where the tokenizer has none."""
+    """Ids of the tokens by which a loop is told from a text.
+
+    None or nothing where the tokenizer has none.
+    """
 
     det_open: int | None = None
     det_close: int | None = None
     ref_open: int | None = None
+    # Of empty table rows, which repeat honestly.
     cells: frozenset[int] = TABLE_CELLS
-    """Of empty table rows, which repeat honestly."""
 
 
 class _Text:
     """One page's text on its way."""
 
-    def __init__(self, key: int, limits: Limits, marks: Marks, longest: int, on_token: Callable[[int], None]) -> None:
-        self.key, self._limits, self._longest, self._on_token = key, limits, longest, on_token
+    def __init__(
+        self, key: int, limits: Limits, marks: Marks, longest: int, on_token: Callable[[int], None]
+    ) -> None:
+        self.key = key
+        self._limits = limits
+        self._longest = longest
+        self._on_token = on_token
         self.ids: list[int] = []
+        # Seconds of its own: a neighbour's prompt, and the neighbours' part of a step, are not its
+        # fault.
         self._spent = 0.0
-        """Seconds of its own: a neighbour's prompt, and the neighbours' part of a step, are not its fault."""
         self.guard = NgramGuard(limits.ngram, limits.window, limits.exempt)
         self._watch = LoopWatch(marks.det_open, marks.det_close, marks.ref_open, marks.cells)
 
@@ -127,10 +142,12 @@ class _Text:
 
 
 class Batch:
-    """Pages whose texts are written together, a token of each at a time: the weights are read once for all.
+    """Pages whose texts are written together, a token of each at a time.
 
-    `add` pages while there is room, `step` until none is left. Each page's tokens are those that it gets alone, up to
-    rounding.
+    The weights are read once for all.
+
+    `add` pages while there is room, `step` until none is left. Each page's tokens are those that it
+    gets alone, up to rounding.
     """
 
     def __init__(
@@ -143,12 +160,18 @@ class Batch:
         forbid_end: bool = False,
     ) -> None:
         """``slots`` pages at most; ``forbid_end`` bans the end token."""
-        self._network, self._limits, self._marks, self._clock = network, limits, marks, clock
-        self._slots, self._forbid_end = slots, forbid_end
+        self._network = network
+        self._limits = limits
+        self._marks = marks
+        self._clock = clock
+        self._slots = slots
+        self._forbid_end = forbid_end
         shape = network.arch.decoder
-        self._cache = SlotCache(shape.layers, slots, min(ROOM, shape.max_positions), shape.max_positions)
+        self._cache = SlotCache(
+            shape.layers, slots, min(ROOM, shape.max_positions), shape.max_positions
+        )
+        # By slot.
         self._texts: list[_Text] = []
-        """By slot."""
         self._ended: list[tuple[int, Decoded]] = []
         self._steps = 0
 
@@ -161,13 +184,19 @@ class Batch:
         return len(self) >= self._slots
 
     @torch.inference_mode()
-    def add(self, key: int, prompt: Tensor, on_token: Callable[[int], None] = lambda _count: None) -> None:
-        """Read ``prompt`` [1, T, D] of the page called ``key``; ``on_token`` is told how many tokens there are so far.
+    def add(
+        self, key: int, prompt: Tensor, on_token: Callable[[int], None] = lambda _count: None
+    ) -> None:
+        """Read ``prompt`` [1, T, D] of the page called ``key``.
+
+        ``on_token`` is told how many tokens there are so far.
 
         Raises NotFinite when the scores are not, which a greedy choice would hide.
         """
         began = self._clock()
-        longest = min(self._limits.max_new_tokens, self._network.arch.decoder.max_positions - prompt.shape[1])
+        longest = min(
+            self._limits.max_new_tokens, self._network.arch.decoder.max_positions - prompt.shape[1]
+        )
         self._cache.begin_prompt(prompt.shape[1], self._network.device)
         logits = next_logits(self._network, prompt, self._cache)
         self._refuse_not_finite(logits)
@@ -176,7 +205,9 @@ class Batch:
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, Decoded]]:
-        """One more token of each page; the pages that have ended since the last step, by their keys.
+        """One more token of each page.
+
+        The pages that have ended since the last step, by their keys.
 
         Raises NotFinite as `add` does, for all pages at once.
         """
@@ -189,11 +220,15 @@ class Batch:
             if self._steps % TOKENS_BETWEEN_LOOKS == 0:
                 self._refuse_not_finite(logits)
             self._choose(logits, 0, (self._clock() - began) / len(self._texts))
-        ended, self._ended = self._ended, []
+        ended = self._ended
+        self._ended = []
         return ended
 
     def _choose(self, logits: Tensor, first: int, seconds: float) -> None:
-        """The next token of the pages from slot ``first`` on, from their scores [n, V]; each took ``seconds``."""
+        """The next token of the pages from slot ``first`` on, from their scores [n, V].
+
+        Each took ``seconds``.
+        """
         eos = self._network.arch.decoder.eos
         for row, text in enumerate(self._texts[first:]):
             if banned := text.guard.banned() | ({eos} if self._forbid_end else set()):
@@ -221,7 +256,10 @@ def decode(
     clock: Callable[[], float] = time.monotonic,
     forbid_end: bool = False,
 ) -> Decoded:
-    """One page alone, from ``prompt`` [1, T, D] until the end token or a limit. Raises NotFinite as `Batch` does."""
+    """One page alone, from ``prompt`` [1, T, D] until the end token or a limit.
+
+    Raises NotFinite as `Batch` does.
+    """
     batch = Batch(network, limits, clock=clock, forbid_end=forbid_end)
     batch.add(0, prompt, on_token)
     while not (ended := batch.step()):
@@ -239,10 +277,13 @@ def next_logits(network: Network, embedded: Tensor, cache: SlotCache) -> Tensor:
 def run_decoder(decoder: DeepseekOcr2TextModel, hidden: Tensor, cache: SlotCache) -> Tensor:
     """The decoder's layers over [n, T, D], at the positions that the cache has begun.
 
-    Called directly: a prompt is causal without a mask, and a step needs one only where pages differ in length.
+    Called directly: a prompt is causal without a mask, and a step needs one only where pages differ
+    in length.
     """
     rotary = decoder.rotary_emb(hidden, cache.positions)
     for layer in decoder.layers:
-        hidden = layer(hidden, position_embeddings=rotary, attention_mask=cache.mask, past_key_values=cache)
+        hidden = layer(
+            hidden, position_embeddings=rotary, attention_mask=cache.mask, past_key_values=cache
+        )
     normed: Tensor = decoder.norm(hidden)
     return normed

@@ -1,12 +1,13 @@
 """What the model writes, special tokens and all, into blocks: a label, a place, plain text.
 
-The output is a row of ``<|ref|>label<|/ref|><|det|>[[x1, y1, x2, y2]]<|/det|>`` with content behind each, in reading
-order; x and y go from 0 to 999 over the whole page, whatever its shape. The published code runs `eval` on the
-coordinates. A page can make a model write anything, so nothing here is run, nothing raises, time grows with the length
-alone, and what is no tag, label or coordinate is content: better a stray word in a block than one missing.
+The output is a row of ``<|ref|>label<|/ref|><|det|>[[x1, y1, x2, y2]]<|/det|>`` with content behind
+each, in reading order; x and y go from 0 to 999 over the whole page, whatever its shape. The
+published code runs `eval` on the coordinates. A page can make a model write anything, so nothing
+here is run, nothing raises, time grows with the length alone, and what is no tag, label or
+coordinate is content: better a stray word in a block than one missing.
 
-A tag's text ends at the next tag, whichever that is, so no nesting can confuse it. Known to remain: what looks exactly
-like a tag is taken for one (``a<b>c`` in a formula loses its ``<b>``).
+A tag's text ends at the next tag, whichever that is, so no nesting can confuse it. Known to remain:
+what looks exactly like a tag is taken for one (``a<b>c`` in a formula loses its ``<b>``).
 """
 
 from __future__ import annotations
@@ -18,19 +19,23 @@ from dataclasses import dataclass, field
 
 from ocrd.types import Block, Box
 
+# The model's coordinate of a page's right and bottom edge.
 LARGEST = 999
-"""The model's coordinate of a page's right and bottom edge."""
+# Characters. Labels are a word or two (``table_footnote``); a sentence in a ref is text whose tags
+# went wrong.
 LONGEST_LABEL = 60
-"""Characters. Labels are a word or two (``table_footnote``); a sentence in a ref is text whose tags went wrong."""
+# Characters of located words that are given with each box: a book in a ref with many boxes would
+# fill the memory.
 LONGEST_SOUGHT = 200
-"""Characters of located words that are given with each box: a book in a ref with many boxes would fill the memory."""
 TITLES = ("title", "sub_title")
 LOCATED = "located"
 
 _TAG = re.compile(r"(<\|/?(?:ref|det)\|>)")
 _CONTROL = re.compile(r"<｜[^\n]{0,40}?｜>|<\|(?:grounding|User|Assistant)\|>")
 _TOKEN = re.compile(rf"{_CONTROL.pattern}|{_TAG.pattern}")
-_C0 = {code: "\n" if chr(code) in "\f\v\r" else None for code in range(32) if chr(code) not in "\n\t"}
+_C0 = {
+    code: "\n" if chr(code) in "\f\v\r" else None for code in range(32) if chr(code) not in "\n\t"
+}
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?\.?[0-9][0-9.eE+-]*|[+-]?(?i:nan|inf|infinity)|(?i:null|none)")
@@ -39,36 +44,41 @@ _SPAN = r"(?:[ \t,.+-]|[0-9]+(?!\w))*"
 _UNCLOSED = re.compile(rf"\s*\[+{_SPAN}(?:\]+[ \t]*,[ \t]*\[+{_SPAN})*\]*")
 
 _ATTRIBUTE = r"""\s+[\w-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>=]+)"""
-_FORMAT = re.compile(rf"</?(center|sup|sub|strong|em|br|div|span|[biup])(?:{_ATTRIBUTE})*\s*/?>", re.IGNORECASE)
+_FORMAT = re.compile(
+    rf"</?(center|sup|sub|strong|em|br|div|span|[biup])(?:{_ATTRIBUTE})*\s*/?>", re.IGNORECASE
+)
 _FORMATS = re.compile(rf"(?:{_FORMAT.pattern})+", re.IGNORECASE)
-_TABLE = re.compile(r"<(/?)(table|caption|colgroup|col|thead|tbody|tfoot|tr|td|th)(?:[\s/][^<>]*)?>", re.IGNORECASE)
+_TABLE = re.compile(
+    r"<(/?)(table|caption|colgroup|col|thead|tbody|tfoot|tr|td|th)(?:[\s/][^<>]*)?>", re.IGNORECASE
+)
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+# Tags that begin a new line.
 _APART = frozenset(("p", "div", "center"))
-"""Tags that begin a new line."""
 _RUN = re.compile(r"\n{3,}")
 _HEADING = re.compile(r"^[ \t]*#+(?:[ \t]+|$)")
 
+# A box in the model's coordinates.
 _Grid = tuple[int, int, int, int]
-"""A box in the model's coordinates."""
 
 
 @dataclass(frozen=True)
 class Grounded:
     """One page's output, read."""
 
+    # In the model's order, which is the reading order.
     blocks: tuple[Block, ...]
-    """In the model's order, which is the reading order."""
+    # Without tags: the ``.txt`` sidecar.
     text: str
-    """Without tags: the ``.txt`` sidecar."""
+    # Without ref and det tags, HTML as the model wrote it: the ``.md`` sidecar.
     markdown: str
-    """Without ref and det tags, HTML as the model wrote it: the ``.md`` sidecar."""
 
 
 def parse(output: str, size: tuple[int, int], page: int = 0, located: bool = False) -> Grounded:
     """The blocks of a page of ``size`` (width, height) pixels; ``page`` is its index, from 0.
 
-    ``located``: the output answers a ``locate:`` task, where a ref holds the words that were looked for: one block for
-    each box, labelled ``located``. A block's ``bbox`` lies within the page and has at least one pixel. Never raises.
+    ``located``: the output answers a ``locate:`` task, where a ref holds the words that were looked
+    for: one block for each box, labelled ``located``. A block's ``bbox`` lies within the page and
+    has at least one pixel. Never raises.
     """
     pieces = _pieces(output, located)
     if located:
@@ -82,13 +92,21 @@ def parse(output: str, size: tuple[int, int], page: int = 0, located: bool = Fal
 
 
 def clean(output: str) -> str:
-    """The output of a task without grounding: no control tokens, tags or coordinates; the rest untouched."""
-    kept = (_coordinates(text, end)[1] if tag == "<|det|>" else text for tag, text, end in _tagged(output))
+    """The output of a task without grounding.
+
+    No control tokens, tags or coordinates; the rest untouched.
+    """
+    kept = (
+        _coordinates(text, end)[1] if tag == "<|det|>" else text
+        for tag, text, end in _tagged(output)
+    )
     return _sealed("".join(kept)).strip()
 
 
 def _tagged(output: str) -> Iterator[tuple[str, str, str]]:
-    """A tag ("" at the start), the text behind it, and the tag that ends that text ("" at the end)."""
+    """A tag ("" at the start), the text behind it, and the tag that ends that text ("" at the
+    end).
+    """
     parts = ["", *_TAG.split(_CONTROL.sub("", _printable(output)))]
     return zip(parts[::2], parts[1::2], [*parts[2::2], ""], strict=True)
 
@@ -99,7 +117,9 @@ def _printable(text: str) -> str:
 
 
 def _sealed(text: str) -> str:
-    """``text`` without the tokens that came about when something between their halves was removed."""
+    """``text`` without the tokens that came about when something between their halves was
+    removed.
+    """
     return _TOKEN.sub("\n", text)  # a newline is part of none, so no more can come about
 
 
@@ -108,12 +128,12 @@ class _Piece:
     """The output from one ref to the next."""
 
     ref: str = ""
+    # Whether the ref has its end.
     closed: bool = False
-    """Whether the ref has its end."""
     boxes: list[_Grid] = field(default_factory=list)
     content: list[str] = field(default_factory=list)
+    # Whether ``content`` is more than blanks.
     written: bool = False
-    """Whether ``content`` is more than blanks."""
 
     def write(self, text: str) -> None:
         self.content.append(text)
@@ -128,7 +148,8 @@ def _pieces(output: str, located: bool) -> list[_Piece]:
         elif tag == "<|det|>":
             coordinates, more = _coordinates(text, end)
             boxes = list(_boxes(coordinates))
-            # Behind content, a place without a ref belongs to what follows; only sought words may have theirs later.
+            # Behind content, a place without a ref belongs to what follows; only sought words may
+            # have theirs later.
             if boxes and pieces[-1].written and not located:
                 pieces.append(_Piece())
             pieces[-1].boxes += boxes
@@ -141,7 +162,8 @@ def _pieces(output: str, located: bool) -> list[_Piece]:
 def _coordinates(text: str, end: str) -> tuple[str, str]:
     """What stands behind a det tag, parted into coordinates and content that came to be there.
 
-    Without the closing tag the coordinates end with their brackets, or where a line or a word begins.
+    Without the closing tag the coordinates end with their brackets, or where a line or a word
+    begins.
     """
     if end == "<|/det|>" and all(_NUMBER.fullmatch(word) for word in _NOT_BRACKETS.findall(text)):
         return text, ""
@@ -150,7 +172,10 @@ def _coordinates(text: str, end: str) -> tuple[str, str]:
 
 
 def _boxes(coordinates: str) -> Iterator[_Grid]:
-    """Each four numbers are a box; what is no integer (1e999, NaN, 0.5) voids its box and shifts no other."""
+    """Each four numbers are a box.
+
+    What is no integer (1e999, NaN, 0.5) voids its box and shifts no other.
+    """
     words = _NOT_BRACKETS.findall(coordinates)
     for group in zip(words[::4], words[1::4], words[2::4], words[3::4], strict=False):
         if all(_INTEGER.fullmatch(word) for word in group):
@@ -198,7 +223,9 @@ def _labelled(piece: _Piece, size: tuple[int, int], page: int) -> tuple[Block, s
     named = piece.closed and len(label) <= LONGEST_LABEL and "\n" not in label
     raw = _sealed(_content(piece, with_ref=not named))
     label = (named and label) or "text"
-    return Block(_plain(raw, label), label, _union([_pixels(box, size) for box in piece.boxes]), page), raw
+    return Block(
+        _plain(raw, label), label, _union([_pixels(box, size) for box in piece.boxes]), page
+    ), raw
 
 
 def _content(piece: _Piece, with_ref: bool) -> str:
@@ -241,7 +268,10 @@ def _heading(line: str) -> str:
 
 
 def _unformatted(text: str) -> str:
-    """``text`` without the HTML tags that only say how it looks; words that they held apart stay apart."""
+    """``text`` without the HTML tags that only say how it looks.
+
+    Words that they held apart stay apart.
+    """
     return _FORMATS.sub(_instead, text)
 
 
@@ -255,12 +285,16 @@ def _instead(tags: re.Match[str]) -> str:
 
 
 def _rows(markup: str) -> str:
-    """Each row of a table on a line, its cells parted by tabs; what stands outside of cells on lines of its own.
+    """Each row of a table on a line, its cells parted by tabs.
 
-    Not by `html.parser`: Python 3.11.7's needs 76 s for 60 kB of ``<b ``, and drops words that look like attributes.
+    What stands outside of cells on lines of its own.
+
+    Not by `html.parser`: Python 3.11.7's needs 76 s for 60 kB of ``<b ``, and drops words that look
+    like attributes.
     """
     first, *rest = _TABLE.split(markup)
-    lines, row = [_unescaped(first).strip()], list[str]()
+    lines = [_unescaped(first).strip()]
+    row = list[str]()
     for slash, name, text in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
         if name.lower() not in ("td", "th"):
             lines += ["\t".join(row), _unescaped(text).strip()]

@@ -1,6 +1,9 @@
-"""A page as the views that the model looks at: one square global view, and tiles of it where the mode has them.
+"""A page as the views that the model looks at.
 
-The rules are the published code's: which grid of tiles, when a page is stretched and when it is padded.
+One square global view, and tiles of it where the mode has them.
+
+The rules are the published code's: which grid of tiles, when a page is stretched and when it is
+padded.
 """
 
 from __future__ import annotations
@@ -15,20 +18,23 @@ from torch import Tensor
 from ocrd.errors import UsageError
 
 TILE = 640
-FEWEST_TILES, MOST_TILES = 2, 9
+FEWEST_TILES = 2
+MOST_TILES = 9
 PAD = (127, 127, 127)
 PIXELS_PER_FEATURE = 64
 
 
 @dataclass(frozen=True)
 class Mode:
-    """A resolution mode: the global view's size, and whether larger pages are also looked at in tiles."""
+    """A resolution mode: the global view's size, and whether larger pages are also looked at in
+    tiles.
+    """
 
     name: str
     view: int
     tiled: bool = False
+    # The page is stretched to the square, not padded: published for views of up to 640 pixels.
     stretched: bool = False
-    """The page is stretched to the square, not padded: published for views of up to 640 pixels."""
 
 
 MODES = {
@@ -43,11 +49,13 @@ MODES = {
 }
 
 
+# The mode of a model that was trained on another size than the published one: its own, and no
+# other.
 NATIVE = "native"
-"""The mode of a model that was trained on another size than the published one: its own, and no other."""
-SMALL_PICTURE, LONGEST_SHAPE = 512, 2.0
-"""``auto``: pictures of up to so many pixels a side, and no longer than so many times their width, lose nothing in
-``small``, which stretches them to 640 x 640 and is a quarter of the work."""
+# ``auto``: pictures of up to so many pixels a side, and no longer than so many times their width,
+# lose nothing in ``small``, which stretches them to 640 x 640 and is a quarter of the work.
+SMALL_PICTURE = 512
+LONGEST_SHAPE = 2.0
 
 
 def check_mode(name: str) -> None:
@@ -59,15 +67,17 @@ def check_mode(name: str) -> None:
 def choose_mode(name: str, trained_view: int, size: tuple[int, int]) -> Mode:
     """The mode called ``name`` for a picture of ``size`` (width, height).
 
-    ``auto``: what a small picture loses nothing in, gundam for the others. A model of another size than the published
-    one is only good at the view that it was trained on. Raises UsageError for an unknown name.
+    ``auto``: what a small picture loses nothing in, gundam for the others. A model of another size
+    than the published one is only good at the view that it was trained on. Raises UsageError for an
+    unknown name.
     """
     check_mode(name)
     if name != "auto":
         return MODES[name]
     if trained_view != MODES["gundam"].view:
         return Mode(NATIVE, trained_view)
-    longer, shorter = max(size), min(size)
+    longer = max(size)
+    shorter = min(size)
     if longer <= SMALL_PICTURE and longer <= LONGEST_SHAPE * shorter:
         return MODES["small"]
     return MODES["base" if longer <= TILE else "gundam"]
@@ -77,16 +87,19 @@ def choose_mode(name: str, trained_view: int, size: tuple[int, int]) -> Mode:
 class Views:
     """What the model looks at for one page."""
 
+    # [1, 3, S, S] float32, -1 to 1.
     global_view: Tensor
-    """[1, 3, S, S] float32, -1 to 1."""
+    # [columns*rows, 3, 640, 640] row by row, or None.
     tiles: Tensor | None
-    """[columns*rows, 3, 640, 640] row by row, or None."""
+    # (columns, rows); (1, 1) without tiles.
     grid: tuple[int, int]
-    """(columns, rows); (1, 1) without tiles."""
 
     @property
     def image_tokens(self) -> int:
-        """Prompt slots that these views take: each grid row ends with a newline, the last token separates."""
+        """Prompt slots that these views take.
+
+        Each grid row ends with a newline, the last token separates.
+        """
         side = self.global_view.shape[-1] // PIXELS_PER_FEATURE
         slots = side * (side + 1) + 1
         if self.tiles is not None:
@@ -116,8 +129,8 @@ def tile_grid(width: int, height: int) -> tuple[int, int]:
     """(columns, rows) for a page of this size; (1, 1) when both sides fit in one tile.
 
     The grid whose shape is nearest the page's wins. Of equally near ones the larger wins as long as
-    the page has more than half the pixels that it holds: the rule of InternVL's dynamic tiling, which
-    the published code uses.
+    the page has more than half the pixels that it holds: the rule of InternVL's dynamic tiling,
+    which the published code uses.
     """
     if width <= TILE and height <= TILE:
         return (1, 1)
@@ -130,12 +143,14 @@ def tile_grid(width: int, height: int) -> tuple[int, int]:
         ),
         key=lambda grid: grid[0] * grid[1],
     )
-    best, nearest = (1, 1), float("inf")
+    best = (1, 1)
+    nearest = float("inf")
     for columns, rows in grids:
         distance = abs(width / height - columns / rows)
         roomy = width * height > 0.5 * TILE * TILE * columns * rows
         if distance < nearest or (distance == nearest and roomy):
-            best, nearest = (columns, rows), distance
+            best = (columns, rows)
+            nearest = distance
     return best
 
 

@@ -10,8 +10,8 @@ from ocrd.engine.decode import TABLE_CELLS, Marks
 from ocrd.errors import ModelError
 from ocrd.tasks import IMAGE
 
+# What empty rows of a table are written with.
 EMPTY_ROWS = ("<td>", "</td>", "<tr>", "</tr>", "\n")
-"""What empty rows of a table are written with."""
 
 
 @dataclass(frozen=True)

@@ -13,25 +13,26 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ocrd.checkpoint_format.architecture import count_parameters, read_architecture
+from ocrd.checkpoint_format.tokenizer import load_tokenizer
 from ocrd.engine import grounding
-from ocrd.engine.blank import is_blank
-from ocrd.engine.checkpoint import load_network
+from ocrd.engine.blank_page import is_blank
 from ocrd.engine.decode import Batch, Decoded, Limits
-from ocrd.engine.devices import DTYPES, TorchDevices
-from ocrd.engine.measure import Tuned, tune
-from ocrd.engine.plan import make_plan
+from ocrd.engine.nn.autotune import Tuned, tune
+from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.preprocess import MODES, Mode, check_mode, choose_mode, prepare
 from ocrd.engine.prompt import Prompt, encode_prompt, find_marks
-from ocrd.layout.architecture import count_parameters, read_architecture
-from ocrd.layout.tokenizer import load_tokenizer
-from ocrd.pixels import to_rgb, upright
+from ocrd.engine.runtime.device_plan import make_plan
+from ocrd.engine.runtime.devices import DTYPES, TorchDevices
+from ocrd.rgb import to_rgb, upright
 from ocrd.tasks import LOCATE, is_grounded, prompt_text
 from ocrd.types import Attempt, Block, PageReading
 
+# Where a page is looked at again that came out as a loop: other tokens, another text.
 OTHER_MODE = {"gundam": "base", "large": "base", "base": "large", "small": "base", "tiny": "small"}
-"""Where a page is looked at again that came out as a loop: other tokens, another text."""
+# Of a loop's good prefix: a second attempt that ends well with fewer tokens than this has not seen
+# the page.
 WORTH = 1 / 3
-"""Of a loop's good prefix: a second attempt that ends well with fewer tokens than this has not seen the page."""
 
 
 @dataclass
@@ -41,16 +42,17 @@ class _Page:
     index: int
     image: Image.Image
     mode: Mode
+    # Of this attempt.
     begun: float = field(default_factory=time.monotonic)
-    """Of this attempt."""
     attempts: list[tuple[Attempt, Decoded]] = field(default_factory=list)
 
 
 class DeepSeekOCR:
     """A loaded model, ready to read pages.
 
-    ``model_dir`` holds ``config.json``, ``*.safetensors`` and ``tokenizer.json`` in the published layout.
-    Raises ModelError for a folder that holds no such model, EngineError for a device that is not there.
+    ``model_dir`` holds ``config.json``, ``*.safetensors`` and ``tokenizer.json`` in the published
+    layout. Raises ModelError for a folder that holds no such model, EngineError for a device that
+    is not there.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class DeepSeekOCR:
         place: torch.device | None = None,
         skip_blank: bool = True,
     ) -> None:
-        """``auto`` is what `make_plan` would try first; ``place`` is where ``device`` really is, for tests.
+        """``auto`` is what `make_plan` would try first.
+
+        ``place`` is where ``device`` really is, for tests.
 
         ``skip_blank``: empty pages are not shown to the model, which may see things there.
         """
@@ -72,21 +76,26 @@ class DeepSeekOCR:
         if "auto" in (device, dtype) or place is None:
             parameters = count_parameters(read_architecture(self.model_dir))
             first = make_plan(device, dtype, parameters, TorchDevices().machine()).candidates[0]
-            device, dtype = first.device, first.dtype
+            device = first.device
+            dtype = first.dtype
         self.device: str = device
-        self.mode, self.skip_blank = mode, skip_blank
+        self.mode = mode
+        self.skip_blank = skip_blank
         self.tokenizer = load_tokenizer(self.model_dir)
         self.network = load_network(self.model_dir, place or device, DTYPES[dtype], progress)
         self._marks = find_marks(self.tokenizer)
+        # What was measured and chosen, by device and dtype.
         self.tuned: dict[tuple[str, str], Tuned] = {}
-        """What was measured and chosen, by device and dtype."""
 
     @property
     def dtype(self) -> str:
         return str(self.network.dtype).removeprefix("torch.")
 
     def tune(self) -> None:
-        """Measure how to multiply where the model is now; at once when it was measured there before."""
+        """Measure how to multiply where the model is now.
+
+        At once when it was measured there before.
+        """
         here = (self.network.device.type, self.dtype)
         known = self.tuned.get(here)
         self.tuned[here] = tune(self.network, known)
@@ -110,11 +119,14 @@ class DeepSeekOCR:
     ) -> PageReading:
         """Read one upright RGB page, in ``mode`` or the engine's own.
 
-        ``on_token`` is told how many tokens there are so far, ``on_attempt`` each time that it is looked at.
-        Raises NotFinite when the model's scores are not finite, UsageError for an unknown task.
+        ``on_token`` is told how many tokens there are so far, ``on_attempt`` each time that it is
+        looked at. Raises NotFinite when the model's scores are not finite, UsageError for an
+        unknown task.
         """
         pages = [(index, image)]
-        told = self.read_many(pages, task, limits, lambda _i, count: on_token(count), lambda _i: on_attempt(), 1, mode)
+        told = self.read_many(
+            pages, task, limits, lambda _i, count: on_token(count), lambda _i: on_attempt(), 1, mode
+        )
         return next(told)
 
     def read_many(
@@ -127,14 +139,18 @@ class DeepSeekOCR:
         slots: int,
         mode: str | None = None,
     ) -> Iterator[PageReading]:
-        """Read pages (index and upright RGB picture), up to ``slots`` at a time; their readings in the order given.
+        """Read pages (index and upright RGB picture), up to ``slots`` at a time.
 
-        ``on_token`` is told a page's index and its tokens so far, ``on_attempt`` the page that is looked at.
-        A picture is asked for when there is room for it, and forgotten when it is read. Raises as `read` does.
+        Their readings in the order given.
+
+        ``on_token`` is told a page's index and its tokens so far, ``on_attempt`` the page that is
+        looked at. A picture is asked for when there is room for it, and forgotten when it is read.
+        Raises as `read` does.
         """
         prompt = encode_prompt(prompt_text(task), self.tokenizer, self.network.arch.decoder.bos)
         batch = Batch(self.network, limits, self._marks, slots)
-        coming, more = iter(pages), True
+        coming = iter(pages)
+        more = True
         in_hand: dict[int, _Page] = {}
         order: deque[int] = deque()
         done: dict[int, PageReading] = {}
@@ -142,10 +158,13 @@ class DeepSeekOCR:
         def begin(page: _Page) -> None:
             on_attempt(page.index)
             page.begun = time.monotonic()
-            batch.add(page.index, self._look(page, prompt), lambda count: on_token(page.index, count))
+            batch.add(
+                page.index, self._look(page, prompt), lambda count: on_token(page.index, count)
+            )
 
         while more or order:
-            # No further ahead: a slow page, or a run of empty ones, must not draw in the whole document.
+            # No further ahead: a slow page, or a run of empty ones, must not draw in the whole
+            # document.
             while more and not batch.full and len(order) < 2 * slots:
                 index, image = next(coming, (-1, None))
                 if image is None:
@@ -156,12 +175,19 @@ class DeepSeekOCR:
                     done[index] = _blank(index, image)
                     continue
                 size = (image.width, image.height)
-                in_hand[index] = _Page(index, image, choose_mode(mode or self.mode, self.network.arch.sam.view, size))
+                in_hand[index] = _Page(
+                    index, image, choose_mode(mode or self.mode, self.network.arch.sam.view, size)
+                )
                 begin(in_hand[index])
             for index, decoded in batch.step():
                 page = in_hand[index]
                 seconds = time.monotonic() - page.begun
-                page.attempts.append((Attempt(page.mode.name, decoded.stop_reason, len(decoded.ids), seconds), decoded))
+                page.attempts.append(
+                    (
+                        Attempt(page.mode.name, decoded.stop_reason, len(decoded.ids), seconds),
+                        decoded,
+                    )
+                )
                 other = OTHER_MODE.get(page.mode.name)
                 if decoded.stop_reason == "loop" and len(page.attempts) == 1 and other:
                     page.mode = MODES[other]
@@ -182,22 +208,31 @@ class DeepSeekOCR:
             tiles = network.see_each(views.tiles.to(network.device, network.dtype)).projected
         picture = network.lay_out(global_view, tiles, views.grid)
         before, after = (
-            torch.tensor(ids, dtype=torch.long, device=network.device) for ids in (prompt.before, prompt.after)
+            torch.tensor(ids, dtype=torch.long, device=network.device)
+            for ids in (prompt.before, prompt.after)
         )
         return network.embed_prompt(before, picture, after)
 
     def _reading(self, page: _Page, task: str) -> PageReading:
-        """What is kept of a page's attempts: one that is no loop, unless it has next to nothing; else the longer."""
+        """What is kept of a page's attempts.
+
+        One that is no loop, unless it has next to nothing; else the longer.
+        """
         longest = max(attempt.tokens for attempt, _ in page.attempts)
         attempt, decoded = max(
             page.attempts,
-            key=lambda tried: (tried[0].stop_reason != "loop" and tried[0].tokens >= WORTH * longest, tried[0].tokens),
+            key=lambda tried: (
+                tried[0].stop_reason != "loop" and tried[0].tokens >= WORTH * longest,
+                tried[0].tokens,
+            ),
         )
         output = self.tokenizer.decode(list(decoded.ids), skip_special_tokens=False)
         size = (page.image.width, page.image.height)
         if is_grounded(task):
             read = grounding.parse(output, size, page.index, located=task.startswith(LOCATE))
-            blocks, text, markdown = read.blocks, read.text, read.markdown
+            blocks = read.blocks
+            text = read.text
+            markdown = read.markdown
         else:
             text = markdown = grounding.clean(output)
             blocks = (Block(text=text, page=page.index),) if text else ()

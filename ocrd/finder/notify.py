@@ -9,17 +9,21 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from ocrd import system
+from ocrd import system_commands as system
 from ocrd.errors import ServiceError
 
+# Seconds without news after which a notification goes out.
 QUIET = 5.0
-"""Seconds without news after which a notification goes out."""
+# Seconds after which it goes out though there is more to come.
 LONGEST_WAIT = 60.0
-"""Seconds after which it goes out though there is more to come."""
+# Files that are named; the others are counted.
 NAMES = 3
-"""Files that are named; the others are counted."""
-SCRIPT = ("on run argv", "display notification (item 1 of argv) with title (item 2 of argv)", "end run")
-"""What is shown comes as arguments, never as part of the script: a file's name is no code."""
+# What is shown comes as arguments, never as part of the script: a file's name is no code.
+SCRIPT = (
+    "on run argv",
+    "display notification (item 1 of argv) with title (item 2 of argv)",
+    "end run",
+)
 
 _log = structlog.get_logger(component="finder")
 
@@ -47,14 +51,17 @@ class Notices:
         return max(0.0, min(self.last + QUIET, self.first + LONGEST_WAIT) - self.clock())
 
     def show(self, wait: float = 0.0) -> None:
-        """Show one notification for all of them, and forget them; ``wait`` so many seconds until it is shown.
+        """Show one notification for all of them, and forget them.
+
+        ``wait`` so many seconds until it is shown.
 
         Never raises: it is a courtesy, like a tag.
         """
         if not self.failed and not self.read:
             return
         text = words(self.failed, self.read)
-        self.failed, self.read = [], []
+        self.failed = []
+        self.read = []
         # On a thread of its own: osascript may wait for a permission that nobody is there to give.
         thread = threading.Thread(target=_display, args=(text,), name="notification", daemon=True)
         thread.start()
@@ -62,13 +69,22 @@ class Notices:
 
 
 def words(failed: list[str], read: list[str]) -> str:
-    """``2 failed: a.png, b.png. 40 read: c.png, d.png, e.png and 37 more``. It never begins with a hyphen."""
-    parts = [f"{len(names)} {what}: {_names(names)}" for what, names in (("failed", failed), ("read", read)) if names]
+    """``2 failed: a.png, b.png.
+
+    40 read: c.png, d.png, e.png and 37 more``. It never begins with a hyphen.
+    """
+    parts = [
+        f"{len(names)} {what}: {_names(names)}"
+        for what, names in (("failed", failed), ("read", read))
+        if names
+    ]
     return ". ".join(parts)
 
 
 def _names(names: list[str]) -> str:
-    shown = ", ".join("".join(c if c.isprintable() else "?" for c in name) for name in names[:NAMES])
+    shown = ", ".join(
+        "".join(c if c.isprintable() else "?" for c in name) for name in names[:NAMES]
+    )
     return f"{shown} and {len(names) - NAMES} more" if len(names) > NAMES else shown
 
 

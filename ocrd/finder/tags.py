@@ -1,7 +1,9 @@
-"""Finder's tags: ``OCR`` on what was read, ``OCR failed`` on what could not be. The user's own tags stay.
+"""Finder's tags: ``OCR`` on what was read, ``OCR failed`` on what could not be.
 
-A tag is written into an extended attribute, which changes neither size nor modification time: the file keeps the
-fingerprint by which it is known, so a tag never makes it read again.
+The user's own tags stay.
+
+A tag is written into an extended attribute, which changes neither size nor modification time: the
+file keeps the fingerprint by which it is known, so a tag never makes it read again.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ from pathlib import Path
 
 import structlog
 
-from ocrd import system
+from ocrd import system_commands as system
 from ocrd.config import COLOURS, FinderConfig
 
+# A binary property list: strings of a name, a line feed, and the number of a colour.
 ATTRIBUTE = "com.apple.metadata:_kMDItemUserTags"
-"""A binary property list: strings of a name, a line feed, and the number of a colour."""
 
+# ENOATTR on a Mac.
 _NONE_THERE = frozenset({errno.ENODATA, getattr(errno, "ENOATTR", errno.ENODATA)})
-"""ENOATTR on a Mac."""
 
 _log = structlog.get_logger(component="finder")
 
@@ -35,7 +37,8 @@ if sys.platform == "darwin":
     def put(path: Path, value: bytes) -> None:
         xattr.setxattr(os.fsencode(path), ATTRIBUTE, value, symlink=True)
 else:
-    # Linux keeps such attributes under "user."; Samba and netatalk hand them on to Macs as they are.
+    # Linux keeps such attributes under "user."; Samba and netatalk hand them on to Macs as they
+    # are.
     def get(path: Path) -> bytes:
         return os.getxattr(path, f"user.{ATTRIBUTE}", follow_symlinks=False)
 
@@ -44,7 +47,10 @@ else:
 
 
 def merged(present: Sequence[str], name: str, colour: int, instead_of: str) -> list[str]:
-    """``present`` with the tag ``name`` and without ``instead_of``; one of that name keeps the colour that it has."""
+    """``present`` with the tag ``name`` and without ``instead_of``.
+
+    One of that name keeps the colour that it has.
+    """
     kept = [tag for tag in present if _name(tag) != instead_of]
     return kept if name in map(_name, kept) else [*kept, f"{name}\n{colour}"]
 
@@ -53,7 +59,9 @@ def parse(value: bytes) -> list[str]:
     """The tags in an attribute. Raises ValueError for what is none of Finder's lists."""
     try:
         tags = plistlib.loads(value)
-    except Exception as error:  # plistlib raises half a dozen kinds for broken bytes, IndexError among them
+    except (
+        Exception
+    ) as error:  # plistlib raises half a dozen kinds for broken bytes, IndexError among them
         raise ValueError(f"not a property list ({error})") from error
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise ValueError("not a list of names")
@@ -61,10 +69,14 @@ def parse(value: bytes) -> list[str]:
 
 
 def marker(config: FinderConfig) -> Callable[[Path, bool], None] | None:
-    """How a file is marked that was read (True) or failed; None where there is no Finder, or it is not wanted."""
+    """How a file is marked that was read (True) or failed.
+
+    None where there is no Finder, or it is not wanted.
+    """
     if not (config.tags and system.on_mac()):
         return None
-    done, failed = (config.done_tag, COLOURS[config.done_colour]), (config.failed_tag, COLOURS[config.failed_colour])
+    done = (config.done_tag, COLOURS[config.done_colour])
+    failed = (config.failed_tag, COLOURS[config.failed_colour])
 
     def mark(path: Path, read: bool) -> None:
         (name, colour), (other, _) = (done, failed) if read else (failed, done)
@@ -74,7 +86,9 @@ def marker(config: FinderConfig) -> Callable[[Path, bool], None] | None:
 
 
 def _mark(path: Path, name: str, colour: int, instead_of: str) -> None:
-    """Never raises: a tag is a courtesy, and a folder may be read-only or its disk know no attributes."""
+    """Never raises: a tag is a courtesy, and a folder may be read-only or its disk know no
+    attributes.
+    """
     try:
         present = _present(path)
         tags = merged(present, name, colour, instead_of)

@@ -1,1 +1,4 @@
-"""From a folder that people drop files in to files that are complete and ours to read: watch, ignore, settle."""
+"""From a folder that people drop files in to files that are complete and ours to read.
+
+Watch, ignore, settle.
+"""

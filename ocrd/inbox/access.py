@@ -1,4 +1,7 @@
-"""Whether a folder can be used: asked by doing it. On a Mac the daemon may be refused where a terminal is not."""
+"""Whether a folder can be used.
+
+Asked by doing it. On a Mac the daemon may be refused where a terminal is not.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 
 from ocrd import paths
 from ocrd.config import Config
-from ocrd.durable import TEMPORARY_PREFIX
+from ocrd.files import TEMPORARY_PREFIX
 
 NOT_THERE = "it is not there"
 

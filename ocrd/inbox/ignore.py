@@ -1,26 +1,59 @@
-"""Which names in an inbox are never read, and which folders are never entered. Names in, verdicts out."""
+"""Which names in an inbox are never read, and which folders are never entered.
+
+Names in, verdicts out.
+"""
 
 from __future__ import annotations
 
 from pathlib import PurePath
 
+# Outputs are never inputs, whatever the configuration calls readable: else text is read again
+# (OCRmyPDF 484).
 _SIDECARS = frozenset({".txt", ".json", ".md"})
-"""Outputs are never inputs, whatever the configuration calls readable: else text is read again (OCRmyPDF 484)."""
 
+# What browsers and copy programs call a file until it is whole; `.download` (Safari) is a folder.
 _UNFINISHED = frozenset({".part", ".partial", ".crdownload", ".download", ".tmp"})
-"""What browsers and copy programs call a file until it is whole; `.download` (Safari) is a folder."""
 
+# Finder's folder icon, unpacked resource forks, and the private folders of network storage; lower
+# case.
 _SYSTEM = frozenset({"icon\r", "__macosx", "@eadir", "#recycle", "$recycle.bin"})
-"""Finder's folder icon, unpacked resource forks, and the private folders of network storage; lower case."""
 
+# Folders that Finder shows as one file: the pictures inside are a program's, not dropped by a
+# person.
 _BUNDLES = frozenset(
     {
-        *(".app", ".bundle", ".framework", ".plugin", ".kext", ".pkg", ".lproj", ".xcodeproj", ".scptd"),
-        *(".photoslibrary", ".photolibrary", ".migratedphotolibrary", ".aplibrary", ".musiclibrary", ".tvlibrary"),
-        *(".imovielibrary", ".fcpbundle", ".rtfd", ".pages", ".key", ".numbers", ".sparsebundle", ".pvm", ".vmwarevm"),
+        *(
+            ".app",
+            ".bundle",
+            ".framework",
+            ".plugin",
+            ".kext",
+            ".pkg",
+            ".lproj",
+            ".xcodeproj",
+            ".scptd",
+        ),
+        *(
+            ".photoslibrary",
+            ".photolibrary",
+            ".migratedphotolibrary",
+            ".aplibrary",
+            ".musiclibrary",
+            ".tvlibrary",
+        ),
+        *(
+            ".imovielibrary",
+            ".fcpbundle",
+            ".rtfd",
+            ".pages",
+            ".key",
+            ".numbers",
+            ".sparsebundle",
+            ".pvm",
+            ".vmwarevm",
+        ),
     }
 )
-"""Folders that Finder shows as one file: the pictures inside are a program's, not dropped by a person."""
 
 
 _PREFIXES = (
@@ -50,11 +83,20 @@ def _suffix_reason(suffix: str, suffixes: frozenset[str]) -> str | None:
     if suffix in _SIDECARS:
         return "text, such as ocrd writes"
     if suffix not in suffixes:
-        return f"not a kind of file that ocrd reads ({suffix})" if suffix else "a name without a suffix"
+        return (
+            f"not a kind of file that ocrd reads ({suffix})"
+            if suffix
+            else "a name without a suffix"
+        )
     return None
 
 
 def skip_folder(name: str) -> bool:
     """Whether a folder of this name is left alone with everything in it."""
     suffix = PurePath(name).suffix.lower()
-    return name.startswith(".") or name.lower() in _SYSTEM or suffix in _UNFINISHED or suffix in _BUNDLES
+    return (
+        name.startswith(".")
+        or name.lower() in _SYSTEM
+        or suffix in _UNFINISHED
+        or suffix in _BUNDLES
+    )

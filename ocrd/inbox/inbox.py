@@ -9,22 +9,25 @@ from pathlib import Path
 import structlog
 
 from ocrd.inbox.ignore import ignore_reason, skip_folder
-from ocrd.inbox.settle import Settling, Waiting, look
+from ocrd.inbox.stability import Settling, Waiting, look
 from ocrd.inbox.walk import is_plain_folder, place, walk
-from ocrd.inbox.watch import Watch
+from ocrd.inbox.watcher import Watch
 from ocrd.types import Fingerprint, Settled
 
 _log = structlog.get_logger(__name__)
 
+# Seconds between checks of the watch, which can go silent without an error.
 HEALTH_EVERY = 15.0
-"""Seconds between checks of the watch, which can go silent without an error."""
 
+# Seconds between tries while the root is missing or cannot be watched.
 BACK_OFF = (0.5, 1.0, 2.0, 5.0)
-"""Seconds between tries while the root is missing or cannot be watched."""
 
 
 class Inbox:
-    """Call :meth:`poll` when ``wake`` is set or :meth:`next_poll_in` has passed; all calls from one thread."""
+    """Call :meth:`poll` when ``wake`` is set or :meth:`next_poll_in` has passed.
+
+    All calls from one thread.
+    """
 
     def __init__(  # the settings of one inbox, in the order of its configuration
         self,
@@ -52,7 +55,9 @@ class Inbox:
         self._told = False
 
     def start(self) -> None:
-        """Begin to watch. The first poll walks the folder, after the watch stands, so nothing falls between."""
+        """Begin to watch. The first poll walks the folder, after the watch stands, so nothing
+        falls between.
+        """
         self._rescan_asked = True
         self._open()
 
@@ -72,7 +77,10 @@ class Inbox:
         self.request_rescan()
 
     def forget_taken(self) -> None:
-        """Hand out again, once settled, whatever the journal does not know: its last answers were lost."""
+        """Hand out again, once settled, whatever the journal does not know.
+
+        Its last answers were lost.
+        """
         self._taken.clear()
         self.request_rescan()
 
@@ -111,12 +119,14 @@ class Inbox:
 
     def _keep_watching(self, now: float) -> None:
         if self._watch.healthy():
-            self._retry_at, self._tries = None, 0
+            self._retry_at = None
+            self._tries = 0
             return
         if self._retry_at is not None and now < self._retry_at:
             return
         if self._open():
-            self._retry_at, self._tries = None, 0
+            self._retry_at = None
+            self._tries = 0
         else:
             self._retry_at = now + BACK_OFF[min(self._tries, len(BACK_OFF) - 1)]
             self._tries += 1
@@ -173,10 +183,17 @@ class Inbox:
         return None
 
     def _drop_gone(self, present: set[Path]) -> None:
-        """Keep the tables as small as the folder; a path that the walk failed to reach is not gone."""
-        for path in [path for path in self._taken if path not in present and look(path).fingerprint is None]:
+        """Keep the tables as small as the folder.
+
+        A path that the walk failed to reach is not gone.
+        """
+        for path in [
+            path for path in self._taken if path not in present and look(path).fingerprint is None
+        ]:
             del self._taken[path]
 
     def _attend(self) -> None:
         watched = self._watch.watched
-        self._watch.attend(frozenset(watched / w.path.relative_to(self._root) for w in self._settling.waiting()))
+        self._watch.attend(
+            frozenset(watched / w.path.relative_to(self._root) for w in self._settling.waiting())
+        )

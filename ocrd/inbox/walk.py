@@ -1,4 +1,7 @@
-"""What lies in an inbox, and where in it a hint points. Symbolic links are never followed below the root."""
+"""What lies in an inbox, and where in it a hint points.
+
+Symbolic links are never followed below the root.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from ocrd.inbox.ignore import ignore_reason, skip_folder
 def walk(
     folder: Path, suffixes: frozenset[str], recursive: bool, failed: Callable[[Path, OSError], None]
 ) -> Iterator[Path]:
-    """Every path that may be ours to read, folder after folder; an entry that fails is reported and passed over."""
+    """Every path that may be ours to read, folder after folder.
+
+    An entry that fails is reported and passed over.
+    """
     folders = [folder]
     while folders:
         here = folders.pop()
@@ -37,10 +43,12 @@ def walk(
 
 
 def place(root: Path, parts: tuple[str, ...]) -> Path | None:
-    """The path below ``root`` as it is spelled on disk; None when it is not reached through plain, open folders.
+    """The path below ``root`` as it is spelled on disk.
 
-    FSEvents may spell a name NFC where the disk has NFD. Both open the same file on APFS, but as two keys they
-    would make two jobs of it.
+    None when it is not reached through plain, open folders.
+
+    FSEvents may spell a name NFC where the disk has NFD. Both open the same file on APFS, but as
+    two keys they would make two jobs of it.
     """
     path = root
     for depth, part in enumerate(parts):
@@ -59,7 +67,10 @@ def is_plain_folder(path: Path) -> bool:
 
 
 def _spelled(folder: Path, name: str) -> str:
-    """``name`` as ``folder`` has it: the same bytes if they are there, else another form of the same characters."""
+    """``name`` as ``folder`` has it.
+
+    The same bytes if they are there, else another form of the same characters.
+    """
     try:
         names = [entry.name for entry in folder.iterdir()]
     except OSError:

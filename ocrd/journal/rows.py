@@ -19,8 +19,8 @@ from ocrd.types import Attempt, Block, Fallback, Fingerprint, PageReading
 class Job:
     id: str
     path: Path
+    # None for a file that was submitted where it lies.
     inbox: Path | None
-    """None for a file that was submitted where it lies."""
     fingerprint: Fingerprint
     state: str
     crashes: int
@@ -28,8 +28,8 @@ class Job:
     reason: str | None
     message: str | None
     changed: float
+    # Where they were written, once it is done.
     sidecars: tuple[Path, ...] = ()
-    """Where they were written, once it is done."""
 
 
 def job_from(row: sqlite3.Row) -> Job:
@@ -51,7 +51,12 @@ def job_from(row: sqlite3.Row) -> Job:
 def reading_from(data: Mapping[str, Any]) -> PageReading:
     """A `PageReading` from its JSON form, as ``dataclasses.asdict`` wrote it."""
     blocks = tuple(
-        Block(text=b["text"], label=b["label"], bbox=tuple(b["bbox"]) if b["bbox"] else None, page=b["page"])
+        Block(
+            text=b["text"],
+            label=b["label"],
+            bbox=tuple(b["bbox"]) if b["bbox"] else None,
+            page=b["page"],
+        )
         for b in data["blocks"]
     )
     fallbacks = tuple(Fallback(**f) for f in data.get("fallbacks", ()))

@@ -10,8 +10,8 @@ from ocrd.errors import ServiceError
 
 FILE = "journal.sqlite3"
 VERSION = 3
+# In place of an inbox: the file was handed over by `ocrd submit`, and lies anywhere.
 SUBMITTED = ""
-"""In place of an inbox: the file was handed over by `ocrd submit`, and lies anywhere."""
 
 _TABLES = """
 CREATE TABLE jobs (
@@ -55,7 +55,10 @@ CREATE INDEX jobs_untold ON jobs (changed) WHERE told = 0;
 
 
 def connect(folder: Path, patience: float) -> sqlite3.Connection:
-    """Open the journal in ``folder``, made if it is not there. Raises ServiceError when it cannot be used."""
+    """Open the journal in ``folder``, made if it is not there.
+
+    Raises ServiceError when it cannot be used.
+    """
     path = folder / FILE
     try:
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=patience)
@@ -72,8 +75,12 @@ def connect(folder: Path, patience: float) -> sqlite3.Connection:
 def unusable(folder: Path, error: sqlite3.Error) -> ServiceError:
     """What to do about it, in a sentence."""
     path = folder / FILE
-    if type(error) is not sqlite3.DatabaseError:  # locked, no room, no right to write: it may be sound
-        return ServiceError(f"{path} cannot be used now ({error}); see that the disk has room and is yours to write")
+    if (
+        type(error) is not sqlite3.DatabaseError
+    ):  # locked, no room, no right to write: it may be sound
+        return ServiceError(
+            f"{path} cannot be used now ({error}); see that the disk has room and is yours to write"
+        )
     return ServiceError(
         f"{path} is damaged ({error}); move it away and start again: the journal is rebuilt from the sidecars, but "
         "what was submitted and not read yet has to be submitted again"
@@ -98,15 +105,20 @@ def _version(db: sqlite3.Connection) -> int:
 
 
 def _migrate(db: sqlite3.Connection) -> None:
-    """Make the tables once, even when a daemon and a command open a new journal in the same moment."""
-    # Looked at first without a lock: a thousand commands may open a journal that the daemon is writing into.
+    """Make the tables once, even when a daemon and a command open a new journal in the same
+    moment.
+    """
+    # Looked at first without a lock: a thousand commands may open a journal that the daemon is
+    # writing into.
     if _version(db) == VERSION:
         return
     db.execute("BEGIN IMMEDIATE")
     try:
         version = _version(db)
         if version > VERSION:
-            raise ServiceError(f"the journal is of version {version}, but this ocrd knows {VERSION}; update ocrd")
+            raise ServiceError(
+                f"the journal is of version {version}, but this ocrd knows {VERSION}; update ocrd"
+            )
         if version < VERSION:
             for statement in (_FROM_2 if version == 2 else _anew()).split(";"):
                 db.execute(statement)
@@ -118,5 +130,12 @@ def _migrate(db: sqlite3.Connection) -> None:
 
 
 def _anew() -> str:
-    """For a new file, and for one of the first, unreleased version: as a lost one, it is rebuilt from the sidecars."""
-    return ";".join(f"DROP TABLE IF EXISTS {table}" for table in ("pages", "jobs", "outputs", "facts")) + ";" + _TABLES
+    """For a new file, and for one of the first, unreleased version.
+
+    As a lost one, it is rebuilt from the sidecars.
+    """
+    return (
+        ";".join(f"DROP TABLE IF EXISTS {table}" for table in ("pages", "jobs", "outputs", "facts"))
+        + ";"
+        + _TABLES
+    )

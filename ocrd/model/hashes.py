@@ -1,4 +1,7 @@
-"""Hashes of large files, and the memory of them: (size, mtime_ns, inode) tells whether a file was hashed before."""
+"""Hashes of large files, and the memory of them.
+
+(size, mtime_ns, inode) tells whether a file was hashed before.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from pathlib import Path
 
 from ocrd.model.manifest import Entry
 
+# Bytes at a time: large enough that hashing takes the time, and not Python.
 CHUNK = 8 * 1024 * 1024
-"""Bytes at a time: large enough that hashing takes the time, and not Python."""
 
+# size, mtime_ns, inode: a file that still has them is taken to be the one that was hashed.
 Signature = list[int]
-"""size, mtime_ns, inode: a file that still has them is taken to be the one that was hashed."""
 
+# Told how many more bytes were worked through.
 OnBytes = Callable[[int], None]
-"""Told how many more bytes were worked through."""
 
 
 def ignore_bytes(_count: int) -> None:
@@ -47,7 +50,10 @@ def digest(path: Path, state: hashlib._Hash, on_bytes: OnBytes = ignore_bytes) -
 
 
 class HashMemory:
-    """Which files were found right, by path, in one small JSON file. A lost or broken memory costs one hashing."""
+    """Which files were found right, by path, in one small JSON file.
+
+    A lost or broken memory costs one hashing.
+    """
 
     def __init__(self, file: Path | None = None) -> None:
         """Without a file it lasts as long as the process."""
@@ -88,7 +94,10 @@ class HashMemory:
 
 
 def signature(path: Path) -> Signature:
-    """Take it before hashing, so that a change meanwhile is not remembered as right. Raises OSError."""
+    """Take it before hashing, so that a change meanwhile is not remembered as right.
+
+    Raises OSError.
+    """
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ino]
 

@@ -1,8 +1,10 @@
-"""Make the model whole: fetch only what is broken; if that does not verify, fetch all anew and remove every copy.
+"""Make the model whole.
 
-Whatever happens on the way (no network, a full disk, `kill -9`), the folder that is loaded from holds either the old
-files, untouched, or new ones of which every byte was hashed. What was fetched waits in the staging folder for the
-next try.
+Fetch only what is broken; if that does not verify, fetch all anew and remove every copy.
+
+Whatever happens on the way (no network, a full disk, `kill -9`), the folder that is loaded from
+holds either the old files, untouched, or new ones of which every byte was hashed. What was fetched
+waits in the staging folder for the next try.
 """
 
 from __future__ import annotations
@@ -18,28 +20,43 @@ import structlog
 
 from ocrd.errors import ModelError, ModelUnavailable
 from ocrd.model import hub
+from ocrd.model.fetch_plan import (
+    Order,
+    Plan,
+    Source,
+    make_plan,
+    must_remove_first,
+    part_file,
+    part_size,
+)
 from ocrd.model.hashes import HashMemory, signature
 from ocrd.model.manifest import FILE as MANIFEST
 from ocrd.model.manifest import Entry, Manifest, read_manifest, write_manifest
-from ocrd.model.plan import Order, Plan, Source, make_plan, must_remove_first, part_file, part_size
 from ocrd.model.progress import Meter
-from ocrd.model.staging import link_or_copy, make_staging, recover, refuse_leftover, sole_healer, swap
+from ocrd.model.staging import (
+    link_or_copy,
+    make_staging,
+    recover,
+    refuse_leftover,
+    sole_healer,
+    swap,
+)
 from ocrd.model.verify import Report, Wanted, bytes_to_hash, verify
 from ocrd.paths import nearest
 
+# Times that a file is fetched before its bytes are called wrong: one fault on the way is nobody's.
 FETCHES = 2
-"""Times that a file is fetched before its bytes are called wrong: one fault on the way is nobody's."""
 
 
 class WrongBytes(ModelError):
     """The file was had again and again, and never was what the hub says it is."""
 
 
+# What the file system will say again and again until somebody mends it.
 LASTING = frozenset({
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP,
     errno.EINVAL,
 })  # fmt: skip
-"""What the file system will say again and again until somebody mends it."""
 
 
 def free_bytes(folder: Path) -> int:
@@ -53,28 +70,35 @@ class Healer:
     memory: HashMemory
     meter: Meter
     free: Callable[[Path], int] = free_bytes
+    # Seconds to wait while another process heals this model: short, so that who asks can say that
+    # he waits.
     patience: float = 1.0
-    """Seconds to wait while another process heals this model: short, so that who asks can say that he waits."""
+    # What was hashed in this process: an older memory may be what is wrong, and a second try need
+    # not hash again.
     hashed: HashMemory = field(default_factory=HashMemory)
-    """What was hashed in this process: an older memory may be what is wrong, and a second try need not hash again."""
     _reset_begun: bool = field(default=False, init=False)
 
     def heal(self) -> Report:
         """The report of the model that stands in its folder afterwards, whole.
 
-        Raises ModelUnavailable for what may pass, ModelError for what will not: the old folder is untouched then.
+        Raises ModelUnavailable for what may pass, ModelError for what will not: the old folder is
+        untouched then.
         """
         with self._said_in_a_sentence(), sole_healer(self.order.places, self.patience):
             return self._heal_alone()
 
     def preview(self) -> Plan | None:
-        """What `heal` would do; None when the model is whole. Hashes what is there, and changes nothing.
+        """What `heal` would do.
+
+        None when the model is whole. Hashes what is there, and changes nothing.
 
         Raises as `heal` does.
         """
         places = self.order.places
         with self._said_in_a_sentence():
-            swapping = places.old.exists() and not places.final.exists()  # `heal` would put it back first
+            swapping = (
+                places.old.exists() and not places.final.exists()
+            )  # `heal` would put it back first
             report = self._looked_at((places.old if swapping else places.final).path)
             if report and report.ok:
                 return None
@@ -89,11 +113,14 @@ class Healer:
         except OSError as error:
             said = f"healing the model in {self.order.places.final.path} was interrupted ({error})"
             if error.errno in LASTING:
-                raise ModelError(f"{said}; mend that file or folder, or set model.folder to another one") from error
+                raise ModelError(
+                    f"{said}; mend that file or folder, or set model.folder to another one"
+                ) from error
             raise ModelUnavailable(f"{said}; what was fetched is kept") from error
 
     def _heal_alone(self) -> Report:
-        places, log = self.order.places, structlog.get_logger(component="model")
+        places = self.order.places
+        log = structlog.get_logger(component="model")
         recover(places)
         report = self._looked_at(places.final.path)
         if report and report.ok:
@@ -101,7 +128,9 @@ class Healer:
         if not places.final.exists():
             log.info("there is no model yet; fetching it", folder=str(places.final.path))
         elif report:
-            log.warning("the model is broken", broken=[f"{c.name}: {c.found}" for c in report.failures])
+            log.warning(
+                "the model is broken", broken=[f"{c.name}: {c.found}" for c in report.failures]
+            )
         refuse_leftover(places)
         plan = make_plan(self.order, _refuted(report), resumed=self._reset_begun)
         try:
@@ -109,12 +138,17 @@ class Healer:
         except WrongBytes as error:
             if self.order.reset or self.order.source or plan.unreachable:
                 raise
-            log.warning("healing did not help; fetching all anew and removing every other copy", error=str(error))
+            log.warning(
+                "healing did not help; fetching all anew and removing every other copy",
+                error=str(error),
+            )
             plan = make_plan(replace(self.order, reset=True), {})
             self._build(plan)
         seen = {name: signature(places.staging.path / name) for name in plan.manifest.files}
         swap(places)
-        log.info("the model is whole", folder=str(places.final.path), revision=plan.manifest.revision)
+        log.info(
+            "the model is whole", folder=str(places.final.path), revision=plan.manifest.revision
+        )
         for name, entry in plan.manifest.files.items():
             # Hashed under another path; size, time and inode tell that it is the same file.
             self.hashed.remember(places.final.path / name, entry, seen[name])
@@ -129,8 +163,12 @@ class Healer:
         return must_remove_first(plan, places, self.free(nearest(places.siblings)))
 
     def _build(self, plan: Plan) -> None:
-        """Fill the staging folder until every byte in it is right; for a reset, see that no other copy stays."""
-        places, files = self.order.places, plan.manifest.files
+        """Fill the staging folder until every byte in it is right.
+
+        For a reset, see that no other copy stays.
+        """
+        places = self.order.places
+        files = plan.manifest.files
         first = self._removes_first(plan)
         if plan.removals and not self._reset_begun:
             places.staging.remove()
@@ -165,8 +203,12 @@ class Healer:
         left: dict[str, list[Source]],
         fetches: dict[str, int],
     ) -> None:
-        """Put each missing file into the staging folder: from the next source that is left, else from the hub."""
-        staging, files = self.order.places.staging.path, plan.manifest.files
+        """Put each missing file into the staging folder.
+
+        From the next source that is left, else from the hub.
+        """
+        staging = self.order.places.staging.path
+        files = plan.manifest.files
         here = [name for name in missing if left[name]]
         self.meter.begin("copying", sum(files[name].size for name in here))
         for name in here:
@@ -192,7 +234,9 @@ class Healer:
             if source.how != "staged":
                 link_or_copy(source.path, target, source.how == "link", self.meter.advance)
             if self.hashed.agrees(source.path, entry) and target.samefile(source.path):
-                self.hashed.remember(target, entry, signature(target))  # a second name for bytes that were hashed
+                self.hashed.remember(
+                    target, entry, signature(target)
+                )  # a second name for bytes that were hashed
         except OSError as error:
             structlog.get_logger(component="model").warning(
                 "a copy cannot be used", file=str(source.path), error=str(error)
@@ -201,19 +245,26 @@ class Healer:
         return True
 
     def _fetch(self, manifest: Manifest, name: str) -> None:
-        staging, entry = self.order.places.staging.path, manifest.files[name]
+        staging = self.order.places.staging.path
+        entry = manifest.files[name]
         part = part_file(staging, name, entry)
         self.meter.skip(part_size(staging, name, entry))
         hub.fetch(manifest, name, part, self.meter.advance)
         part.replace(staging / name)
 
     def _refuse_contents(self, plan: Plan, report: Report) -> None:
-        """Every byte is as listed, and still it is no model: fetching it again would change nothing."""
+        """Every byte is as listed, and still it is no model.
+
+        Fetching it again would change nothing.
+        """
         said = "; ".join(f"{c.name}: {c.found}" for c in report.failures[:3])
         if plan.unreachable:
-            raise plan.unreachable  # the records on this machine are not complete, the hub's would be
+            # the records on this machine are not complete, the hub's would be
+            raise plan.unreachable
         if self.order.source:
-            raise ModelError(f"{self.order.source} holds no whole model ({said}); the model is as it was")
+            raise ModelError(
+                f"{self.order.source} holds no whole model ({said}); the model is as it was"
+            )
         raise ModelError(
             f"{plan.manifest.repo} at {plan.manifest.revision} is no model that ocrd can run ({said}); mend model.repo "
             "and model.revision"

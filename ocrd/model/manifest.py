@@ -1,7 +1,9 @@
-"""What a model folder must hold: each file's size and hash, kept beside the model so that it works offline.
+"""What a model folder must hold.
 
-The hub's own metadata decides: sha256 for large files, git's blob id for small ones (huggingface_hub's
-`verify_repo_checksums` compares the same two).
+Each file's size and hash, kept beside the model so that it works offline.
+
+The hub's own metadata decides: sha256 for large files, git's blob id for small ones
+(huggingface_hub's `verify_repo_checksums` compares the same two).
 """
 
 from __future__ import annotations
@@ -16,15 +18,16 @@ from typing import Any
 from ocrd.errors import ModelError
 
 FILE = "manifest.json"
+# What is fetched from a repository. Never a pickle (``.bin``, ``.pt``), nor pictures and read-mes.
 WANTED = (".json", ".safetensors", ".py")
-"""What is fetched from a repository. Never a pickle (``.bin``, ``.pt``), nor pictures and read-mes."""
 
+# Bytes: no checkpoint's file comes near.
 LARGEST = 10**13
-"""Bytes: no checkpoint's file comes near."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_SHA256, _BLOB_ID = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_BLOB_ID = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,20 @@ class Entry:
     blob_id: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError or TypeError for what no hub can mean: it names files and counts bytes from here on."""
-        if not isinstance(self.size, int) or isinstance(self.size, bool) or not 0 <= self.size <= LARGEST:
+        """Raises ValueError or TypeError for what no hub can mean.
+
+        It names files and counts bytes from here on.
+        """
+        if (
+            not isinstance(self.size, int)
+            or isinstance(self.size, bool)
+            or not 0 <= self.size <= LARGEST
+        ):
             raise ValueError(f"{self.size!r} is not a file's size")
-        if not (_SHA256.fullmatch(self.sha256 or "") or (not self.sha256 and _BLOB_ID.fullmatch(self.blob_id or ""))):
+        if not (
+            _SHA256.fullmatch(self.sha256 or "")
+            or (not self.sha256 and _BLOB_ID.fullmatch(self.blob_id or ""))
+        ):
             raise ValueError("it has no hash")
 
     @property
@@ -51,8 +64,8 @@ class Entry:
 @dataclass(frozen=True)
 class Manifest:
     repo: str
+    # The commit, not a branch's name; None for a model that has no repository.
     revision: str | None
-    """The commit, not a branch's name; None for a model that has no repository."""
     files: Mapping[str, Entry]
 
     @property
@@ -67,7 +80,10 @@ def is_commit(revision: str) -> bool:
 
 
 def is_wanted(name: str) -> bool:
-    """Whether a repository's file is part of the model: in its top folder, by a plain name, of a kind that we read."""
+    """Whether a repository's file is part of the model.
+
+    In its top folder, by a plain name, of a kind that we read.
+    """
     return _PLAIN_NAME.fullmatch(name) is not None and name.endswith(WANTED) and name != FILE
 
 

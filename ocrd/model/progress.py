@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 Phase = Literal["checking", "copying", "fetching"]
+# Seconds over which the speed is taken: a network's moods even out, and a stall shows soon.
 WINDOW = 10.0
-"""Seconds over which the speed is taken: a network's moods even out, and a stall shows soon."""
 
 
 @dataclass(frozen=True)
 class Progress:
     phase: Phase
     done: int
+    # Bytes.
     total: int
-    """Bytes."""
+    # Bytes a second over the last seconds; None before anything is known.
     speed: float | None = None
-    """Bytes a second over the last seconds; None before anything is known."""
 
     @property
     def left(self) -> float | None:
@@ -36,22 +36,31 @@ def tell_nobody(_progress: Progress) -> None:
 
 
 class Meter:
-    """Counts the bytes of one phase after another and tells how it goes, at most every ``pause`` seconds."""
+    """Counts the bytes of one phase after another and tells how it goes, at most every ``pause``
+    seconds.
+    """
 
     def __init__(
-        self, tell: Tell = tell_nobody, pause: float = 0.25, clock: Callable[[], float] = time.monotonic
+        self,
+        tell: Tell = tell_nobody,
+        pause: float = 0.25,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tell, self._pause, self._clock = tell, pause, clock
+        self._tell = tell
+        self._pause = pause
+        self._clock = clock
         self._phase: Phase = "checking"
         self._done = self._total = 0
+        # Bytes that came from the hub in all phases together.
         self.fetched = 0
-        """Bytes that came from the hub in all phases together."""
         self._told = float("-inf")
         self._marks: deque[tuple[float, int]] = deque()
 
     def begin(self, phase: Phase, total: int) -> None:
         """A new phase of ``total`` bytes."""
-        self._phase, self._total, self._done = phase, total, 0
+        self._phase = phase
+        self._total = total
+        self._done = 0
         self._marks = deque([(self._clock(), 0)])
         self._told = float("-inf")
         self.advance(0)

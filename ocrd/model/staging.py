@@ -1,7 +1,8 @@
 """A new copy is put together beside the old one, and takes its place by rename when it is verified.
 
-Between the two renames the model's folder is absent for a moment; a process that dies there leaves ``~old``, which
-the next healing puts back. What somebody else laid into the model's folder is never removed, it moves to ``~kept``.
+Between the two renames the model's folder is absent for a moment; a process that dies there leaves
+``~old``, which the next healing puts back. What somebody else laid into the model's folder is never
+removed, it moves to ``~kept``.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from pathlib import Path
 import structlog
 from filelock import FileLock, Timeout
 
-from ocrd.durable import sync_file, sync_folder
 from ocrd.errors import ModelError, ModelUnavailable
+from ocrd.files import sync_file, sync_folder
 from ocrd.model.hashes import CHUNK, OnBytes
 from ocrd.model.manifest import FILE, read_manifest
-from ocrd.model.places import Places
+from ocrd.model.storage import Places
 
 _OURS = frozenset({FILE, ".DS_Store"})
 
@@ -36,8 +37,12 @@ def sole_healer(places: Places, patience: float) -> Iterator[None]:
         raise ModelError(
             f"{places.siblings}: the folder cannot be made ({error.strerror}); mend model.folder"
         ) from error
-    if places.siblings.is_symlink():  # renames would work and removals be refused: better not to begin
-        raise ModelError(f"{places.siblings} is a link; set model.folder to a folder on the disk that it leads to")
+    if (
+        places.siblings.is_symlink()
+    ):  # renames would work and removals be refused: better not to begin
+        raise ModelError(
+            f"{places.siblings} is a link; set model.folder to a folder on the disk that it leads to"
+        )
     lock = FileLock(places.lock, timeout=patience, poll_interval=0.1)
     try:
         with lock:
@@ -59,9 +64,13 @@ def recover(places: Places) -> None:
 
 
 def refuse_leftover(places: Places) -> None:
-    """Raises ModelError when what was replaced before is still there, so that a swap would have no room for it."""
+    """Raises ModelError when what was replaced before is still there, so that a swap would have
+    no room for it.
+    """
     if places.old.exists():
-        raise ModelError(f"{places.old.path} was replaced and could not be removed; remove it by hand")
+        raise ModelError(
+            f"{places.old.path} was replaced and could not be removed; remove it by hand"
+        )
 
 
 def link_or_copy(source: Path, target: Path, link: bool, on_bytes: OnBytes) -> None:
@@ -80,17 +89,24 @@ def link_or_copy(source: Path, target: Path, link: bool, on_bytes: OnBytes) -> N
                 on_bytes(len(data))
         temporary.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)  # half a copy on a full disk would take the room of what comes next
+        temporary.unlink(
+            missing_ok=True
+        )  # half a copy on a full disk would take the room of what comes next
 
 
 def make_staging(places: Places, whole: Collection[str], parts: Collection[str]) -> Path:
-    """The staging folder, with nothing in it but these files: plain ones, and ``parts`` that have no second name.
+    """The staging folder, with nothing in it but these files.
 
-    Parts are written to, so one that is a link, or the second name of somebody's file, must not stay.
+    Plain ones, and ``parts`` that have no second name.
+
+    Parts are written to, so one that is a link, or the second name of somebody's file, must not
+    stay.
     """
 
     def keep(name: str, status: os.stat_result) -> bool:
-        return stat.S_ISREG(status.st_mode) and (name in whole or (name in parts and status.st_nlink == 1))
+        return stat.S_ISREG(status.st_mode) and (
+            name in whole or (name in parts and status.st_nlink == 1)
+        )
 
     staging = places.staging.path
     if staging.is_symlink():  # what it leads to is not ours to clear
@@ -101,7 +117,10 @@ def make_staging(places: Places, whole: Collection[str], parts: Collection[str])
 
 
 def swap(places: Places) -> None:
-    """Put the verified staging folder in the place of the model. Raises OSError with the old one in its place."""
+    """Put the verified staging folder in the place of the model.
+
+    Raises OSError with the old one in its place.
+    """
     refuse_leftover(places)
     for path in places.staging.path.iterdir():
         sync_file(path)
@@ -121,8 +140,11 @@ def swap(places: Places) -> None:
 
 
 def _discard_old(places: Places) -> None:
-    """Remove what was replaced, after everything in it that is not the model's has moved to ``~kept``."""
-    old, log = places.old.path, structlog.get_logger(component="model")
+    """Remove what was replaced, after everything in it that is not the model's has moved to
+    ``~kept``.
+    """
+    old = places.old.path
+    log = structlog.get_logger(component="model")
     try:
         for entry in _strangers(old, places.final.path):
             places.kept.path.mkdir(mode=0o700, exist_ok=True)
@@ -146,7 +168,8 @@ def _strangers(old: Path, new: Path) -> list[Path]:
 
 
 def _free_name(path: Path) -> Path:
-    free, number = path, 1
+    free = path
+    number = 1
     while os.path.lexists(free):
         number += 1
         free = path.with_name(f"{path.name}-{number}")

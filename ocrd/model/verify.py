@@ -1,8 +1,9 @@
-"""Is the model whole, and the right one? A list of named checks, each with what was found and what was expected.
+"""Is the model whole, and the right one? A list of named checks, each with what was found and
+what was expected.
 
-Quick (each start): names, sizes, configuration, headers, tokenizer, and the hashes that are remembered for files that
-have not changed since. Full (after a download, on request): every byte is hashed again, so that one flipped bit
-anywhere is found even when size and time say nothing.
+Quick (each start): names, sizes, configuration, headers, tokenizer, and the hashes that are
+remembered for files that have not changed since. Full (after a download, on request): every byte is
+hashed again, so that one flipped bit anywhere is found even when size and time say nothing.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ocrd.checkpoint_format.architecture import (
+    ARCHITECTURE_PREFIX,
+    MODEL_TYPE,
+    Architecture,
+    read_architecture,
+)
+from ocrd.checkpoint_format.weight_files import read_headers, refuse_wrong_tensors, weight_files
 from ocrd.config import PINNED_REPO, PINNED_REVISION, POCKET, ModelConfig
 from ocrd.errors import ModelError
-from ocrd.layout.architecture import ARCHITECTURE_PREFIX, MODEL_TYPE, Architecture, read_architecture
-from ocrd.layout.weights import read_headers, refuse_wrong_tensors, weight_files
-from ocrd.model import published_code
+from ocrd.model import remote_code_check as published_code
 from ocrd.model.hashes import HashMemory, OnBytes, hash_as, ignore_bytes, signature
 from ocrd.model.manifest import Entry, Manifest, is_commit, read_manifest
 
@@ -29,8 +35,8 @@ class Check:
     state: State
     found: str
     expected: str
+    # The file that has to be fetched again, where there is one.
     file: str | None = None
-    """The file that has to be fetched again, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,9 @@ class Report:
     def raise_if_broken(self) -> None:
         """Raises ModelError with the first failures in one sentence."""
         if self.failures:
-            said = "; ".join(f"{c.name}: {c.found}, expected {c.expected}" for c in self.failures[:3])
+            said = "; ".join(
+                f"{c.name}: {c.found}, expected {c.expected}" for c in self.failures[:3]
+            )
             more = f" and {len(self.failures) - 3} more" if len(self.failures) > 3 else ""
             raise ModelError(f"the model in {self.folder} is broken: {said}{more}")
 
@@ -65,20 +73,25 @@ class Wanted:
 
     repo: str | None = None
     revision: str | None = None
+    # The revision is ocrd's own, so its modeling code is known to be the mended one.
     pinned: bool = False
-    """The revision is ocrd's own, so its modeling code is known to be the mended one."""
+    # What to hold the files against; the folder's own where this is None.
     manifest: Manifest | None = None
-    """What to hold the files against; the folder's own where this is None."""
 
 
 def wanted_by(model: ModelConfig) -> Wanted:
-    """What the configuration promises about the folder; nothing about one that somebody made by hand."""
+    """What the configuration promises about the folder.
+
+    Nothing about one that somebody made by hand.
+    """
     if model.path == POCKET:
         return Wanted(repo="ocrd/pocket")
     if model.path is not None:
         return Wanted()
     commit = model.revision if is_commit(model.revision) else None  # a branch moves on
-    return Wanted(model.repo, commit, pinned=(model.repo, model.revision) == (PINNED_REPO, PINNED_REVISION))
+    return Wanted(
+        model.repo, commit, pinned=(model.repo, model.revision) == (PINNED_REPO, PINNED_REVISION)
+    )
 
 
 def verify(
@@ -95,23 +108,37 @@ def verify(
             return Report(folder, full, (Check("folder", "fail", "not there", what),))
         return _examined(folder, memory, wanted, full, on_bytes)
     except OSError as error:  # a folder that may not be looked into, say
-        return Report(folder, full, (Check("folder", "fail", f"cannot be read ({error.strerror or error})", what),))
+        return Report(
+            folder,
+            full,
+            (Check("folder", "fail", f"cannot be read ({error.strerror or error})", what),),
+        )
 
 
-def _examined(folder: Path, memory: HashMemory, wanted: Wanted, full: bool, on_bytes: OnBytes) -> Report:
+def _examined(
+    folder: Path, memory: HashMemory, wanted: Wanted, full: bool, on_bytes: OnBytes
+) -> Report:
     files = list(_manifest_checks(folder, wanted, memory, full, on_bytes))
     proven = {check.name for check in files if check.state == "ok"}
-    return Report(folder, full, (*files, *_content_checks(folder, wanted.pinned and published_code.FILE not in proven)))
+    return Report(
+        folder,
+        full,
+        (*files, *_content_checks(folder, wanted.pinned and published_code.FILE not in proven)),
+    )
 
 
-def bytes_to_hash(folder: Path, memory: HashMemory, full: bool, manifest: Manifest | None = None) -> int:
+def bytes_to_hash(
+    folder: Path, memory: HashMemory, full: bool, manifest: Manifest | None = None
+) -> int:
     """How many bytes `verify` is going to hash: what a progress bar counts to."""
     try:
         manifest = manifest or read_manifest(folder)
     except ModelError:
         return 0
     files = manifest.files if manifest else {}
-    return sum(e.size for name, e in files.items() if full or not _remembered(folder / name, e, memory))
+    return sum(
+        e.size for name, e in files.items() if full or not _remembered(folder / name, e, memory)
+    )
 
 
 def _remembered(path: Path, entry: Entry, memory: HashMemory) -> bool:
@@ -127,12 +154,20 @@ def _manifest_checks(
     try:
         manifest = wanted.manifest or read_manifest(folder)
     except ModelError as error:
-        yield Check("manifest", "fail", str(error), "the list of files and hashes that the hub gave")
+        yield Check(
+            "manifest", "fail", str(error), "the list of files and hashes that the hub gave"
+        )
         return
     if manifest is None:
-        # A folder that somebody made by hand has none: then only the contents can speak for themselves.
+        # A folder that somebody made by hand has none: then only the contents can speak for
+        # themselves.
         state: State = "warn" if wanted.repo is None else "fail"
-        yield Check("manifest", state, "none, so no hash can be checked", "the list of files and hashes from the hub")
+        yield Check(
+            "manifest",
+            state,
+            "none, so no hash can be checked",
+            "the list of files and hashes from the hub",
+        )
         return
     here = f"{manifest.repo} at {manifest.revision or 'no revision'}, {len(manifest.files)} files"
     right = wanted.repo in (None, manifest.repo) and wanted.revision in (None, manifest.revision)
@@ -142,8 +177,11 @@ def _manifest_checks(
         yield _file_check(folder / name, entry, memory, full, on_bytes)
 
 
-def _file_check(path: Path, entry: Entry, memory: HashMemory, full: bool, on_bytes: OnBytes) -> Check:
-    name, expected = path.name, f"{entry.size} bytes"
+def _file_check(
+    path: Path, entry: Entry, memory: HashMemory, full: bool, on_bytes: OnBytes
+) -> Check:
+    name = path.name
+    expected = f"{entry.size} bytes"
     try:
         if not path.is_file():
             return Check(name, "fail", "missing", expected, name)
@@ -158,7 +196,11 @@ def _file_check(path: Path, entry: Entry, memory: HashMemory, full: bool, on_byt
     except OSError as error:
         return Check(name, "fail", f"cannot be read ({error.strerror or error})", expected, name)
     memory.forget(path)
-    wanted = f"sha256 {entry.sha256[:12]}..." if entry.sha256 else f"git blob {str(entry.blob_id)[:12]}..."
+    wanted = (
+        f"sha256 {entry.sha256[:12]}..."
+        if entry.sha256
+        else f"git blob {str(entry.blob_id)[:12]}..."
+    )
     return Check(name, "fail", "other bytes: its hash differs", wanted, name)
 
 
@@ -167,11 +209,18 @@ def _content_checks(folder: Path, code_decides: bool) -> Iterator[Check]:
     arch: Architecture | None = None
     try:
         arch = read_architecture(folder)
-        yield Check("configuration", "ok", f"{arch.decoder.layers} layers, {arch.decoder.width} wide", what)
+        yield Check(
+            "configuration", "ok", f"{arch.decoder.layers} layers, {arch.decoder.width} wide", what
+        )
     except ModelError as error:
         yield Check("configuration", "fail", str(error), what, "config.json")
     yield from _weight_checks(folder, arch)
-    yield _checked("tokenizer", lambda: _tokenizer(folder, arch), "loads, knows <image>, fits", "tokenizer.json")
+    yield _checked(
+        "tokenizer",
+        lambda: _tokenizer(folder, arch),
+        "loads, knows <image>, fits",
+        "tokenizer.json",
+    )
     yield _published_code(folder, code_decides)
 
 
@@ -197,7 +246,9 @@ def _weight_checks(folder: Path, arch: Architecture | None) -> Iterator[Check]:
 
 
 def _tokenizer(folder: Path, arch: Architecture | None) -> str:
-    from ocrd.layout.tokenizer import load_tokenizer  # a quarter of a second that few commands need
+    from ocrd.checkpoint_format.tokenizer import (
+        load_tokenizer,
+    )  # a quarter of a second that few commands need
 
     tokenizer = load_tokenizer(folder)
     if tokenizer.token_to_id("<image>") is None:
@@ -216,11 +267,14 @@ def _checked(name: str, look: Callable[[], str], expected: str, file: str | None
 
 
 def _published_code(folder: Path, decides: bool) -> Check:
-    """The code tells the pinned revision from one that fails on a Mac where no hash does: then it decides.
+    """The code tells the pinned revision from one that fails on a Mac where no hash does.
+
+    Then it decides.
 
     Elsewhere it is worth saying and no more, for ocrd does not run this code.
     """
-    name, expected = "published code", "image features converted before masked_scatter, no .cuda()"
+    name = "published code"
+    expected = "image features converted before masked_scatter, no .cuda()"
     bad: State = "fail" if decides else "warn"
     path = folder / published_code.FILE
     if path.exists() and not path.is_file():

@@ -7,20 +7,24 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ocrd import paths
-from ocrd.durable import write_atomically
 from ocrd.errors import ConfigError
+from ocrd.files import write_atomically
 
 
 def write_config(where: Path, inbox: Path | None = None, pocket: bool = False) -> bool:
     """Write a commented configuration; False when one is there. Raises ConfigError when it cannot be written."""
     try:
-        text = _filled_in(paths.shipped("config.example.toml").read_text(encoding="utf-8"), inbox, pocket).encode()
+        text = _filled_in(
+            paths.shipped("config.example.toml").read_text(encoding="utf-8"), inbox, pocket
+        ).encode()
         where.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(where, text, replace=lambda _path: False)
     except FileExistsError:
         return False
     except UnicodeEncodeError as error:
-        raise ConfigError(f"{inbox!a}: TOML holds UTF-8 alone; choose an inbox with such a name") from error
+        raise ConfigError(
+            f"{inbox!a}: TOML holds UTF-8 alone; choose an inbox with such a name"
+        ) from error
     except OSError as error:
         raise ConfigError(f"{where}: cannot be written ({error.strerror})") from error
     return True

@@ -1,7 +1,7 @@
 """Install, step by step. Each step looks first, does what is missing, and says what it did.
 
-So a second run does nothing, and one after an interruption does the rest. A file of ours that somebody edited is set
-aside, never overwritten or lost.
+So a second run does nothing, and one after an interruption does the rest. A file of ours that
+somebody edited is set aside, never overwritten or lost.
 """
 
 from __future__ import annotations
@@ -13,21 +13,30 @@ from dataclasses import replace
 from pathlib import Path
 
 import ocrd
-from ocrd import paths, system
+from ocrd import paths
+from ocrd import system_commands as system
 from ocrd.config import Config, is_managed, load_config
-from ocrd.durable import write_atomically
 from ocrd.errors import ServiceError
+from ocrd.files import write_atomically
+from ocrd.outputs.sidecar import hash_bytes, hash_file
 from ocrd.service import first_run
-from ocrd.service.entry import guarded_place
-from ocrd.service.installation import Installation, note_loaded, record_of, refuse_by_hand, set_aside
+from ocrd.service.entry_point import guarded_place
+from ocrd.service.install_record import Record
+from ocrd.service.installation import (
+    Installation,
+    note_loaded,
+    record_of,
+    refuse_by_hand,
+    set_aside,
+)
 from ocrd.service.launchd import Launchd
 from ocrd.service.manager import Daemon, refuse_inside
-from ocrd.service.record import Record
-from ocrd.sidecar import hash_bytes, hash_file
 
 
 def install(order: Installation, inbox: Path | None = None, pocket: bool = False) -> Iterator[str]:
-    """Write what is missing and start the service; yields a sentence for each thing that was done or found done.
+    """Write what is missing and start the service.
+
+    Yields a sentence for each thing that was done or found done.
 
     Raises ConfigError or ServiceError where it cannot go on; calling it again goes on from there.
     """
@@ -115,7 +124,8 @@ def _file(order: Installation, record: Record, path: Path, data: bytes) -> str:
 
 
 def _service(order: Installation, record: Record) -> Iterator[str]:
-    manager, sha256 = order.manager, hash_bytes(order.service_file())
+    manager = order.manager
+    sha256 = hash_bytes(order.service_file())
     if order.dry_run:
         yield f"would start the service ({manager.name})"
         return

@@ -11,11 +11,11 @@ import ocrd
 from ocrd import paths
 from ocrd.errors import ServiceError
 from ocrd.service import templates
+from ocrd.service.install_record import FILE, Record, read_record
 from ocrd.service.manager import Daemon, Manager
-from ocrd.service.record import FILE, Record, read_record
 
+# Put behind the name of a file that was set aside: launchd takes up ``*.plist`` alone.
 EDITED = ".edited"
-"""Put behind the name of a file that was set aside: launchd takes up ``*.plist`` alone."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Installation:
     state: Path
     facts: templates.Facts
     manager: Manager
+    # The bundle's folder; None where there is no Finder.
     quick_action: Path | None
-    """The bundle's folder; None where there is no Finder."""
     dry_run: bool = False
 
     def files(self) -> Mapping[Path, bytes]:
@@ -38,7 +38,11 @@ class Installation:
         return {self.quick_action / "Contents" / name: data for name, data in contents.items()}
 
     def service_file(self) -> bytes:
-        return templates.unit(self.facts) if self.manager.name == "systemd" else templates.agent(self.facts)
+        return (
+            templates.unit(self.facts)
+            if self.manager.name == "systemd"
+            else templates.agent(self.facts)
+        )
 
 
 def record_of(order: Installation) -> Record:
@@ -49,27 +53,40 @@ def record_of(order: Installation) -> Record:
 
 
 def refuse_by_hand(daemon: Daemon) -> None:
-    """Raises ServiceError when a daemon runs that no service manager started: two cannot run on one state folder."""
+    """Raises ServiceError when a daemon runs that no service manager started.
+
+    Two cannot run on one state folder.
+    """
     if daemon.running() and (fact := daemon.fact()).get("by") is None and fact:
-        raise ServiceError(f"an ocrd that was started by hand runs (pid {fact.get('pid')}); end it, then: ocrd start")
+        raise ServiceError(
+            f"an ocrd that was started by hand runs (pid {fact.get('pid')}); end it, then: ocrd start"
+        )
 
 
 def note_loaded(state: Path, sha256: str) -> None:
     """Remember which file the manager knows now."""
     record = read_record(state)
-    record.loaded, record.version = sha256, ocrd.__version__
+    record.loaded = sha256
+    record.version = ocrd.__version__
     record.save()
 
 
 def set_aside(path: Path) -> Path:
-    """Give what somebody else put in our place another name: that. Raises ServiceError when it cannot be moved."""
+    """Give what somebody else put in our place another name.
+
+    That. Raises ServiceError when it cannot be moved.
+    """
     number = 1
-    while os.path.lexists(aside := path.with_name(f"{path.name}{EDITED}{'' if number == 1 else number}")):
+    while os.path.lexists(
+        aside := path.with_name(f"{path.name}{EDITED}{'' if number == 1 else number}")
+    ):
         number += 1
     try:
         path.rename(aside)
     except OSError as error:
-        raise ServiceError(f"{path}: is not as ocrd wrote it, and cannot be moved ({error.strerror})") from error
+        raise ServiceError(
+            f"{path}: is not as ocrd wrote it, and cannot be moved ({error.strerror})"
+        ) from error
     return aside
 
 

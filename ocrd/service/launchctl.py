@@ -1,21 +1,24 @@
-"""What launchctl's exit codes mean. Its words change from release to release; these numbers are what it keeps to.
+"""What launchctl's exit codes mean.
 
-Collected from public reports, not seen on a Mac of ours: `docs/macos-checklist.md` says how to look.
+Its words change from release to release; these numbers are what it keeps to.
+
+Collected from public reports, not seen on a Mac of ours: `docs/macos-checklist.md` says how to
+look.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
-from ocrd.system import Answer
+from ocrd.system_commands import Answer
 
 
 class Verdict(Enum):
     DONE = "done"
     UNKNOWN = "no such service"
     BUSY = "in progress"
+    # 5, an input/output error: it stands for many things, so one has to look.
     UNCLEAR = "loaded already, still ending, disabled, or a bad plist"
-    """5, an input/output error: it stands for many things, so one has to look."""
     NO_DOMAIN = "nobody is logged in there"
     DISABLED = "disabled"
     FAILED = "failed"
@@ -39,7 +42,10 @@ def verdict(answer: Answer) -> Verdict:
 
 
 def is_disabled(label: str, listed: str) -> bool:
-    """Whether ``print-disabled`` lists the service so: ``=> true`` before macOS 13, ``=> disabled`` since."""
+    """Whether ``print-disabled`` lists the service so.
+
+    ``=> true`` before macOS 13, ``=> disabled`` since.
+    """
     for line in listed.splitlines():
         name, arrow, state = line.strip().partition(" => ")
         if arrow and name.strip('"') == label:

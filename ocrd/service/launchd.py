@@ -1,9 +1,11 @@
 """The service under launchd. The order of calls is what public experience has shown to hold:
 
-* ``bootout`` returns before the service is gone, and ``bootstrap`` fails with 5 until it is: ask until it is unknown.
+* ``bootout`` returns before the service is gone, and ``bootstrap`` fails with 5 until it is: ask
+until it is unknown.
 * ``kickstart -k`` right behind ``bootstrap`` kills the process that has only just begun.
 * ``kickstart`` starts what was loaded, not what the file says now.
-* Whether a service is there is asked with ``print``, of whose answer the exit code alone is an interface.
+* Whether a service is there is asked with ``print``, of whose answer the exit code alone is an
+interface.
 """
 
 from __future__ import annotations
@@ -14,22 +16,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from ocrd import system
+from ocrd import system_commands as system
 from ocrd.errors import ServiceError
 from ocrd.service.launchctl import Verdict, is_disabled, verdict
 from ocrd.service.manager import Daemon, State
-from ocrd.system import LABEL, Answer
+from ocrd.system_commands import LABEL, Answer
 
+# As in the plist: seconds between SIGTERM and SIGKILL.
 EXIT_TIMEOUT = 60.0
-"""As in the plist: seconds between SIGTERM and SIGKILL."""
 DRAIN = EXIT_TIMEOUT + 10.0
+# Seconds in which ``bootstrap`` is tried again.
 BOOTSTRAP = 15.0
-"""Seconds in which ``bootstrap`` is tried again."""
 PAUSE = 0.5
-FIRST_START, SECOND_START = 5.0, 15.0
-"""Seconds for the daemon to show itself after ``bootstrap``, and after a ``kickstart``."""
+# Seconds for the daemon to show itself after ``bootstrap``, and after a ``kickstart``.
+FIRST_START = 5.0
+SECOND_START = 15.0
+# What ``kickstart`` says of a service that went away between two calls: 3, 113, and on some
+# releases 5 or 125.
 _GONE = (Verdict.UNKNOWN, Verdict.UNCLEAR, Verdict.NO_DOMAIN)
-"""What ``kickstart`` says of a service that went away between two calls: 3, 113, and on some releases 5 or 125."""
 
 _STARTING = (Verdict.DONE, Verdict.BUSY)
 
@@ -38,8 +42,8 @@ _STARTING = (Verdict.DONE, Verdict.BUSY)
 class Launchd:
     file: Path
     daemon: Daemon
+    # ``gui/501``, or ``user/501`` for those who never log in at the screen.
     domain: str
-    """``gui/501``, or ``user/501`` for those who never log in at the screen."""
     call: Callable[..., Answer] = field(default_factory=lambda: partial(system.call, "launchctl"))
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
@@ -99,7 +103,10 @@ class Launchd:
         self._see_it_run(started)
 
     def clear(self) -> None:
-        """`disable` is remembered beyond the file; a later installation should not find itself switched off."""
+        """`disable` is remembered beyond the file.
+
+        A later installation should not find itself switched off.
+        """
         self.call("enable", self.target)
 
     def state(self) -> State:
@@ -117,14 +124,18 @@ class Launchd:
         match verdict(answer):
             case Verdict.UNKNOWN:
                 return
-            case Verdict.DONE | Verdict.BUSY | Verdict.UNCLEAR:  # 5 has been seen where there was nothing to end
+            case (
+                Verdict.DONE | Verdict.BUSY | Verdict.UNCLEAR
+            ):  # 5 has been seen where there was nothing to end
                 pass
             case _:
                 raise self._refused("bootout", answer)
         deadline = self.clock() + DRAIN
         while self._known():
             if self.clock() > deadline:
-                raise ServiceError(f"the service did not end within {DRAIN:.0f} s; see: launchctl print {self.target}")
+                raise ServiceError(
+                    f"the service did not end within {DRAIN:.0f} s; see: launchctl print {self.target}"
+                )
             self.sleep(PAUSE)
 
     def _bootstrap(self) -> None:
@@ -154,7 +165,8 @@ class Launchd:
     def _see_it_run(self, since: float) -> None:
         if self.daemon.wait_for(FIRST_START, since):
             return
-        # Registered, but no process came of it (seen after an upgrade of macOS): ask for one, without -k.
+        # Registered, but no process came of it (seen after an upgrade of macOS): ask for one,
+        # without -k.
         answer = self.call("kickstart", self.target)
         if verdict(answer) not in _STARTING:
             raise self._refused("kickstart", answer)
@@ -186,4 +198,6 @@ class Launchd:
                     f"launchd does not take the service (launchctl {verb}: 5, {answer.words}); see that {self.file} is "
                     "yours and that System Settings, General, Login Items allows ocrd in the background"
                 )
-        return ServiceError(f"launchctl {verb} {self.target} failed with {answer.code} ({answer.words})")
+        return ServiceError(
+            f"launchctl {verb} {self.target} failed with {answer.code} ({answer.words})"
+        )

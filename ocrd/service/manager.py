@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ocrd import system
-from ocrd.daemon.ended import last_end
-from ocrd.daemon.lock import is_running
+from ocrd import system_commands as system
+from ocrd.control.exit_record import last_end
+from ocrd.control.lock import is_running
 from ocrd.errors import ServiceError
 from ocrd.journal import FILE, Journal
 
@@ -19,19 +19,21 @@ from ocrd.journal import FILE, Journal
 class State:
     """How the service stands."""
 
+    # None where there is no such thing.
     manager: str | None
-    """None where there is no such thing."""
     file: Path | None
     installed: bool
+    # The manager has it, and starts it again when it crashes.
     loaded: bool = False
-    """The manager has it, and starts it again when it crashes."""
     disabled: bool = False
+    # Why more cannot be said.
     trouble: str | None = None
-    """Why more cannot be said."""
 
 
 class Manager(Protocol):
-    """launchd or systemd. All but `state` raise ServiceError, with a sentence, when it does not do as it is told."""
+    """launchd or systemd. All but `state` raise ServiceError, with a sentence, when it does not
+    do as it is told.
+    """
 
     @property
     def name(self) -> str: ...
@@ -72,7 +74,10 @@ class Daemon:
         return is_running(self.folder)
 
     def fact(self) -> Mapping[str, Any]:
-        """Its pid, since when, started by whom; empty when none runs, of a former one when it is only just starting."""
+        """Its pid, since when, started by whom.
+
+        Empty when none runs, of a former one when it is only just starting.
+        """
         if not self.running() or not (self.folder / FILE).exists():
             return {}
         journal = Journal(self.folder)
@@ -93,7 +98,9 @@ class Daemon:
                 return True
             ended = last_end(self.folder)
             if ended and ended.at >= since:
-                raise ServiceError(f"the service started and ended: {ended.message}; then: ocrd start")
+                raise ServiceError(
+                    f"the service started and ended: {ended.message}; then: ocrd start"
+                )
             if self.clock() > deadline:
                 return False
             self.sleep(0.1)
@@ -102,4 +109,6 @@ class Daemon:
 def refuse_inside(what: str) -> None:
     """Raises ServiceError when a command would end the very process that runs it: a hook's, say."""
     if manager := system.service_manager():
-        raise ServiceError(f"ocrd {what} runs inside the service itself ({manager}), and would end with it")
+        raise ServiceError(
+            f"ocrd {what} runs inside the service itself ({manager}), and would end with it"
+        )

@@ -8,14 +8,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrd import system
+from ocrd import system_commands as system
 from ocrd.errors import ServiceError
 from ocrd.service.manager import Daemon, State
-from ocrd.system import Answer
+from ocrd.system_commands import Answer
 
 UNIT = "ocrd.service"
+# Seconds: the unit allows the daemon 60.
 STOPPING = 75.0
-"""Seconds: the unit allows the daemon 60."""
 STARTING = 20.0
 
 

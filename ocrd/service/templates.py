@@ -1,4 +1,7 @@
-"""The service's files, from their templates in ``launchd/`` and ``systemd/``: property lists in, property lists out."""
+"""The service's files, from their templates in ``launchd/`` and ``systemd/``.
+
+Property lists in, property lists out.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 
 from ocrd import paths
 from ocrd.errors import ServiceError
-from ocrd.system import LABEL
+from ocrd.system_commands import LABEL
 
 
 @dataclass(frozen=True)
@@ -22,19 +25,27 @@ class Facts:
     program: Path
     config: Path
     home: Path
+    # launchd.log.
     log: Path
-    """launchd.log."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for path in (self.program, self.config, self.home, self.log):
             if not path.is_absolute() or not str(path).isprintable():
-                raise ServiceError(f"{str(path)!r}: a service needs a whole path in plain characters")
+                raise ServiceError(
+                    f"{str(path)!r}: a service needs a whole path in plain characters"
+                )
 
 
 def agent(facts: Facts) -> bytes:
     """The LaunchAgent's property list."""
-    values = {"LABEL": LABEL, "PROGRAM": facts.program, "CONFIG": facts.config, "HOME": facts.home, "LOG": facts.log}
+    values = {
+        "LABEL": LABEL,
+        "PROGRAM": facts.program,
+        "CONFIG": facts.config,
+        "HOME": facts.home,
+        "LOG": facts.log,
+    }
     plist = _filled("launchd/agent.plist", values)
     plist["EnvironmentVariables"] |= facts.environment
     return plistlib.dumps(plist, sort_keys=False)
@@ -44,7 +55,9 @@ def quick_action(facts: Facts) -> dict[str, bytes]:
     """The files below the Quick Action's ``Contents`` folder."""
     command = f'exec {_submitting(facts)} -- "$@"'
     return {
-        "Info.plist": plistlib.dumps(_filled("launchd/quick-action/Info.plist", {}), sort_keys=False),
+        "Info.plist": plistlib.dumps(
+            _filled("launchd/quick-action/Info.plist", {}), sort_keys=False
+        ),
         "document.wflow": plistlib.dumps(
             _filled("launchd/quick-action/document.wflow", {"COMMAND": command}), sort_keys=False
         ),
@@ -54,8 +67,11 @@ def quick_action(facts: Facts) -> dict[str, bytes]:
 def unit(facts: Facts) -> bytes:
     """The systemd user unit."""
     text = paths.shipped("systemd/ocrd.service").read_text(encoding="utf-8")
-    # A "$" in an argument is a variable for systemd; in the program's name and in Environment= it is not.
-    variables = "\n".join(f"Environment={_quoted(f'{n}={v}')}" for n, v in facts.environment.items())
+    # A "$" in an argument is a variable for systemd; in the program's name and in Environment= it
+    # is not.
+    variables = "\n".join(
+        f"Environment={_quoted(f'{n}={v}')}" for n, v in facts.environment.items()
+    )
     config = _quoted(str(facts.config)).replace("$", "$$")
     values = {"PROGRAM": _quoted(str(facts.program)), "CONFIG": config, "ENVIRONMENT": variables}
     kept = [line for line in text.splitlines() if line != "@ENVIRONMENT@" or variables]
@@ -63,33 +79,48 @@ def unit(facts: Facts) -> bytes:
 
 
 def started_by(file: Path) -> tuple[Path, Path]:
-    """The program and the configuration that a service's file names. Raises ServiceError when it is none of ours."""
+    """The program and the configuration that a service's file names.
+
+    Raises ServiceError when it is none of ours.
+    """
     try:
         data = file.read_bytes()
         if file.suffix == ".plist":
             program, _, _, config = plistlib.loads(data)["ProgramArguments"]
             return Path(program), Path(config)
-        command = re.search(rf"^ExecStart={_WORD} run --config {_WORD}$", data.decode(), re.MULTILINE)
+        command = re.search(
+            rf"^ExecStart={_WORD} run --config {_WORD}$", data.decode(), re.MULTILINE
+        )
         assert command is not None
-        program, config = (re.sub(r"\\(.)", r"\1", word).replace("%%", "%") for word in command.groups())
+        program, config = (
+            re.sub(r"\\(.)", r"\1", word).replace("%%", "%") for word in command.groups()
+        )
         return Path(program), Path(config.replace("$$", "$"))
     except Exception as error:  # somebody else's file may raise anything
-        raise ServiceError(f"{file}: cannot be made sense of ({error!r}); run: ocrd install") from error
+        raise ServiceError(
+            f"{file}: cannot be made sense of ({error!r}); run: ocrd install"
+        ) from error
 
 
+# As `_quoted` writes it.
 _WORD = r'"((?:[^"\\\n]|\\.)+)"'
-"""As `_quoted` writes it."""
 
 
 def recipe(facts: Facts) -> str:
     """``docs/hazel.md`` with this machine's way to submit a file."""
-    return _put_in(paths.shipped("docs/hazel.md").read_text(encoding="utf-8"), {"SUBMIT": _submitting(facts)})
+    return _put_in(
+        paths.shipped("docs/hazel.md").read_text(encoding="utf-8"), {"SUBMIT": _submitting(facts)}
+    )
 
 
 def _submitting(facts: Facts) -> str:
-    """``ocrd submit`` as a shell reads it, with the variables by which it finds the service's queue."""
+    """``ocrd submit`` as a shell reads it, with the variables by which it finds the service's
+    queue.
+    """
     variables = [f"{name}={value}" for name, value in facts.environment.items()]
-    return shlex.join([*(["/usr/bin/env", *variables] if variables else []), str(facts.program), "submit"])
+    return shlex.join(
+        [*(["/usr/bin/env", *variables] if variables else []), str(facts.program), "submit"]
+    )
 
 
 def _quoted(value: str) -> str:

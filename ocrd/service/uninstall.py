@@ -1,4 +1,7 @@
-"""Remove what `install` made, step by step, and nothing else. It may be cut short and done again."""
+"""Remove what `install` made, step by step, and nothing else.
+
+It may be cut short and done again.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,23 @@ from pathlib import Path
 
 from ocrd.config import Config, is_managed, load_config
 from ocrd.errors import ServiceError
+from ocrd.outputs.sidecar import hash_bytes, hash_file
+from ocrd.service.install_record import Record
 from ocrd.service.installation import Installation, record_of, set_aside
 from ocrd.service.manager import Daemon, refuse_inside
-from ocrd.service.record import Record
 from ocrd.service.systemd import Systemd
-from ocrd.sidecar import hash_bytes, hash_file
 
 
 def uninstall(order: Installation, model: bool = False) -> Iterator[str]:
-    """Stop the service and remove what `install` made; yields a sentence for each thing. Raises as `install`."""
+    """Stop the service and remove what `install` made.
+
+    Yields a sentence for each thing. Raises as `install`.
+    """
     refuse_inside("uninstall")
     # Before anything is removed: it may be broken, and names the model.
-    config = load_config(order.config) if model and order.config.exists() else Config.model_validate({})
+    config = (
+        load_config(order.config) if model and order.config.exists() else Config.model_validate({})
+    )
     record = record_of(order)
     yield _stop(order)
     ours = [*(Path(file) for file in record.files), order.manager.file, *order.files()]
@@ -59,7 +67,8 @@ def _remove(order: Installation, record: Record, path: Path) -> Iterator[str]:
     if order.dry_run:
         yield f"would remove {path}"
         return
-    # Without a record (a lost state folder) what stands in our place, just as we would write it, is ours as well.
+    # Without a record (a lost state folder) what stands in our place, just as we would write it, is
+    # ours as well.
     expected = {**order.files(), order.manager.file: order.service_file()}.get(path)
     found = hash_file(path) if path.is_file() and not path.is_symlink() else ""
     if record.wrote(path, found) or (expected is not None and found == hash_bytes(expected)):
@@ -95,7 +104,7 @@ def _remove_folder(order: Installation, folder: Path) -> Iterator[str]:
 
 
 def _remove_model(order: Installation, config: Config) -> Iterator[str]:
-    from ocrd.model.managed import places_of
+    from ocrd.model.factory import places_of
     from ocrd.model.staging import sole_healer
 
     if Daemon(order.state).running() and not order.dry_run:

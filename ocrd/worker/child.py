@@ -1,7 +1,7 @@
 """The worker's side: load the model once, then read document after document until the pipe closes.
 
-Run as ``python -m ocrd.worker.child READ_FD WRITE_FD``. It opens untrusted files, so it may be killed
-at any time; it holds nothing that is not in the journal or on disk.
+Run as ``python -m ocrd.worker.child READ_FD WRITE_FD``. It opens untrusted files, so it may be
+killed at any time; it holds nothing that is not in the journal or on disk.
 """
 
 from __future__ import annotations
@@ -25,24 +25,28 @@ from ocrd.documents.document import open_document
 from ocrd.documents.page import Limits
 from ocrd.errors import DocumentError, FreshWorkerNeeded, ModelError, OcrdError
 from ocrd.types import PageReading
-from ocrd.worker.protocol import Message, Request, Setup, asked, send
-from ocrd.worker.warm_up import WarmUp
+from ocrd.worker.messages import Message, Request, Setup, asked, send
+from ocrd.worker.startup import WarmUp
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ocrd.engine.devices import Devices
-    from ocrd.engine.runner import Runner
+    from ocrd.engine.runtime.devices import Devices
+    from ocrd.engine.runtime.failover import Runner
 
+# Seconds between two signs of life.
 BEAT = 5.0
-"""Seconds between two signs of life."""
 TOKENS_BETWEEN_REPORTS = 16
 
 
 class Child:
-    def __init__(self, requests: IO[bytes], answers: IO[bytes], devices: Devices | None = None) -> None:
+    def __init__(
+        self, requests: IO[bytes], answers: IO[bytes], devices: Devices | None = None
+    ) -> None:
         """``devices`` in place of torch's own, for tests."""
-        self._requests, self._answers, self._devices = requests, answers, devices
+        self._requests = requests
+        self._answers = answers
+        self._devices = devices
         self._lock = threading.Lock()
         self._working = threading.Event()
         self._asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -52,7 +56,8 @@ class Child:
             try:
                 send(self._answers, message)
             except BrokenPipeError:
-                # Not an OSError to those who call: to them it would look like trouble with their own files.
+                # Not an OSError to those who call: to them it would look like trouble with their
+                # own files.
                 raise SystemExit from None
 
     def serve(self) -> None:
@@ -73,7 +78,9 @@ class Child:
                 self._read_together(runner, requests)
 
     def _listen(self) -> None:
-        """Take requests; end with the parent, at once, in the middle of a download or of a page too."""
+        """Take requests; end with the parent, at once, in the middle of a download or of a page
+        too.
+        """
         for line in self._requests:
             self._asked.put(line)
         os._exit(0)
@@ -87,9 +94,13 @@ class Child:
                 self.say(event="alive")
 
     def _forward_log(self, _logger: object, level: str, event: MutableMapping[str, Any]) -> str:
-        """What is logged here stands in the parent's log: one process alone writes and rotates that."""
+        """What is logged here stands in the parent's log.
+
+        One process alone writes and rotates that.
+        """
         if event.pop("exc_info", None):
-            level, event["stack"] = "error", traceback.format_exc()
+            level = "error"
+            event["stack"] = traceback.format_exc()
         self.say(event="log", level=level, message=event.pop("event"), fields=dict(event))
         raise structlog.DropEvent
 
@@ -104,7 +115,10 @@ class Child:
         except Exception as error:  # torch that does not import, say: what unwinds from here would be heard by nobody
             structlog.get_logger(component="worker").exception("the engine cannot be started")
             self._refuse(
-                None, "EngineError", "engine", f"the engine cannot be started ({type(error).__name__}: {error})"
+                None,
+                "EngineError",
+                "engine",
+                f"the engine cannot be started ({type(error).__name__}: {error})",
             )
             return None
         import torch
@@ -139,10 +153,14 @@ class Child:
             self._not_now(request, error)
         except Exception as error:  # one page must not end the worker; the whole trace is kept
             stack = traceback.format_exc()
-            self.say(event="log", level="error", message="reading failed", job=request.job, fields={"stack": stack})
-            what = (
-                f"{request.file.name}: the engine failed ({type(error).__name__}: {error}); the log has the stack trace"
+            self.say(
+                event="log",
+                level="error",
+                message="reading failed",
+                job=request.job,
+                fields={"stack": stack},
             )
+            what = f"{request.file.name}: the engine failed ({type(error).__name__}: {error}); the log has the stack trace"
             self._refuse(request.job, "EngineError", "engine", what)
 
     def _read_document(self, runner: Runner, request: Request) -> None:
@@ -153,7 +171,9 @@ class Child:
             def pages() -> Iterator[tuple[int, Image.Image]]:
                 coming = document.pages(request.start)
                 while True:
-                    self.say(event="drawing", job=request.job)  # which may take its time, whatever else is waited for
+                    self.say(
+                        event="drawing", job=request.job
+                    )  # which may take its time, whatever else is waited for
                     page = next(coming, None)
                     if page is None:
                         return
@@ -165,7 +185,10 @@ class Child:
         self._finished(runner, request)
 
     def _read_together(self, runner: Runner, requests: Sequence[Request]) -> None:
-        """Pictures of one page each. What one of them says no to is its own affair; anything else parts them."""
+        """Pictures of one page each.
+
+        What one of them says no to is its own affair; anything else parts them.
+        """
         telling = _Telling(self, runner, {})
 
         def pages() -> Iterator[tuple[int, Image.Image]]:
@@ -208,26 +231,41 @@ class Child:
         self.say(event="finished", job=request.job, memory=memory)
 
     def _not_now(self, request: Request, error: OSError) -> None:
-        self.say(event="transient", job=request.job, message=f"{request.file.name}: {error.strerror or error}")
+        self.say(
+            event="transient",
+            job=request.job,
+            message=f"{request.file.name}: {error.strerror or error}",
+        )
 
     def _refuse(self, job: str | None, error: str, reason: str, message: str) -> None:
-        refusal: Message = {"event": "refused", "job": job, "error": error, "reason": reason, "message": message}
+        refusal: Message = {
+            "event": "refused",
+            "job": job,
+            "error": error,
+            "reason": reason,
+            "message": message,
+        }
         self.say(**refusal)
 
 
 @dataclass
 class _Telling:
-    """What the parent hears while pages are read; the engine knows them by a key, the parent by job and page."""
+    """What the parent hears while pages are read.
+
+    The engine knows them by a key, the parent by job and page.
+    """
 
     child: Child
     runner: Runner
+    # Job, page, and the seconds within which its first tokens are there, by key.
     known: dict[int, tuple[str, int, float]]
-    """Job, page, and the seconds within which its first tokens are there, by key."""
 
     def expect(self, key: int, job: str, page: int, image: Image.Image) -> None:
         self.known[key] = (job, page, self.runner.budget(image, TOKENS_BETWEEN_REPORTS))
 
-    def read(self, pages: Iterator[tuple[int, Image.Image]], request: Request) -> Iterator[PageReading]:
+    def read(
+        self, pages: Iterator[tuple[int, Image.Image]], request: Request
+    ) -> Iterator[PageReading]:
         from ocrd.engine.decode import Limits as DecodeLimits
 
         limits = DecodeLimits(max_new_tokens=request.max_new_tokens, seconds=request.page_deadline)
@@ -257,7 +295,10 @@ def _as_first(reading: PageReading) -> PageReading:
 
 
 def missing_variables(wanted: Mapping[str, str], here: Mapping[str, str]) -> dict[str, str]:
-    """Those of ``wanted`` that the user has not set; of the two watermarks both or none, for they must agree."""
+    """Those of ``wanted`` that the user has not set.
+
+    Of the two watermarks both or none, for they must agree.
+    """
     given = {"WATERMARK" for name in here if "WATERMARK" in name}
     return {n: v for n, v in wanted.items() if n not in here and not ("WATERMARK" in n and given)}
 

@@ -1,4 +1,7 @@
-"""When a worker has grown too large: MPSGraph keeps a graph for each shape, and gives none of them back."""
+"""When a worker has grown too large.
+
+MPSGraph keeps a graph for each shape, and gives none of them back.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from dataclasses import dataclass
 class Memory:
     """Bytes that a worker has after a document."""
 
+    # Of the process.
     resident: int
-    """Of the process."""
+    # That the GPU's driver gave to it.
     driver: int
-    """That the GPU's driver gave to it."""
 
     @property
     def total(self) -> int:
@@ -22,15 +25,16 @@ class Memory:
 @dataclass(frozen=True)
 class MemoryLimits:
     ceiling: float = float("inf")
+    # Bytes beyond what it had after its first document, when everything that is needed once was
+    # there.
     growth: float = float("inf")
-    """Bytes beyond what it had after its first document, when everything that is needed once was there."""
 
 
 def recycle_reason(first: Memory, now: Memory, limits: MemoryLimits) -> str | None:
     """Why a worker with this memory is to be replaced; None when it is well.
 
-    One that is above the ceiling from its first document on is not, before it grew by a tenth of it: a new one would
-    be no smaller.
+    One that is above the ceiling from its first document on is not, before it grew by a tenth of
+    it: a new one would be no smaller.
     """
     grown = now.total - first.total
     if grown > limits.growth:

@@ -2,8 +2,9 @@
 
     python -m tests.golden.check DIR
 
-DIR holds ``config.json``, ``model.safetensors``, ``outputs.safetensors`` and ``cases.json``. For each
-case the largest differences are printed, and whether every greedy token agrees; exit 1 beyond the limits.
+DIR holds ``config.json``, ``model.safetensors``, ``outputs.safetensors`` and ``cases.json``. For
+each case the largest differences are printed, and whether every greedy token agrees; exit 1 beyond
+the limits.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ocrd.engine.cache import SlotCache
-from ocrd.engine.checkpoint import load_network
 from ocrd.engine.decode import Batch, Decoded, Limits, decode, run_decoder
-from ocrd.engine.network import Network
+from ocrd.engine.nn.checkpoint import load_network
+from ocrd.engine.nn.kv_cache import SlotCache
+from ocrd.engine.nn.network import Network
 
-LOGITS, FEATURES = 1e-4, 2e-3
+LOGITS = 1e-4
+FEATURES = 2e-3
 TILE = 640
 PLAIN = Limits(max_new_tokens=24, ngram=0, exempt=frozenset(), loops=False)
 
@@ -35,24 +37,35 @@ class Difference:
     logits: float
     sam: float
     projected: float
+    # Decoded alone, and in one batch with all other cases.
     tokens_agree: bool
-    """Decoded alone, and in one batch with all other cases."""
 
     @property
     def within(self) -> bool:
         # Written so that NaN, which compares as neither, is outside.
-        return self.logits <= LOGITS and self.sam <= FEATURES and self.projected <= FEATURES and self.tokens_agree
+        return (
+            self.logits <= LOGITS
+            and self.sam <= FEATURES
+            and self.projected <= FEATURES
+            and self.tokens_agree
+        )
 
 
 @torch.inference_mode()
 def compare(
     network: Network, name: str, case: dict[str, object], outputs: dict[str, Tensor]
 ) -> tuple[Difference, Tensor]:
-    """Run one case, and give its prompt: ``base`` pixels, ``tiles`` (columns, rows) or null, ``seed`` of the views."""
-    base, seed, tiles = int(str(case["base"])), int(str(case["seed"])), case["tiles"]
+    """Run one case, and give its prompt.
+
+    ``base`` pixels, ``tiles`` (columns, rows) or null, ``seed`` of the views.
+    """
+    base = int(str(case["base"]))
+    seed = int(str(case["seed"]))
+    tiles = case["tiles"]
     generator = torch.Generator().manual_seed(seed)
     seen = network.see(torch.randn(1, 3, base, base, generator=generator))
-    grid, tile_features = (1, 1), None
+    grid = (1, 1)
+    tile_features = None
     if tiles:
         assert isinstance(tiles, list)
         grid = (int(tiles[0]), int(tiles[1]))
@@ -60,10 +73,14 @@ def compare(
         tile_features = network.see(views).projected
     picture = network.lay_out(seen.projected[0], tile_features, grid)
 
-    ids, slots = outputs[f"{name}.ids"][0], outputs[f"{name}.mask"][0].bool().nonzero().flatten()
-    first, last = int(slots[0]), int(slots[-1])
+    ids = outputs[f"{name}.ids"][0]
+    slots = outputs[f"{name}.mask"][0].bool().nonzero().flatten()
+    first = int(slots[0])
+    last = int(slots[-1])
     if picture.shape[0] != last - first + 1:
-        raise SystemExit(f"{name}: {picture.shape[0]} image tokens where the golden prompt has {last - first + 1}")
+        raise SystemExit(
+            f"{name}: {picture.shape[0]} image tokens where the golden prompt has {last - first + 1}"
+        )
     prompt = network.embed_prompt(ids[:first], picture, ids[last + 1 :])
     expected = outputs[f"{name}.last_logits"]
     cache = SlotCache(network.arch.decoder.layers, 1, ids.numel())
@@ -77,7 +94,8 @@ def compare(
         sam=_largest(seen.sam, outputs[f"{name}.sam"]),
         projected=_largest(seen.projected, outputs[f"{name}.projected"]),
         # "No end token allowed" in the golden run: the same ban here.
-        tokens_agree=decode(network, prompt, PLAIN, forbid_end=True).ids == generated(name, outputs),
+        tokens_agree=decode(network, prompt, PLAIN, forbid_end=True).ids
+        == generated(name, outputs),
     )
     return difference, prompt
 
@@ -103,7 +121,10 @@ def check(folder: Path) -> list[Difference]:
     while len(batch):
         together.update(batch.step())
     return [
-        replace(difference, tokens_agree=difference.tokens_agree and together[n].ids == generated(name, outputs))
+        replace(
+            difference,
+            tokens_agree=difference.tokens_agree and together[n].ids == generated(name, outputs),
+        )
         for n, (name, (difference, _)) in enumerate(compared.items())
     ]
 

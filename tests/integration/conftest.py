@@ -43,7 +43,11 @@ class Service:
         self.inbox.mkdir()
         self.config = home / "config.toml"
         self.log = home / "stderr.log"
-        self.environment = {**os.environ, "OCRD_STATE_DIR": str(home / "state"), "OCRD_CONFIG": str(self.config)}
+        self.environment = {
+            **os.environ,
+            "OCRD_STATE_DIR": str(home / "state"),
+            "OCRD_CONFIG": str(self.config),
+        }
         self.process: subprocess.Popen[bytes] | None = None
         self.program = ["ocrd"]
         self.engine: dict[str, Any] = {"device": "cpu"}
@@ -59,7 +63,9 @@ class Service:
     def start(self, *options: str) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *self.program, "run", *options], env=self.environment, stderr=log
+                [sys.executable, "-m", *self.program, "run", *options],
+                env=self.environment,
+                stderr=log,
             )
 
     def run_once(self) -> int:
@@ -79,7 +85,9 @@ class Service:
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-m", *self.program, *arguments]
-        return subprocess.run(argv, env=self.environment, capture_output=True, text=True, timeout=90, check=False)
+        return subprocess.run(
+            argv, env=self.environment, capture_output=True, text=True, timeout=90, check=False
+        )
 
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.call("status", "--json").stdout)
@@ -97,14 +105,17 @@ class Service:
         return document
 
     def sidecars(self) -> list[str]:
-        return sorted(p.name for p in self.inbox.rglob("*") if p.suffix in (".txt", ".json", ".md", ".tmp"))
+        return sorted(
+            p.name for p in self.inbox.rglob("*") if p.suffix in (".txt", ".json", ".md", ".tmp")
+        )
 
 
 class Home:
     """A home in which ocrd is installed: ``program`` runs with nothing but ``environment``."""
 
     def __init__(self, home: Path, program: Path, **environment: str) -> None:
-        self.home, self.program = home, program
+        self.home = home
+        self.program = program
         self.environment = {
             "HOME": str(home),
             "USER": "me",
@@ -120,7 +131,13 @@ class Home:
         """Everything that it said."""
         argv = [str(self.program), *arguments]
         done = subprocess.run(
-            argv, env=self.environment, capture_output=True, text=True, timeout=100, check=False, cwd=self.home
+            argv,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+            cwd=self.home,
         )
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -142,7 +159,9 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
-    """A hub that serves one repository, and a client in this process that does not wait long for it."""
+    """A hub that serves one repository, and a client in this process that does not wait long for
+    it.
+    """
     monkeypatch.setattr(hub_edge, "BARREN_TRIES", 1)
     monkeypatch.setattr(hub_edge, "PAUSE", 0.0)
     hub = LocalHub()

@@ -1,4 +1,7 @@
-"""What comes after a reading, with the real daemon: tags, hooks, notifications; and what it does about power."""
+"""What comes after a reading, with the real daemon.
+
+Tags, hooks, notifications; and what it does about power.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,9 @@ def hook(service: Service, name: str, code: str = "") -> list[str]:
 
 def told(service: Service, name: str) -> list[tuple[list[str], dict[str, str]]]:
     path = service.home / f"{name}.told"
-    return [tuple(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+    return (
+        [tuple(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+    )
 
 
 def bad(service: Service, name: str = "bad.png") -> Path:
@@ -68,13 +73,19 @@ def tags_of(path: Path) -> list[str]:
 
 
 def test_files_are_tagged_and_a_tag_makes_nothing_read_again(mac: Service) -> None:
-    good, broken = mac.drop("good.png"), bad(mac)
+    good = mac.drop("good.png")
+    broken = bad(mac)
     tags.put(good, plistlib.dumps(["Mine\n2"], fmt=plistlib.FMT_BINARY))
     mac.start()
     mac.wait_for_sidecar(good)
-    wait_until(lambda: mac.status()["jobs"]["failed"] == 1 and mac.status()["jobs"]["done"] == 1, "both ends")
+    wait_until(
+        lambda: mac.status()["jobs"]["failed"] == 1 and mac.status()["jobs"]["done"] == 1,
+        "both ends",
+    )
     assert tags_of(good) == ["Mine\n2", "OCR\n4"] and tags_of(broken) == ["OCR failed\n6"]
-    tags.put(good, plistlib.dumps(["Mine\n2"], fmt=plistlib.FMT_BINARY))  # as a user would, in Finder
+    tags.put(
+        good, plistlib.dumps(["Mine\n2"], fmt=plistlib.FMT_BINARY)
+    )  # as a user would, in Finder
     time.sleep(1.5)
     log = (mac.home / "state/logs/ocrd.log").read_text()
     assert log.count('"event": "queued"') == 2 and tags_of(good) == ["Mine\n2"]
@@ -98,12 +109,20 @@ def test_elsewhere_and_where_they_are_switched_off_there_are_no_tags(mac: Servic
 
 
 def test_hooks_are_told_of_each_end_with_the_sidecars_that_are_there(service: Service) -> None:
-    service.configure(on_done=hook(service, "done"), on_failed=hook(service, "failed"), formats=["txt", "md", "json"])
-    good, broken = service.drop("a $(x).png"), bad(service)
+    service.configure(
+        on_done=hook(service, "done"),
+        on_failed=hook(service, "failed"),
+        formats=["txt", "md", "json"],
+    )
+    good = service.drop("a $(x).png")
+    broken = bad(service)
     assert service.run_once() == 3
     ((arguments, variables),) = told(service, "done")
     assert arguments == ["--first", str(good)]
-    assert {k: variables[k] for k in ("OCRD_EVENT", "OCRD_FILE")} == {"OCRD_EVENT": "done", "OCRD_FILE": str(good)}
+    assert {k: variables[k] for k in ("OCRD_EVENT", "OCRD_FILE")} == {
+        "OCRD_EVENT": "done",
+        "OCRD_FILE": str(good),
+    }
     for suffix in ("txt", "md", "json"):
         assert Path(variables[f"OCRD_{suffix.upper()}"]) == good.with_name(f"{good.name}.{suffix}")
     ((arguments, variables),) = told(service, "failed")
@@ -139,7 +158,9 @@ def test_a_hook_that_fails_or_hangs_costs_no_file_and_is_in_the_log(service: Ser
 
 
 def test_a_hook_that_a_kill_came_before_runs_at_the_next_start(service: Service) -> None:
-    service.configure(on_done=hook(service, "done", "time.sleep(float(open(sys.argv[0] + '.sleep').read()))"))
+    service.configure(
+        on_done=hook(service, "done", "time.sleep(float(open(sys.argv[0] + '.sleep').read()))")
+    )
     pace = service.home / "done.py.sleep"
     pace.write_text("60")
     service.drop("a.png")
@@ -174,7 +195,11 @@ def test_notifications_are_asked_for_and_one_for_many(mac: Service) -> None:
     bad(mac)
     assert mac.run_once() == 3
     (call,) = fake_mac.told(mac.home / "mac", "osascript")
-    assert call[-1] == "ocrd" and call[-2].startswith("1 failed: bad.png. 4 read: ") and "1 more" in call[-2]
+    assert (
+        call[-1] == "ocrd"
+        and call[-2].startswith("1 failed: bad.png. 4 read: ")
+        and "1 more" in call[-2]
+    )
     mac.configure()
     mac.drop("again.png")
     assert mac.run_once() == 0
@@ -203,11 +228,15 @@ def test_the_machine_is_kept_awake_while_it_reads_and_not_beyond(mac: Service) -
     assert len(fake_mac.told(mac.home / "mac", "caffeinate")) == 1
 
 
-def test_the_model_is_unloaded_after_its_time_and_comes_back_for_the_next_file(service: Service) -> None:
+def test_the_model_is_unloaded_after_its_time_and_comes_back_for_the_next_file(
+    service: Service,
+) -> None:
     service.engine["unload_after"] = 0.5
     service.configure()
     service.start()
-    wait_until(lambda: (service.status()["engine"] or {}).get("state") == "unloaded", "the unloading")
+    wait_until(
+        lambda: (service.status()["engine"] or {}).get("state") == "unloaded", "the unloading"
+    )
     import psutil
 
     assert service.process is not None and psutil.Process(service.process.pid).children() == []
@@ -215,5 +244,7 @@ def test_the_model_is_unloaded_after_its_time_and_comes_back_for_the_next_file(s
     time.sleep(1.0)
     assert psutil.Process(service.process.pid).children() == []  # it does not load for nothing
     service.wait_for_sidecar(service.drop("a.png"))
-    wait_until(lambda: (service.status()["engine"] or {}).get("state") == "unloaded", "the unloading again")
+    wait_until(
+        lambda: (service.status()["engine"] or {}).get("state") == "unloaded", "the unloading again"
+    )
     assert service.stop() == 0

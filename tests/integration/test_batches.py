@@ -1,4 +1,7 @@
-"""Pages of a document, and small pictures that wait, are read together; a failure of one costs no other anything."""
+"""Pages of a document, and small pictures that wait, are read together.
+
+A failure of one costs no other anything.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ def gpu(service: Service) -> FakeGpu:
 
 
 def sidecar(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(path.with_name(f"{path.name}.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = json.loads(
+        path.with_name(f"{path.name}.json").read_text(encoding="utf-8")
+    )
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
     return document
 
@@ -52,7 +57,9 @@ def test_a_batch_that_fails_is_read_page_by_page_and_the_sidecar_says_so(gpu: Fa
     assert entry["pages"] == [1, 2] and "masked_scatter" in entry["stack"]
 
 
-def test_a_worker_that_dies_in_a_batch_is_replaced_and_the_document_goes_on_where_it_was(gpu: FakeGpu) -> None:
+def test_a_worker_that_dies_in_a_batch_is_replaced_and_the_document_goes_on_where_it_was(
+    gpu: FakeGpu,
+) -> None:
     gpu.script("ok", "segv")
     document = gpu.read(5)
     assert kinds(document) == [(1, "crash", "fresh-worker")]
@@ -60,22 +67,29 @@ def test_a_worker_that_dies_in_a_batch_is_replaced_and_the_document_goes_on_wher
 
 def test_small_pictures_that_wait_are_read_together(gpu: FakeGpu) -> None:
     paths = lay(gpu, "a.png", "b.png", "c.png", "d.png", "e.png")
-    (gpu.service.inbox / "f.png").write_bytes((PICTURES / "greeting.png").read_bytes()[:2000])  # broken in the middle
+    (gpu.service.inbox / "f.png").write_bytes(
+        (PICTURES / "greeting.png").read_bytes()[:2000]
+    )  # broken in the middle
     assert gpu.service.run_once() == 3  # one file failed
     assert [page["text"] for path in paths for page in sidecar(path)["pages"]] == [GREETING] * 5
     jobs = gpu.service.status()["jobs"]
     assert (jobs["done"], jobs["failed"]) == (5, 1)
-    # Fewer looks than pictures: a batch of three gives its readings one after another, but is entered once for each.
+    # Fewer looks than pictures: a batch of three gives its readings one after another, but is
+    # entered once for each.
     assert len(gpu.logged("done")) == 5
 
 
-def test_pictures_in_a_batch_that_kills_the_worker_are_read_one_by_one_and_none_is_blamed(gpu: FakeGpu) -> None:
+def test_pictures_in_a_batch_that_kills_the_worker_are_read_one_by_one_and_none_is_blamed(
+    gpu: FakeGpu,
+) -> None:
     # The canary, the first picture alone; then a batch that dies.
     gpu.script("ok", "segv")
     paths = lay(gpu, "a.png", "b.png", "c.png", "d.png")
     assert gpu.service.run_once() == 0
     for path in paths:
-        assert [page["text"] for page in sidecar(path)["pages"]] == [GREETING] and kinds(sidecar(path)) == []
+        assert [page["text"] for page in sidecar(path)["pages"]] == [GREETING] and kinds(
+            sidecar(path)
+        ) == []
     assert len(gpu.logged("pictures that were read together are read one by one")) == 1
 
 
@@ -99,7 +113,10 @@ def test_empty_pages_are_skipped_and_the_status_says_how_it_multiplies(gpu: Fake
         (GREETING, "eos"), ("", "blank"), (GREETING, "eos"), ("", "blank"),
     ]  # fmt: skip
     assert document["warnings"] == []
-    assert path.with_name("pages.tif.txt").read_text(encoding="utf-8") == f"{GREETING}\n\f\f{GREETING}\n\f"
+    assert (
+        path.with_name("pages.tif.txt").read_text(encoding="utf-8")
+        == f"{GREETING}\n\f\f{GREETING}\n\f"
+    )
     wait_until(lambda: (gpu.service.status()["engine"] or {}).get("state") == "ready", "the engine")
     engine = gpu.service.status()["engine"]
     assert engine["batch"] == 3 and set(engine["tuned"]["ways"]["few"]) == {"1", "8"}
@@ -117,7 +134,9 @@ def test_boxes_come_from_the_picture_to_the_sidecar(service: Service) -> None:
     with Image.open(PICTURES / "greeting.png") as image:
         width, height = image.size
     blocks = document["pages"][0]["blocks"]
-    assert len(blocks) == len(GREETING.splitlines()) and {block["label"] for block in blocks} == {"text"}
+    assert len(blocks) == len(GREETING.splitlines()) and {block["label"] for block in blocks} == {
+        "text"
+    }
     for block in blocks:
         left, top, right, bottom = block["bbox"]
         assert 0 <= left < right <= width and 0 <= top < bottom <= height
@@ -126,5 +145,7 @@ def test_boxes_come_from_the_picture_to_the_sidecar(service: Service) -> None:
     for suffix in ("txt", "md"):
         assert "<|" not in path.with_name(f"greeting.png.{suffix}").read_text(encoding="utf-8")
     done = service.call("recognize", "--task", "markdown", "--md", str(path))
-    assert done.returncode == 0 and done.stdout == path.with_name("greeting.png.md").read_text(encoding="utf-8")
+    assert done.returncode == 0 and done.stdout == path.with_name("greeting.png.md").read_text(
+        encoding="utf-8"
+    )
     assert service.stop() == 0

@@ -64,16 +64,23 @@ def test_a_torch_that_does_not_import_is_said_with_its_reason(service: Service) 
     (service.home / "bad/torch/__init__.py").write_text("raise RuntimeError('libgomp is missing')")
     service.environment["PYTHONPATH"] = f"{service.home / 'bad'}{os.pathsep}{Path.cwd()}"
     done = service.call("recognize", str(PICTURES / "note.png"))
-    assert done.returncode == 6 and "libgomp is missing" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 6
+        and "libgomp is missing" in done.stderr
+        and "Traceback" not in done.stderr
+    )
     assert service.run_once() == 6
     log = service.log.read_text()
-    assert "libgomp is missing" in log and "Traceback" in log  # the daemon's log has the whole of it
+    assert (
+        "libgomp is missing" in log and "Traceback" in log
+    )  # the daemon's log has the whole of it
     shown = service.call("doctor")
     assert shown.returncode == 6 and "libgomp is missing" in shown.stdout
 
 
 def test_init_writes_a_working_configuration_once(service: Service, tmp_path: Path) -> None:
-    config, inbox = tmp_path / "new/config.toml", tmp_path / 'in "box"'
+    config = tmp_path / "new/config.toml"
+    inbox = tmp_path / 'in "box"'
     first = service.call("init", "--config", str(config), "--inbox", str(inbox), "--pocket")
     assert first.returncode == 0, first.stderr
     assert inbox.is_dir() and f"wrote {config}" in first.stdout and "model heal" not in first.stdout
@@ -81,7 +88,11 @@ def test_init_writes_a_working_configuration_once(service: Service, tmp_path: Pa
     assert "is fetched at the first start" in real.stdout
     config.write_text(config.read_text() + "# mine\n")
     again = service.call("init", "--config", str(config), "--inbox", "/elsewhere")
-    assert f"kept {config}" in again.stdout and "--inbox" in again.stdout and config.read_text().endswith("# mine\n")
+    assert (
+        f"kept {config}" in again.stdout
+        and "--inbox" in again.stdout
+        and config.read_text().endswith("# mine\n")
+    )
 
 
 def test_status_without_a_daemon_says_so(service: Service) -> None:
@@ -91,7 +102,9 @@ def test_status_without_a_daemon_says_so(service: Service) -> None:
 
 def test_help_imports_no_torch() -> None:
     code = "import sys, ocrd.cli as c; sys.argv = ['ocrd', '--help']; c.run_cli(); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.strip().endswith("False") and "recognize" in done.stdout
 
 
@@ -113,7 +126,11 @@ def test_status_shows_a_failure_whose_name_looks_like_markup(service: Service) -
 def test_folders_that_cannot_be_made_are_one_sentence(service: Service) -> None:
     service.configure(path=str(service.config))
     done = service.call("run", "--once")
-    assert done.returncode == 4 and "the inbox cannot be made" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 4
+        and "the inbox cannot be made" in done.stderr
+        and "Traceback" not in done.stderr
+    )
     service.environment["OCRD_STATE_DIR"] = str(service.config / "below")
     done = service.call("run", "--once")
     assert done.returncode == 4 and "Traceback" not in done.stderr
@@ -131,7 +148,15 @@ def test_model_verify_says_what_is_broken_and_ends_with_5(service: Service) -> N
     service.config.write_text(service.config.read_text().replace('"pocket"', json.dumps(str(copy))))
     bad = service.call("model", "verify", "--full", "--json")
     assert bad.returncode == 5
-    assert [c["name"] for c in json.loads(bad.stdout)["checks"] if c["state"] == "fail"] == ["model.safetensors"]
-    service.environment["OCRD_STATE_DIR"] = str(service.config / "below")  # where nothing can be remembered
+    assert [c["name"] for c in json.loads(bad.stdout)["checks"] if c["state"] == "fail"] == [
+        "model.safetensors"
+    ]
+    service.environment["OCRD_STATE_DIR"] = str(
+        service.config / "below"
+    )  # where nothing can be remembered
     shown = service.call("model", "verify")
-    assert shown.returncode == 5 and "model.safetensors" in shown.stdout and "Traceback" not in shown.stderr
+    assert (
+        shown.returncode == 5
+        and "model.safetensors" in shown.stdout
+        and "Traceback" not in shown.stderr
+    )

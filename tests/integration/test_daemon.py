@@ -19,7 +19,9 @@ from PIL import Image
 from ocrd.worker import child
 from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/sidecar.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(
+    (Path(__file__).parents[2] / "docs/sidecar.schema.json").read_text(encoding="utf-8")
+)
 
 
 def right(text: str, picture: str = "greeting.png") -> bool:
@@ -54,14 +56,19 @@ def test_however_a_picture_arrives_it_ends_with_one_correct_pair(service: Servic
 
 def test_bad_files_fail_with_their_reason_and_the_rest_go_on(service: Service) -> None:
     old = time.time() - 3600
-    bad = {"words.png": b"these are words, not pixels", "cut.png": (PICTURES / "note.png").read_bytes()[:2000]}
+    bad = {
+        "words.png": b"these are words, not pixels",
+        "cut.png": (PICTURES / "note.png").read_bytes()[:2000],
+    }
     for name, data in bad.items():
         (service.inbox / name).write_bytes(data)
         os.utime(service.inbox / name, (old, old))
     good = service.drop("good.png")
     assert service.run_once() == 3
     assert right(service.wait_for_sidecar(good)["pages"][0]["text"])
-    failures = {Path(f["file"]).name: (f["reason"], f["message"]) for f in service.status()["failures"]}
+    failures = {
+        Path(f["file"]).name: (f["reason"], f["message"]) for f in service.status()["failures"]
+    }
     assert {name: reason for name, (reason, _) in failures.items()} == {
         "words.png": "unsupported",
         "cut.png": "damaged",
@@ -113,9 +120,15 @@ def test_a_users_own_text_is_not_overwritten(service: Service) -> None:
 def test_pages_of_a_tiff_come_in_order_with_form_feeds(service: Service) -> None:
     pages = [Image.open(PICTURES / name).convert("RGB") for name in ("greeting.png", "receipt.png")]
     pages[0].save(service.inbox / "two.tif", save_all=True, append_images=pages[1:])
-    service.configure(formats=["txt", "md", "json"], name="{stem}", output=str(service.home / "out"))
+    service.configure(
+        formats=["txt", "md", "json"], name="{stem}", output=str(service.home / "out")
+    )
     assert service.run_once() == 0
-    assert sorted(p.name for p in (service.home / "out").iterdir()) == ["two.json", "two.md", "two.txt"]
+    assert sorted(p.name for p in (service.home / "out").iterdir()) == [
+        "two.json",
+        "two.md",
+        "two.txt",
+    ]
     first, second = (service.home / "out/two.txt").read_text().split("\f")
     assert right(first) and right(second, "receipt.png")
     assert service.sidecars() == []
@@ -125,7 +138,9 @@ def test_each_inbox_has_its_own_formats_names_and_folder(service: Service) -> No
     other = service.home / "other"
     (other / "deep").mkdir(parents=True)
     out = str(service.home / "out")
-    service.configure({"path": str(other), "settle": 0.3, "formats": ["md"], "name": "{stem}", "output": out})
+    service.configure(
+        {"path": str(other), "settle": 0.3, "formats": ["md"], "name": "{stem}", "output": out}
+    )
     service.drop("a.png")
     shutil.copyfile(PICTURES / "note.png", other / "deep/b.png")
     assert service.run_once() == 0
@@ -176,7 +191,9 @@ def test_a_second_daemon_on_the_same_state_is_refused(service: Service) -> None:
 def test_each_job_carries_its_id_through_the_log(service: Service) -> None:
     service.drop("a.png")
     assert service.run_once() == 0
-    events = [json.loads(line) for line in (service.home / "state/logs/ocrd.log").read_text().splitlines()]
+    events = [
+        json.loads(line) for line in (service.home / "state/logs/ocrd.log").read_text().splitlines()
+    ]
     jobs = {e["event"]: e.get("job") for e in events if e["event"] in ("queued", "done")}
     assert jobs["queued"] is not None and jobs["queued"] == jobs["done"]
 

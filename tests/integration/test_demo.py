@@ -11,7 +11,11 @@ from tests.integration.conftest import DRAWN
 
 def test_the_demo_reads_its_three_pictures_and_ends_its_daemon_cleanly() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "ocrd", "demo", "--json"], capture_output=True, text=True, timeout=110, check=False
+        [sys.executable, "-m", "ocrd", "demo", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
     )
     results = json.loads(done.stdout)
     assert {r["picture"]: r["drawn"] for r in results} == DRAWN and len(results) == 3

@@ -1,6 +1,8 @@
-"""When MPS fails: the page is read all the same, the sidecar says so, the log has the whole stack, the next goes back.
+"""When MPS fails: the page is read all the same, the sidecar says so, the log has the whole
+stack, the next goes back.
 
-The real daemon, worker, engine, sidecars; only where ``mps`` leads is made up (`tests.fake_worker`).
+The real daemon, worker, engine, sidecars; only where ``mps`` leads is made up
+(`tests.fake_worker`).
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from PIL import Image
 
 from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/sidecar.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(
+    (Path(__file__).parents[2] / "docs/sidecar.schema.json").read_text(encoding="utf-8")
+)
 
 
 def save_pages(path: Path, pages: int) -> None:
@@ -49,7 +53,9 @@ class FakeGpu:
         save_pages(path, pages)
         code = self.service.run_once()
         assert code == 0, self.service.log.read_text()[-3000:]
-        document: dict[str, Any] = json.loads(path.with_name(f"{name}.json").read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(
+            path.with_name(f"{name}.json").read_text(encoding="utf-8")
+        )
         jsonschema.Draft202012Validator(SCHEMA).validate(document)
         assert [p["text"] for p in document["pages"]] == [DRAWN["greeting.png"]] * pages
         return document
@@ -75,12 +81,20 @@ def test_a_page_that_fails_is_read_on_the_cpu_and_the_next_goes_back(gpu: FakeGp
     document = gpu.read(len(script))
     assert document["engine"]["device"] == "mps"
     assert kinds(document) == [(2 * n + 1, kind, "cpu") for n, kind in enumerate(faults)]
-    assert gpu.ran() == ["ok", *script]  # the canary first; and each page after a failure went back to MPS
+    assert gpu.ran() == [
+        "ok",
+        *script,
+    ]  # the canary first; and each page after a failure went back to MPS
     assert document["warnings"][0] == "page 2 was read after a failure (mps-dtype on mps)"
     logged = gpu.logged("reading a page failed")
     assert [entry["kind"] for entry in logged] == list(faults)
     for entry in logged:
-        assert (entry["device"], entry["dtype"], entry["then"], entry["level"]) == ("mps", "float32", "cpu", "error")
+        assert (entry["device"], entry["dtype"], entry["then"], entry["level"]) == (
+            "mps",
+            "float32",
+            "cpu",
+            "error",
+        )
         assert entry["torch"] and entry["system"] and entry["stack"].startswith("Traceback")
 
 
@@ -93,7 +107,10 @@ def test_the_logged_stack_is_what_torch_raised_line_for_line_with_its_cause(gpu:
     assert entry["stack"].count("Traceback (most recent call last)") == 2
     assert "masked_scatter_" in stack and "The above exception was the direct cause" in stack
     last = stack.rstrip().splitlines()[-1]
-    assert "expected self and source to have same dtypes but got" in last and "BFloat16 and Float" in last
+    assert (
+        "expected self and source to have same dtypes but got" in last
+        and "BFloat16 and Float" in last
+    )
     assert "tests/fake_worker.py" in stack and "ocrd/engine/runner.py" in stack
 
 
@@ -101,7 +118,10 @@ def test_a_device_that_fails_its_canary_is_skipped_with_its_reason(gpu: FakeGpu)
     (gpu.folder / "script").write_text("mps-dtype\nmps-numerics")
     document = gpu.read(1)
     assert (document["engine"]["device"], document["engine"]["dtype"]) == ("cpu", "float32")
-    assert [entry["kind"] for entry in gpu.logged("a device is skipped")] == ["mps-dtype", "mps-numerics"]
+    assert [entry["kind"] for entry in gpu.logged("a device is skipped")] == [
+        "mps-dtype",
+        "mps-numerics",
+    ]
 
 
 def test_a_device_whose_canary_kills_every_worker_is_given_up_for_a_while(gpu: FakeGpu) -> None:
@@ -124,7 +144,9 @@ def test_what_was_skipped_shows_in_status(gpu: FakeGpu) -> None:
     wait_until(lambda: (gpu.service.status()["engine"] or {}).get("state") == "ready", "the engine")
     engine = gpu.service.status()["engine"]
     assert (engine["device"], engine["dtype"]) == ("mps", "bfloat16")
-    assert engine["skipped"][0].startswith("mps in float32 (mps-unsupported-op: The operator 'aten::")
+    assert engine["skipped"][0].startswith(
+        "mps in float32 (mps-unsupported-op: The operator 'aten::"
+    )
     assert "mps in float32" in gpu.service.call("status").stdout
     assert gpu.service.stop() == 0
 
@@ -133,11 +155,17 @@ def test_out_of_memory_frees_the_cache_then_starts_a_new_worker_then_the_cpu(gpu
     # In this worker twice; in the next one its canary is well, then twice more.
     gpu.script("mps-oom", "mps-oom", "ok", "mps-oom", "mps-oom")
     document = gpu.read(1)
-    assert kinds(document) == [(0, "mps-oom", then) for then in ("free-cache", "fresh-worker", "free-cache", "cpu")]
+    assert kinds(document) == [
+        (0, "mps-oom", then) for then in ("free-cache", "fresh-worker", "free-cache", "cpu")
+    ]
     assert [entry["then"] for entry in gpu.logged("reading a page failed")] == [
         "free-cache", "fresh-worker", "free-cache", "cpu",
     ]  # fmt: skip
-    assert (gpu.folder / "freed").read_text().split() == ["mps", "mps", "mps"]  # and what the weights left behind
+    assert (gpu.folder / "freed").read_text().split() == [
+        "mps",
+        "mps",
+        "mps",
+    ]  # and what the weights left behind
     assert len(gpu.logged("the worker is used up; a new one goes on")) == 1
 
 
@@ -167,7 +195,10 @@ def test_after_failures_in_a_row_the_cpu_stays_until_the_canary_is_read_again(gp
     gpu.service.configure()
     gpu.script("mps-dtype", "mps-dtype", "mps-dtype")
     document = gpu.read(5)
-    assert kinds(document) == [(0, "mps-dtype", "cpu"), (1, "mps-dtype", "cpu")]  # the others never saw MPS
+    assert kinds(document) == [
+        (0, "mps-dtype", "cpu"),
+        (1, "mps-dtype", "cpu"),
+    ]  # the others never saw MPS
     assert gpu.ran() == ["ok", "mps-dtype", "mps-dtype"]
     assert len(gpu.logged("the CPU reads for a while")) == 1
 
@@ -177,15 +208,19 @@ def test_after_the_cool_down_one_canary_decides(gpu: FakeGpu) -> None:
     gpu.service.configure()
     gpu.script("mps-dtype", "mps-dtype", "ok", "ok")
     document = gpu.read(3)
-    # The page, then the canary that fails again, then the one that passes and the last page after it.
+    # The page, then the canary that fails again, then the one that passes and the last page after
+    # it.
     assert gpu.ran() == ["ok", "mps-dtype", "mps-dtype", "ok", "ok"]
-    assert kinds(document) == [(0, "mps-dtype", "cpu")] and len(gpu.logged("back on the device")) == 1
+    assert (
+        kinds(document) == [(0, "mps-dtype", "cpu")] and len(gpu.logged("back on the device")) == 1
+    )
 
 
 @pytest.mark.timeout(300)  # nine workers
 def test_a_worker_that_ends_or_hangs_is_replaced_and_the_page_is_read(gpu: FakeGpu) -> None:
     crashes = ("segv", "kill", "exit", "hang")
-    # Each document's second page ends its worker; the next worker has its canary and goes on at that page.
+    # Each document's second page ends its worker; the next worker has its canary and goes on at
+    # that page.
     gpu.script(*(fault for crash in crashes for fault in ("ok", crash, "ok", "ok")))
     for name in crashes:
         save_pages(gpu.service.inbox / f"{name}.tif", 2)
@@ -197,7 +232,10 @@ def test_a_worker_that_ends_or_hangs_is_replaced_and_the_page_is_read(gpu: FakeG
     assert gpu.ran() == ["ok", *(fault for crash in crashes for fault in ("ok", crash, "ok", "ok"))]
     said = [entry["error"] for entry in gpu.logged("the worker died")]
     assert [
-        words in error for words, error in zip(("signal 11", "signal 9", "exit code 3", "no sign"), said, strict=True)
+        words in error
+        for words, error in zip(
+            ("signal 11", "signal 9", "exit code 3", "no sign"), said, strict=True
+        )
     ]
 
 
@@ -212,7 +250,10 @@ def test_a_page_that_ends_every_worker_is_failed_and_the_rest_go_on(gpu: FakeGpu
     gpu.script("segv", "ok", "segv")
     first = gpu.service.drop("a.png")
     gpu.service.start()
-    wait_until(lambda: len(gpu.ran()) >= 4 if (gpu.folder / "ran").exists() else False, "two workers to end")
+    wait_until(
+        lambda: len(gpu.ran()) >= 4 if (gpu.folder / "ran").exists() else False,
+        "two workers to end",
+    )
     (gpu.folder / "always").write_text("segv")
     wait_until(lambda: gpu.service.status()["jobs"]["failed"] == 1, "an end")
     assert not first.with_name("a.png.json").exists()
@@ -246,29 +287,43 @@ def test_a_worker_that_grew_too_large_is_replaced_after_its_document(gpu: FakeGp
     before = gpu.service.status()["engine"]["pid"]
     (gpu.folder / "used").write_text(str(2 * 10**9))
     gpu.service.wait_for_sidecar(gpu.service.drop("b.png"))
-    wait_until(lambda: (gpu.service.status()["engine"] or {}).get("pid") not in (None, before), "another worker")
+    wait_until(
+        lambda: (gpu.service.status()["engine"] or {}).get("pid") not in (None, before),
+        "another worker",
+    )
     assert "it grew by" in gpu.logged("the worker is replaced")[0]["why"]
     assert gpu.service.stop() == 0
 
 
 @pytest.mark.timeout(600)  # a dozen workers are started on the way, each with torch to load
 def test_two_hundred_pages_with_every_kind_of_failure(gpu: FakeGpu) -> None:
-    """One in ten fails, in every way there is: 200 right texts, each fallback recorded, the parent no larger."""
+    """One in ten fails, in every way there is.
+
+    200 right texts, each fallback recorded, the parent no larger.
+    """
     in_process = ["mps-dtype", "mps-unsupported-op", "mps-numerics", "other", "mps-oom"]
     fatal = ["mps-wedged", "segv", "kill", "exit"]
     dice = random.Random(7)
-    faults = [f for kind in (*in_process * 3, *fatal, "garbage") for f in (kind, *["ok"] * dice.randint(7, 11))]
+    faults = [
+        f
+        for kind in (*in_process * 3, *fatal, "garbage")
+        for f in (kind, *["ok"] * dice.randint(7, 11))
+    ]
     gpu.script(*faults)
     names = [f"{n:02}.tif" for n in range(20)]
     gpu.service.start()
     assert gpu.service.process is not None
-    parent, sizes = psutil.Process(gpu.service.process.pid), list[int]()
+    parent = psutil.Process(gpu.service.process.pid)
+    sizes = list[int]()
     for name in names:
         save_pages(gpu.service.home / name, 10)
         (gpu.service.home / name).rename(gpu.service.inbox / name)
         gpu.service.wait_for_sidecar(gpu.service.inbox / name)
         sizes.append(parent.memory_info().rss)
-    documents = [json.loads((gpu.service.inbox / f"{name}.json").read_text(encoding="utf-8")) for name in names]
+    documents = [
+        json.loads((gpu.service.inbox / f"{name}.json").read_text(encoding="utf-8"))
+        for name in names
+    ]
     assert gpu.service.stop() == 0
     texts = [page["text"] for document in documents for page in document["pages"]]
     assert texts == [DRAWN["greeting.png"]] * 200

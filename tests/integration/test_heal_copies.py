@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import ModelError, ModelUnavailable
-from ocrd.model.copies import Copy
+from ocrd.model.local_sources import Copy
 from ocrd.model.manifest import FILE as MANIFEST
 from ocrd.model.manifest import read_manifest
 from ocrd.paths import POCKET_MODEL
@@ -21,12 +21,15 @@ from tests.published import REPO, SHARDS, WANTED, published_files
 FIRST, SECOND = SHARDS
 
 
-def test_another_revision_shares_the_files_that_did_not_change(machine: Machine, hub: LocalHub) -> None:
+def test_another_revision_shares_the_files_that_did_not_change(
+    machine: Machine, hub: LocalHub
+) -> None:
     machine.heal()
     first = machine.folder
     tokenizer = json.dumps(json.loads(published_files()["tokenizer.json"]), indent=1).encode()
     machine.places = replace(
-        machine.places, revision=hub.publish(REPO, published_files() | {"tokenizer.json": tokenizer}, "second")
+        machine.places,
+        revision=hub.publish(REPO, published_files() | {"tokenizer.json": tokenizer}, "second"),
     )
     hub.asked.clear()
     assert machine.heal().ok and machine.verified().ok
@@ -42,7 +45,9 @@ def test_a_branch_is_followed_to_its_commit(machine: Machine, hub: LocalHub) -> 
     assert manifest is not None and manifest.revision == hub.branches["main"]
 
 
-def test_a_good_copy_in_the_hubs_cache_is_used_in_place_of_a_download(machine: Machine, hub: LocalHub) -> None:
+def test_a_good_copy_in_the_hubs_cache_is_used_in_place_of_a_download(
+    machine: Machine, hub: LocalHub
+) -> None:
     machine.cache(published_files(), machine.places.revision)
     machine.free = 0  # a second name needs no room
     assert machine.heal().ok and machine.verified().ok
@@ -54,7 +59,9 @@ def test_a_bad_copy_in_the_cache_is_passed_over(machine: Machine, hub: LocalHub)
     machine.cache(published_files(), machine.places.revision)
     flip(machine.places.cached.path / "blobs" / etag_of(published_files()[FIRST]))
     assert machine.heal().ok and machine.verified().ok
-    assert {a.path.rsplit("/", 1)[1] for a in hub.asked if a.method == "GET" and "/api/" not in a.path} == {FIRST}
+    assert {
+        a.path.rsplit("/", 1)[1] for a in hub.asked if a.method == "GET" and "/api/" not in a.path
+    } == {FIRST}
 
 
 @pytest.mark.parametrize("revision", ["the commit", "main"])
@@ -65,7 +72,9 @@ def test_without_a_network_the_cache_is_enough(tmp_path: Path, revision: str) ->
     assert machine.heal().ok and machine.verified().ok
 
 
-def test_links_in_a_cache_that_lead_in_circles_or_to_a_users_file(machine: Machine, hub: LocalHub) -> None:
+def test_links_in_a_cache_that_lead_in_circles_or_to_a_users_file(
+    machine: Machine, hub: LocalHub
+) -> None:
     snapshot = machine.cache({}, machine.places.revision)
     (snapshot / "config.json").symlink_to(snapshot / "config.json")
     mine = machine.home / "mine.safetensors"
@@ -77,12 +86,15 @@ def test_links_in_a_cache_that_lead_in_circles_or_to_a_users_file(machine: Machi
 
 def test_on_another_disk_a_copy_needs_its_room() -> None:
     copy = Copy(POCKET_MODEL, None, store=POCKET_MODEL)
-    file, device = POCKET_MODEL / "config.json", POCKET_MODEL.stat().st_dev
+    file = POCKET_MODEL / "config.json"
+    device = POCKET_MODEL.stat().st_dev
     assert copy.may_link(file, device) and not copy.may_link(file, device + 1)
     assert not replace(copy, store=None).may_link(file, device)
 
 
-def test_without_a_network_another_branchs_copy_is_not_taken_for_the_wanted_one(tmp_path: Path) -> None:
+def test_without_a_network_another_branchs_copy_is_not_taken_for_the_wanted_one(
+    tmp_path: Path,
+) -> None:
     machine = Machine(tmp_path, "v2")
     machine.cache(published_files(), "d" * 40, branch="main")
     with pytest.raises(ModelUnavailable, match="is there a network"):
@@ -111,8 +123,12 @@ class TestFrom:
         other.cache(published_files(), "d" * 40)
         return other
 
-    @pytest.mark.parametrize("where", ["snapshot", "repository", "hub", "home", "managed", "local dir"])
-    def test_every_kind_of_copy_will_do(self, machine: Machine, other: Machine, where: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "where", ["snapshot", "repository", "hub", "home", "managed", "local dir"]
+    )
+    def test_every_kind_of_copy_will_do(
+        self, machine: Machine, other: Machine, where: str, tmp_path: Path
+    ) -> None:
         snapshot = other.places.cached.path / "snapshots" / ("d" * 40)
         if where == "managed":
             other.heal()
@@ -121,7 +137,9 @@ class TestFrom:
         records.mkdir(parents=True)
         for name in WANTED:
             shutil.copyfile(snapshot / name, local / name)
-            (records / f"{name}.metadata").write_text(f"{'d' * 40}\n{(snapshot / name).readlink().name}\n1.0\n")
+            (records / f"{name}.metadata").write_text(
+                f"{'d' * 40}\n{(snapshot / name).readlink().name}\n1.0\n"
+            )
         path = {
             "snapshot": snapshot, "repository": other.places.cached.path, "hub": other.places.hub_cache,
             "home": other.places.hub_cache.parent, "managed": other.folder, "local dir": local,
@@ -136,7 +154,9 @@ class TestFrom:
         for number, name in enumerate(WANTED):
             data = published_files()[name]
             (tmp_path / "local" / name).write_bytes(data)
-            (records / f"{name}.metadata").write_text(f"{'de'[number % 2] * 40}\n{etag_of(data)}\n1.0\n")
+            (records / f"{name}.metadata").write_text(
+                f"{'de'[number % 2] * 40}\n{etag_of(data)}\n1.0\n"
+            )
         with pytest.raises(ModelError, match="no record"):
             machine.heal(source=tmp_path / "local")
 
@@ -147,14 +167,18 @@ class TestFrom:
         machine.free += 1
         assert machine.heal(source=other.places.hub_cache).ok
 
-    def test_a_part_of_a_download_does_not_go_into_the_model(self, machine: Machine, other: Machine) -> None:
+    def test_a_part_of_a_download_does_not_go_into_the_model(
+        self, machine: Machine, other: Machine
+    ) -> None:
         staging = machine.places.staging.path
         staging.mkdir(parents=True)
         (staging / f"{FIRST}.{etag_of(published_files()[FIRST])[:16]}.part").write_bytes(b"begun")
         machine.heal(source=other.places.hub_cache)
         assert {p.name for p in machine.folder.iterdir()} == {*WANTED, MANIFEST}
 
-    def test_a_reset_from_a_bad_copy_removes_nothing(self, machine: Machine, other: Machine) -> None:
+    def test_a_reset_from_a_bad_copy_removes_nothing(
+        self, machine: Machine, other: Machine
+    ) -> None:
         machine.cache(published_files(), "d" * 40)
         flip(other.places.cached.path / "blobs" / etag_of(published_files()[FIRST]))
         with pytest.raises(ModelError, match=FIRST):
@@ -168,7 +192,9 @@ class TestFrom:
         assert machine.heal(source=other.places.hub_cache).ok and machine.verified().ok
         assert (machine.folder / SECOND).stat().st_ino == kept
 
-    def test_a_broken_copy_is_refused_and_removes_nothing(self, machine: Machine, other: Machine) -> None:
+    def test_a_broken_copy_is_refused_and_removes_nothing(
+        self, machine: Machine, other: Machine
+    ) -> None:
         machine.cache({"config.json": b"{}"}, "d" * 40)
         flip(other.places.cached.path / "blobs" / etag_of(published_files()[FIRST]))
         with pytest.raises(ModelError, match=FIRST):
@@ -181,12 +207,16 @@ class TestFrom:
             machine.heal(source=other.places.hub_cache)
         assert machine.contents() == {}
 
-    def test_another_revision_is_not_taken_for_the_wanted_one(self, machine: Machine, other: Machine) -> None:
+    def test_another_revision_is_not_taken_for_the_wanted_one(
+        self, machine: Machine, other: Machine
+    ) -> None:
         machine.places = replace(machine.places, revision="e" * 40)
         with pytest.raises(ModelError, match=f"{'e' * 40} is wanted"):
             machine.heal(source=other.places.hub_cache)
 
-    def test_a_folder_without_any_record_is_refused_with_a_way_out(self, machine: Machine, tmp_path: Path) -> None:
+    def test_a_folder_without_any_record_is_refused_with_a_way_out(
+        self, machine: Machine, tmp_path: Path
+    ) -> None:
         plain = tmp_path / "plain"
         plain.mkdir()
         for name in WANTED:
@@ -202,7 +232,9 @@ class TestFrom:
             machine.heal(reset=True, source=machine.places.hub_cache)
         assert machine.places.cached.exists()
 
-    def test_a_reset_from_elsewhere_clears_this_machine(self, machine: Machine, other: Machine) -> None:
+    def test_a_reset_from_elsewhere_clears_this_machine(
+        self, machine: Machine, other: Machine
+    ) -> None:
         machine.cache({"config.json": b"{}"}, "d" * 40)
         assert machine.heal(reset=True, source=other.places.hub_cache).ok and machine.verified().ok
         assert not machine.places.cached.exists() and other.places.cached.exists()

@@ -1,4 +1,7 @@
-"""Whatever the network does: a verified model stands in its folder, or the old one untouched and a clear sentence."""
+"""Whatever the network does.
+
+A verified model stands in its folder, or the old one untouched and a clear sentence.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +22,28 @@ from tests.published import REPO, SHARDS, WANTED, published_files
 FIRST, SECOND = SHARDS
 
 
-def test_a_missing_model_is_fetched_and_holds_just_what_is_wanted(machine: Machine, hub: LocalHub) -> None:
+def test_a_missing_model_is_fetched_and_holds_just_what_is_wanted(
+    machine: Machine, hub: LocalHub
+) -> None:
     report = machine.heal()
     assert report.ok and report.full and machine.verified().ok
     assert set(machine.contents()) == {*WANTED, MANIFEST}
     manifest = read_manifest(machine.folder)
     assert manifest is not None and manifest.revision == hub.branches["main"]
-    assert sorted(p.name for p in machine.places.siblings.iterdir() if "lock" not in p.name) == [machine.folder.name]
+    assert sorted(p.name for p in machine.places.siblings.iterdir() if "lock" not in p.name) == [
+        machine.folder.name
+    ]
     assert {p.phase for p in machine.told} == {"checking", "copying", "fetching"}
     total = sum(len(published_files()[name]) for name in WANTED)
     assert max(p.done for p in machine.told if p.phase == "fetching") == total
 
 
-def test_a_whole_model_is_left_alone_and_the_hub_is_not_asked(machine: Machine, hub: LocalHub) -> None:
+def test_a_whole_model_is_left_alone_and_the_hub_is_not_asked(
+    machine: Machine, hub: LocalHub
+) -> None:
     machine.heal()
-    before, hub.asked[:] = machine.folder.stat().st_ino, []
+    before = machine.folder.stat().st_ino
+    hub.asked[:] = []
     assert machine.heal().ok
     assert hub.asked == [] and machine.folder.stat().st_ino == before
 
@@ -56,7 +66,9 @@ def test_only_what_is_broken_is_fetched(machine: Machine, hub: LocalHub) -> None
     lambda m: (m.folder / MANIFEST).write_text("{"),
     lambda m: (m.folder / MANIFEST).write_text(json.dumps({"repo": "other/model", "revision": None, "files": {}})),
 ])  # fmt: skip
-def test_a_lost_manifest_costs_no_download(machine: Machine, hub: LocalHub, damage: Callable[[Machine], None]) -> None:
+def test_a_lost_manifest_costs_no_download(
+    machine: Machine, hub: LocalHub, damage: Callable[[Machine], None]
+) -> None:
     machine.heal()
     hub.asked.clear()
     damage(machine)
@@ -64,19 +76,24 @@ def test_a_lost_manifest_costs_no_download(machine: Machine, hub: LocalHub, dama
     assert hub.bytes_asked == 0
 
 
-def test_a_download_cut_again_and_again_goes_on_where_it_was(machine: Machine, hub: LocalHub) -> None:
+def test_a_download_cut_again_and_again_goes_on_where_it_was(
+    machine: Machine, hub: LocalHub
+) -> None:
     hub.faults.cut = {FIRST: [100_000, 200_000]}
     assert machine.heal().ok and machine.verified().ok
     assert {a.range for a in hub.fetched(FIRST)} == {None, "bytes=100000-", "bytes=300000-"}
 
 
-def test_what_was_fetched_before_a_failure_is_not_fetched_again(machine: Machine, hub: LocalHub) -> None:
+def test_what_was_fetched_before_a_failure_is_not_fetched_again(
+    machine: Machine, hub: LocalHub
+) -> None:
     # The hub goes silent in the middle of the second shard, and comes back later.
     hub.faults.stall = {SECOND: [70_000, *[0] * 20]}
     with pytest.raises(ModelUnavailable):
         machine.heal()
     assert machine.contents() == {}
-    hub.faults.stall, hub.asked[:] = {}, []
+    hub.faults.stall = {}
+    hub.asked[:] = []
     assert machine.heal().ok and machine.verified().ok
     assert hub.fetched(FIRST) == []
     assert {a.range for a in hub.fetched(SECOND)} == {"bytes=70000-"}
@@ -84,14 +101,18 @@ def test_what_was_fetched_before_a_failure_is_not_fetched_again(machine: Machine
     assert fetched[-1].done == fetched[-1].total
 
 
-def test_a_login_page_in_mid_download_costs_nothing_that_was_fetched(machine: Machine, hub: LocalHub) -> None:
+def test_a_login_page_in_mid_download_costs_nothing_that_was_fetched(
+    machine: Machine, hub: LocalHub
+) -> None:
     def log_in() -> None:
         hub.faults.answer = b"<html>please log in</html>"
 
-    hub.faults.cut, hub.faults.on_cut = {FIRST: [100_000]}, log_in
+    hub.faults.cut = {FIRST: [100_000]}
+    hub.faults.on_cut = log_in
     with pytest.raises(ModelUnavailable, match="26 bytes were offered"):
         machine.heal()
-    hub.faults.answer, hub.asked[:] = None, []
+    hub.faults.answer = None
+    hub.asked[:] = []
     assert machine.heal().ok and machine.verified().ok
     assert {a.range for a in hub.fetched(FIRST)} == {"bytes=100000-"}
 
@@ -102,14 +123,17 @@ def test_a_hub_that_sends_in_circles_is_said(machine: Machine, hub: LocalHub) ->
         machine.heal()
 
 
-def test_a_file_that_changes_in_mid_download_is_never_half_old_half_new(machine: Machine, hub: LocalHub) -> None:
+def test_a_file_that_changes_in_mid_download_is_never_half_old_half_new(
+    machine: Machine, hub: LocalHub
+) -> None:
     files = hub.repos[REPO][machine.places.revision]
     other = bytes(reversed(files[FIRST]))
 
     def change() -> None:
         files[FIRST] = other  # the very same commit: only a broken hub or proxy does that
 
-    hub.faults.cut, hub.faults.on_cut = {FIRST: [100_000]}, change
+    hub.faults.cut = {FIRST: [100_000]}
+    hub.faults.on_cut = change
     with pytest.raises(ModelUnavailable, match=FIRST):
         machine.heal()
     assert machine.contents() == {}
@@ -134,22 +158,30 @@ def test_a_branch_that_moves_meanwhile_ends_at_the_commit_that_it_began_with(
     assert manifest is not None and manifest.revision == first != hub.branches["main"]
 
 
-def test_a_server_without_ranges_begins_anew_and_ends_right(machine: Machine, hub: LocalHub) -> None:
+def test_a_server_without_ranges_begins_anew_and_ends_right(
+    machine: Machine, hub: LocalHub
+) -> None:
     hub.faults.no_ranges = True
     hub.faults.cut = {FIRST: [100_000]}
     assert machine.heal().ok and machine.verified().ok
     fetched = [p for p in machine.told if p.phase == "fetching"]
     assert fetched[-1].done == fetched[-1].total
-    assert len([a for a in hub.fetched(FIRST) if "/cdn/" in a.path]) == 2  # not once more because it did not verify
+    assert (
+        len([a for a in hub.fetched(FIRST) if "/cdn/" in a.path]) == 2
+    )  # not once more because it did not verify
 
 
-def test_a_byte_flipped_on_the_way_is_found_and_fetched_again(machine: Machine, hub: LocalHub) -> None:
+def test_a_byte_flipped_on_the_way_is_found_and_fetched_again(
+    machine: Machine, hub: LocalHub
+) -> None:
     hub.faults.flip = {FIRST: 1, "config.json": 1}
     assert machine.heal().ok and machine.verified().ok
     assert len(hub.fetched(FIRST)) == 4  # twice, each a redirect and what is behind it
 
 
-def test_when_refetching_does_not_help_every_copy_is_removed_and_all_fetched(machine: Machine, hub: LocalHub) -> None:
+def test_when_refetching_does_not_help_every_copy_is_removed_and_all_fetched(
+    machine: Machine, hub: LocalHub
+) -> None:
     machine.heal()
     machine.cache(published_files(), machine.places.revision)
     flip(machine.places.cached.path / "blobs" / etag_of(published_files()[FIRST]))
@@ -171,7 +203,9 @@ def test_when_refetching_does_not_help_every_copy_is_removed_and_all_fetched(mac
     {"size": -1}, {"size": "many"}, {"size": 10**15}, {"oid": "../../../../tmp/out"}, {"oid": None}, {"size": True},
     {"size": None}, {"size": 10**400}, {"oid": 7}, {"oid": "\0" * 40},
 ])  # fmt: skip
-def test_a_listing_that_no_hub_can_mean_is_refused(machine: Machine, hub: LocalHub, field: dict[str, object]) -> None:
+def test_a_listing_that_no_hub_can_mean_is_refused(
+    machine: Machine, hub: LocalHub, field: dict[str, object]
+) -> None:
     hub.faults.listed = field
     with pytest.raises(ModelUnavailable, match="no hub's"):
         machine.heal()
@@ -204,7 +238,12 @@ FOREVER = 10**6
 ])  # fmt: skip
 @pytest.mark.parametrize("before", ["nothing", "a broken model"])
 def test_a_fault_that_lasts_leaves_the_old_untouched_and_says_why(
-    machine: Machine, hub: LocalHub, fault: Callable[[object], None], kind: type[Exception], words: str, before: str
+    machine: Machine,
+    hub: LocalHub,
+    fault: Callable[[object], None],
+    kind: type[Exception],
+    words: str,
+    before: str,
 ) -> None:
     if before != "nothing":
         machine.heal()
@@ -254,7 +293,11 @@ def test_a_token_opens_a_private_repository_and_never_follows_to_another_host(
     hub.asked.clear()
     assert machine.heal().ok
     assert all(a.authorization is None for a in hub.asked if a.host.startswith("localhost"))
-    assert all(a.authorization == "Bearer hf_secret" for a in hub.asked if not a.host.startswith("localhost"))
+    assert all(
+        a.authorization == "Bearer hf_secret"
+        for a in hub.asked
+        if not a.host.startswith("localhost")
+    )
 
 
 def test_no_hub_at_all_is_said_in_one_sentence(tmp_path: Path) -> None:
@@ -263,8 +306,12 @@ def test_no_hub_at_all_is_said_in_one_sentence(tmp_path: Path) -> None:
         machine.heal()
 
 
-def test_a_repository_that_is_no_model_of_ours_is_refused_after_one_download(machine: Machine, hub: LocalHub) -> None:
-    files = published_files() | {"config.json": b'{"model_type": "llama", "architectures": ["Llama"]}'}
+def test_a_repository_that_is_no_model_of_ours_is_refused_after_one_download(
+    machine: Machine, hub: LocalHub
+) -> None:
+    files = published_files() | {
+        "config.json": b'{"model_type": "llama", "architectures": ["Llama"]}'
+    }
     machine.places = replace(machine.places, revision=hub.publish(REPO, files, "other"))
     with pytest.raises(ModelError, match=r"model\.repo"):
         machine.heal()

@@ -1,4 +1,6 @@
-"""The old model stays until the new one is good, whatever is killed and whatever else lies in its folder."""
+"""The old model stays until the new one is good, whatever is killed and whatever else lies in
+its folder.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def test_a_reset_without_a_network_removes_nothing(machine: Machine, hub: LocalH
     assert machine.verified().ok and machine.places.cached.exists()
 
 
-def test_too_little_room_is_said_in_gigabytes_before_anything_is_touched(machine: Machine, hub: LocalHub) -> None:
+def test_too_little_room_is_said_in_gigabytes_before_anything_is_touched(
+    machine: Machine, hub: LocalHub
+) -> None:
     machine.free = 1_000_000
     with pytest.raises(ModelUnavailable, match=r"\d\.\d\d GB are missing"):
         machine.heal()
@@ -62,15 +66,19 @@ def test_room_that_a_reset_makes_counts(machine: Machine, hub: LocalHub) -> None
     assert machine.places.cached.exists()
     machine.free += 1
     meanwhile: list[bool] = []
-    hub.faults.cut, hub.faults.on_cut = {FIRST: [1000]}, lambda: meanwhile.append(machine.places.cached.exists())
+    hub.faults.cut = {FIRST: [1000]}
+    hub.faults.on_cut = lambda: meanwhile.append(machine.places.cached.exists())
     assert machine.heal(reset=True).ok
     assert meanwhile == [False]  # there was no room for both
 
 
-def test_a_reset_keeps_the_other_copies_until_the_new_one_is_whole(machine: Machine, hub: LocalHub) -> None:
+def test_a_reset_keeps_the_other_copies_until_the_new_one_is_whole(
+    machine: Machine, hub: LocalHub
+) -> None:
     machine.cache(published_files(), machine.places.revision)
     meanwhile: list[bool] = []
-    hub.faults.cut, hub.faults.on_cut = {FIRST: [1000]}, lambda: meanwhile.append(machine.places.cached.exists())
+    hub.faults.cut = {FIRST: [1000]}
+    hub.faults.on_cut = lambda: meanwhile.append(machine.places.cached.exists())
     assert machine.heal(reset=True).ok
     assert meanwhile == [True] and not machine.places.cached.exists()
 
@@ -111,7 +119,8 @@ def test_a_swap_that_fails_puts_the_old_one_back(
 ) -> None:
     machine.heal()
     flip(machine.folder / FIRST)
-    old, real = machine.contents(), Path.rename
+    old = machine.contents()
+    real = Path.rename
 
     def refuse(path: Path, target: Path) -> Path:
         if path == machine.places.staging.path:
@@ -128,7 +137,8 @@ def test_a_swap_that_fails_puts_the_old_one_back(
 
 
 def test_a_part_that_is_somebodys_file_is_not_written_to(machine: Machine, hub: LocalHub) -> None:
-    staging, data = machine.places.staging.path, published_files()
+    staging = machine.places.staging.path
+    data = published_files()
     staging.mkdir(parents=True)
     for name, join in ((FIRST, os.symlink), (SECOND, os.link)):
         mine = machine.home / f"mine-{name}"
@@ -140,7 +150,9 @@ def test_a_part_that_is_somebodys_file_is_not_written_to(machine: Machine, hub: 
     assert {p.read_bytes() for p in machine.home.glob("mine-*")} == {b"mine"}
 
 
-def test_a_store_behind_a_link_is_refused_before_anything_is_touched(machine: Machine, hub: LocalHub) -> None:
+def test_a_store_behind_a_link_is_refused_before_anything_is_touched(
+    machine: Machine, hub: LocalHub
+) -> None:
     (machine.home / "big disk").mkdir()
     machine.places.store.mkdir()
     machine.places.siblings.symlink_to(machine.home / "big disk")
@@ -200,9 +212,12 @@ def test_a_reset_that_is_interrupted_goes_on_where_it_was(machine: Machine, hub:
     healer = machine.healer(reset=True)
     with pytest.raises(ModelUnavailable):
         healer.heal()
-    hub.faults.stall, hub.asked[:] = {}, []
+    hub.faults.stall = {}
+    hub.asked[:] = []
     staged = {path.name for path in machine.places.staging.path.iterdir()}
-    machine.free = room_for(sum(len(published_files()[name]) for name in WANTED if name not in staged) - 70_000)
+    machine.free = room_for(
+        sum(len(published_files()[name]) for name in WANTED if name not in staged) - 70_000
+    )
     assert healer.heal().ok and machine.verified().ok
     assert hub.fetched(FIRST) == [] and {a.range for a in hub.fetched(SECOND)} == {"bytes=70000-"}
 
@@ -215,7 +230,9 @@ def test_a_reset_that_cannot_end_leaves_the_other_copies(machine: Machine, hub: 
     assert machine.places.cached.exists()
 
 
-def test_a_link_in_the_staging_folders_place_is_not_followed(machine: Machine, hub: LocalHub) -> None:
+def test_a_link_in_the_staging_folders_place_is_not_followed(
+    machine: Machine, hub: LocalHub
+) -> None:
     mine = machine.home / "mine"
     mine.mkdir()
     (mine / "letter").write_text("mine")
@@ -232,14 +249,25 @@ def test_a_preview_tells_and_touches_nothing(machine: Machine, hub: LocalHub) ->
     old = machine.contents()
     hub.asked.clear()
     plan = machine.healer().preview()
-    assert plan is not None and plan.how(FIRST) == "fetch" and plan.how(SECOND) == "link" and plan.removals == ()
+    assert (
+        plan is not None
+        and plan.how(FIRST) == "fetch"
+        and plan.how(SECOND) == "link"
+        and plan.removals == ()
+    )
     assert plan.bytes_by("fetch") == len(published_files()[FIRST])
     machine.places.staging.path.mkdir()
     shutil.copyfile(machine.folder / SECOND, machine.places.staging.path / SECOND)
     reset = machine.healer(reset=True).preview()
     machine.places.staging.remove()
-    assert reset is not None and reset.removals == machine.places.reset and reset.how(SECOND) == "fetch"
-    assert machine.contents() == old and hub.bytes_asked == 0 and not machine.places.staging.exists()
+    assert (
+        reset is not None
+        and reset.removals == machine.places.reset
+        and reset.how(SECOND) == "fetch"
+    )
+    assert (
+        machine.contents() == old and hub.bytes_asked == 0 and not machine.places.staging.exists()
+    )
 
 
 def test_a_file_that_is_not_the_models_is_kept(machine: Machine) -> None:
@@ -250,7 +278,9 @@ def test_a_file_that_is_not_the_models_is_kept(machine: Machine) -> None:
     (machine.folder / FIRST).unlink()
     assert machine.heal().ok
     kept = machine.places.kept.path
-    assert (kept / "notes.json").read_text() == "mine" and (kept / "mine/too").read_text() == "mine too"
+    assert (kept / "notes.json").read_text() == "mine" and (
+        kept / "mine/too"
+    ).read_text() == "mine too"
     (machine.folder / "notes.json").write_text("again")
     (machine.folder / FIRST).unlink()
     machine.heal()
@@ -267,7 +297,9 @@ def test_two_healers_never_work_at_once(machine: Machine, hub: LocalHub) -> None
 
 
 @pytest.mark.parametrize("moment", ["between the renames", "before the old is removed"])
-def test_a_swap_that_was_interrupted_is_finished_or_undone(machine: Machine, hub: LocalHub, moment: str) -> None:
+def test_a_swap_that_was_interrupted_is_finished_or_undone(
+    machine: Machine, hub: LocalHub, moment: str
+) -> None:
     machine.heal()
     machine.folder.rename(machine.places.old.path)
     assert moment != "between the renames" or machine.healer().preview() is None
@@ -278,8 +310,12 @@ def test_a_swap_that_was_interrupted_is_finished_or_undone(machine: Machine, hub
     assert hub.bytes_asked == 0 and not machine.places.old.exists()
 
 
-def test_a_copy_that_went_wrong_is_found(machine: Machine, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no second name can be given (another disk) a good file is copied, and the copy is hashed for itself."""
+def test_a_copy_that_went_wrong_is_found(
+    machine: Machine, hub: LocalHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no second name can be given (another disk) a good file is copied, and the copy is
+    hashed for itself.
+    """
     machine.heal()
     (machine.folder / "tokenizer.json").unlink()
 
@@ -296,7 +332,9 @@ def test_a_copy_that_went_wrong_is_found(machine: Machine, hub: LocalHub, monkey
     monkeypatch.setattr(os, "link", no_links)
     monkeypatch.setattr(heal_module, "link_or_copy", spoil)
     assert machine.heal().ok and machine.verified().ok
-    assert hub.fetched(SECOND) and len(hub.fetched(FIRST)) == 4  # each a redirect and a file; the first one twice
+    assert (
+        hub.fetched(SECOND) and len(hub.fetched(FIRST)) == 4
+    )  # each a redirect and a file; the first one twice
 
 
 def test_parts_of_another_version_are_not_continued(machine: Machine, hub: LocalHub) -> None:
@@ -342,12 +380,17 @@ def test_a_disk_that_refuses_is_said_and_leaves_the_old(machine: Machine, hub: L
 def test_a_crash_at_any_change_of_the_disk_is_made_good_by_the_next_healing(
     machine: Machine, hub: LocalHub, damage: str
 ) -> None:
-    """Not at random moments but at every one: before each rename, link, removal, new folder and opened file."""
+    """Not at random moments but at every one.
+
+    Before each rename, link, removal, new folder and opened file.
+    """
     whole = machine.home / "whole"
     machine.heal()
     shutil.copytree(machine.folder, whole)
     argv = [sys.executable, "-m", "tests.crash", str(machine.home), REPO, machine.places.revision]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as crasher:
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as crasher:
         assert crasher.stdin and crasher.stdout
         for fatal in range(1, 200):
             shutil.rmtree(machine.folder, ignore_errors=True)
@@ -364,10 +407,18 @@ def test_a_crash_at_any_change_of_the_disk_is_made_good_by_the_next_healing(
             assert said in ("died", "done"), f"{said} at change {fatal}"
             now = machine.contents()
             ready = now == old or machine.verified().ok
-            assert ready or (not now and machine.places.old.exists()), f"half a model after change {fatal}"
-            notes = [p for p in (machine.folder, machine.places.old.path, machine.places.kept.path) if p.exists()]
+            assert ready or (not now and machine.places.old.exists()), (
+                f"half a model after change {fatal}"
+            )
+            notes = [
+                p
+                for p in (machine.folder, machine.places.old.path, machine.places.kept.path)
+                if p.exists()
+            ]
             if damage.startswith("a stray"):
-                assert any((p / "notes.txt").exists() for p in notes), f"a user's file is lost after change {fatal}"
+                assert any((p / "notes.txt").exists() for p in notes), (
+                    f"a user's file is lost after change {fatal}"
+                )
             assert machine.heal().ok and machine.verified().ok, f"not healed after change {fatal}"
             if said == "done":
                 break

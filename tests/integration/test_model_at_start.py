@@ -1,4 +1,7 @@
-"""The daemon sees to its own model: verified, healed, loaded and tried before it reads, while the inbox is watched."""
+"""The daemon sees to its own model.
+
+Verified, healed, loaded and tried before it reads, while the inbox is watched.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,11 @@ def serving(hub: LocalHub) -> Iterator[LocalHub]:
 @pytest.fixture
 def managed(service: Service, hub: LocalHub) -> Service:
     """A daemon that keeps a model of its own, from the local hub."""
-    service.model = {"repo": REPO, "revision": hub.branches["main"], "folder": str(service.home / "models")}
+    service.model = {
+        "repo": REPO,
+        "revision": hub.branches["main"],
+        "folder": str(service.home / "models"),
+    }
     service.environment["HF_HOME"] = str(service.home / "hf")
     service.configure()
     return service
@@ -55,14 +62,18 @@ def folder(service: Service) -> Path:
 
 
 def whole(service: Service) -> bool:
-    return verify(folder(service), HashMemory(), Wanted(REPO, service.model["revision"]), full=True).ok
+    return verify(
+        folder(service), HashMemory(), Wanted(REPO, service.model["revision"]), full=True
+    ).ok
 
 
 def state(service: Service) -> str | None:
     return (service.status()["engine"] or {}).get("state")
 
 
-def test_the_first_start_fetches_the_model_while_files_wait(managed: Service, serving: LocalHub) -> None:
+def test_the_first_start_fetches_the_model_while_files_wait(
+    managed: Service, serving: LocalHub
+) -> None:
     serving.faults.pause = 0.02
     before = managed.drop("before.png")
     managed.start()
@@ -70,7 +81,11 @@ def test_the_first_start_fetches_the_model_while_files_wait(managed: Service, se
 
     def healing() -> bool:
         seen.append(managed.status()["engine"] or {})
-        return seen[-1].get("state") == "healing" and seen[-1].get("phase") == "fetching" and seen[-1]["done"] > 0
+        return (
+            seen[-1].get("state") == "healing"
+            and seen[-1].get("phase") == "fetching"
+            and seen[-1]["done"] > 0
+        )
 
     wait_until(healing, "the healing to show in status")
     assert "healing the model: fetching" in managed.call("status").stdout
@@ -91,7 +106,9 @@ def test_a_second_start_asks_nobody(managed: Service, hub: LocalHub) -> None:
     assert managed.wait_for_sidecar(path)["pages"][0]["text"] == DRAWN["greeting.png"]
 
 
-def test_weights_deleted_in_mid_run_are_healed_and_no_file_is_lost(managed: Service, serving: LocalHub) -> None:
+def test_weights_deleted_in_mid_run_are_healed_and_no_file_is_lost(
+    managed: Service, serving: LocalHub
+) -> None:
     managed.start()
     first = managed.drop("first.png")
     managed.wait_for_sidecar(first)
@@ -104,11 +121,17 @@ def test_weights_deleted_in_mid_run_are_healed_and_no_file_is_lost(managed: Serv
     assert whole(managed) and managed.stop() == 0
 
 
-def test_a_header_that_only_loading_would_miss_is_healed_too(managed: Service, serving: LocalHub) -> None:
-    """Same size, same time, same inode: a quick look sees nothing; the weights are no numbers, so the canary fails."""
+def test_a_header_that_only_loading_would_miss_is_healed_too(
+    managed: Service, serving: LocalHub
+) -> None:
+    """Same size, same time, same inode.
+
+    A quick look sees nothing; the weights are no numbers, so the canary fails.
+    """
     assert managed.call("model", "heal").returncode == 0
     path = folder(managed) / FIRST
-    before, data = path.stat(), bytearray(path.read_bytes())
+    before = path.stat()
+    data = bytearray(path.read_bytes())
     data[-200_000:] = b"\xff" * 200_000  # not a number, in every dtype
     with path.open("r+b") as file:
         file.write(data)
@@ -119,7 +142,9 @@ def test_a_header_that_only_loading_would_miss_is_healed_too(managed: Service, s
     assert whole(managed) and "hashing all of it" in managed.log.read_text()
 
 
-def test_without_a_hub_files_wait_and_are_read_when_it_is_back(managed: Service, hub: LocalHub) -> None:
+def test_without_a_hub_files_wait_and_are_read_when_it_is_back(
+    managed: Service, hub: LocalHub
+) -> None:
     path = managed.drop("a.png")
     managed.start()
     wait_until(lambda: state(managed) == "waiting", "the daemon to wait for the hub")
@@ -138,7 +163,9 @@ def test_once_without_a_hub_gives_up_with_5_and_keeps_the_file_queued(managed: S
     assert managed.status()["jobs"]["queued"] == 1
 
 
-def test_a_folder_of_the_users_is_verified_and_never_changed(service: Service, serving: LocalHub) -> None:
+def test_a_folder_of_the_users_is_verified_and_never_changed(
+    service: Service, serving: LocalHub
+) -> None:
     mine = service.home / "mine"
     shutil.copytree(POCKET_MODEL, mine)
     (mine / "tokenizer.json").write_text("{}")
@@ -169,7 +196,9 @@ def test_heal_on_the_command_line(managed: Service, serving: LocalHub) -> None:
     assert "nothing to do" in managed.call("model", "heal", "--dry-run").stdout
     cached = managed.home / "hf/hub" / f"models--{REPO.replace('/', '--')}"
     (cached / "blobs").mkdir(parents=True)
-    assert f"would remove {cached}" in managed.call("model", "heal", "--reset", "--dry-run").stdout.replace("\n", "")
+    assert f"would remove {cached}" in managed.call(
+        "model", "heal", "--reset", "--dry-run"
+    ).stdout.replace("\n", "")
     assert cached.exists()
     shown = managed.call("model", "verify")
     assert shown.returncode == 0 and "torch" in shown.stdout and "MPS" in shown.stdout
@@ -183,11 +212,17 @@ def test_an_idle_worker_that_dies_is_replaced_at_once(managed: Service, serving:
     wait_until(lambda: state(managed) == "ready", "the engine")
     before = managed.status()["engine"]["pid"]
     psutil.Process(before).kill()
-    wait_until(lambda: state(managed) == "ready" and managed.status()["engine"]["pid"] != before, "another worker", 20)
+    wait_until(
+        lambda: state(managed) == "ready" and managed.status()["engine"]["pid"] != before,
+        "another worker",
+        20,
+    )
     assert managed.stop() == 0
 
 
-def test_a_worker_ends_with_its_daemon_even_in_the_middle_of_healing(managed: Service, serving: LocalHub) -> None:
+def test_a_worker_ends_with_its_daemon_even_in_the_middle_of_healing(
+    managed: Service, serving: LocalHub
+) -> None:
     serving.faults.stall = {FIRST: [1000, *[0] * 99]}
     managed.start()
     wait_until(lambda: serving.fetched(FIRST), "the download to begin")
@@ -198,7 +233,9 @@ def test_a_worker_ends_with_its_daemon_even_in_the_middle_of_healing(managed: Se
     assert alive == []
 
 
-def test_stopping_in_the_middle_of_healing_takes_a_moment(managed: Service, serving: LocalHub) -> None:
+def test_stopping_in_the_middle_of_healing_takes_a_moment(
+    managed: Service, serving: LocalHub
+) -> None:
     serving.faults.stall = {FIRST: [1000, *[0] * 99]}
     managed.start()
     wait_until(lambda: serving.fetched(FIRST), "the download to begin")
@@ -215,11 +252,20 @@ def test_stopping_in_the_middle_of_healing_takes_a_moment(managed: Service, serv
     ({}, ["--from", "~nobody-of-that-name/x"], 2, "nobody"),
 ])  # fmt: skip
 def test_what_cannot_work_is_one_sentence(
-    managed: Service, serving: LocalHub, variables: dict[str, str], arguments: list[str], code: int, words: str
+    managed: Service,
+    serving: LocalHub,
+    variables: dict[str, str],
+    arguments: list[str],
+    code: int,
+    words: str,
 ) -> None:
-    managed.environment |= {name: value.format(home=managed.home) for name, value in variables.items()}
+    managed.environment |= {
+        name: value.format(home=managed.home) for name, value in variables.items()
+    }
     done = managed.call("model", "heal", *arguments)
-    assert done.returncode == code and words in done.stderr.lower().replace("hf_", "HF_"), done.stderr
+    assert done.returncode == code and words in done.stderr.lower().replace("hf_", "HF_"), (
+        done.stderr
+    )
     assert "Traceback" not in done.stderr and not folder(managed).exists()
 
 
@@ -237,14 +283,20 @@ def test_ctrl_c_keeps_what_was_fetched_and_says_so(managed: Service, serving: Lo
     assert any(parts.glob("*.part")) and not folder(managed).exists()
 
 
-def test_offline_is_said_at_once_and_a_copy_heals(managed: Service, serving: LocalHub, tmp_path: Path) -> None:
+def test_offline_is_said_at_once_and_a_copy_heals(
+    managed: Service, serving: LocalHub, tmp_path: Path
+) -> None:
     assert managed.call("model", "heal").returncode == 0
     copy = tmp_path / "usb"
     shutil.move(folder(managed), copy)
     serving.asked.clear()
     managed.environment["HF_HUB_OFFLINE"] = "1"
     refused = managed.call("model", "heal")
-    assert refused.returncode == 5 and "HF_HUB_OFFLINE" in refused.stderr and "Traceback" not in refused.stderr
+    assert (
+        refused.returncode == 5
+        and "HF_HUB_OFFLINE" in refused.stderr
+        and "Traceback" not in refused.stderr
+    )
     assert managed.call("model", "heal", "--from", str(copy)).returncode == 0
     assert whole(managed) and serving.asked == []
 
@@ -254,7 +306,9 @@ def test_the_pocket_model_is_healed_by_nobody(service: Service) -> None:
     assert done.returncode == 4 and "install ocrd anew" in done.stderr
 
 
-def test_the_hub_hears_nothing_but_what_it_is_asked_for(managed: Service, serving: LocalHub) -> None:
+def test_the_hub_hears_nothing_but_what_it_is_asked_for(
+    managed: Service, serving: LocalHub
+) -> None:
     assert managed.call("model", "heal").returncode == 0
     assert all(REPO in a.path or "/cdn/" in a.path for a in serving.asked), serving.asked
 
@@ -263,7 +317,9 @@ def test_a_daemon_and_a_command_never_heal_at_once(managed: Service, serving: Lo
     serving.faults.pause = 0.02
     path = managed.drop("a.png")
     managed.start()
-    wait_until(lambda: serving.fetched(FIRST) or serving.fetched(SECOND), "the daemon to begin fetching")
+    wait_until(
+        lambda: serving.fetched(FIRST) or serving.fetched(SECOND), "the daemon to begin fetching"
+    )
     assert managed.call("model", "heal").returncode == 0
     managed.wait_for_sidecar(path)
     assert managed.stop() == 0 and whole(managed)
@@ -272,19 +328,24 @@ def test_a_daemon_and_a_command_never_heal_at_once(managed: Service, serving: Lo
 
 
 @pytest.mark.timeout(300)  # forty processes
-def test_kill_9_of_healing_at_random_moments_never_leaves_half_a_model(managed: Service, serving: LocalHub) -> None:
+def test_kill_9_of_healing_at_random_moments_never_leaves_half_a_model(
+    managed: Service, serving: LocalHub
+) -> None:
     serving.faults.pause = 0.001
     argv = [sys.executable, "-m", "ocrd", "model", "heal", "--json"]
 
     def heal() -> subprocess.Popen[bytes]:
         with managed.log.open("ab") as log:
-            return subprocess.Popen(argv, env=managed.environment, stdout=subprocess.DEVNULL, stderr=log)
+            return subprocess.Popen(
+                argv, env=managed.environment, stdout=subprocess.DEVNULL, stderr=log
+            )
 
     started = time.monotonic()
     assert heal().wait(60) == 0
     lasts = time.monotonic() - started
     seed = random.randrange(10**6)
-    moments, killed = random.Random(seed), 0
+    moments = random.Random(seed)
+    killed = 0
     for number in range(20):
         # By turns a damaged file, a lost one, and no model at all.
         target = folder(managed)
@@ -301,8 +362,11 @@ def test_kill_9_of_healing_at_random_moments_never_leaves_half_a_model(managed: 
         killed += healer.wait(10) == -signal.SIGKILL
         after = {p.name: p.read_bytes() for p in target.iterdir()} if target.exists() else {}
         old = managed.home / "models" / REPO.replace("/", "--") / f"{target.name}~old"
-        # The old one untouched, or the new one whole, or, between two renames, the old one beside its place.
-        assert after == before or (not after and old.exists()) or whole(managed), f"seed {seed}, kill {number}"
+        # The old one untouched, or the new one whole, or, between two renames, the old one beside
+        # its place.
+        assert after == before or (not after and old.exists()) or whole(managed), (
+            f"seed {seed}, kill {number}"
+        )
         again = heal()
         assert again.wait(60) == 0, f"seed {seed}, kill {number}: {managed.log.read_text()[-2000:]}"
         assert whole(managed), f"seed {seed}, kill {number}"

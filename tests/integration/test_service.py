@@ -1,4 +1,7 @@
-"""The service from its installation to its removal: real commands, a real daemon, started by a fake launchd."""
+"""The service from its installation to its removal.
+
+Real commands, a real daemon, started by a fake launchd.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +57,19 @@ class Mac(Home):
         return said
 
     def everything(self) -> dict[str, bytes | None]:
-        """Every file and folder below the home, but the program, and the state and logs, which stay."""
-        kept = [self.home / name for name in (".local", "Library/Application Support", "Library/Logs")]
-        found = [p for p in self.home.rglob("*") if not any(p.is_relative_to(folder) for folder in kept)]
-        return {str(p.relative_to(self.home)): p.read_bytes() if p.is_file() else None for p in sorted(found)}
+        """Every file and folder below the home, but the program, and the state and logs, which
+        stay.
+        """
+        kept = [
+            self.home / name for name in (".local", "Library/Application Support", "Library/Logs")
+        ]
+        found = [
+            p for p in self.home.rglob("*") if not any(p.is_relative_to(folder) for folder in kept)
+        ]
+        return {
+            str(p.relative_to(self.home)): p.read_bytes() if p.is_file() else None
+            for p in sorted(found)
+        }
 
 
 @pytest.fixture
@@ -71,7 +83,10 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
     before = mac.everything()
     planned = mac.call("install", "--pocket", "--dry-run")
     assert mac.everything() == before and not mac.calls()
-    assert all(f"would write {path}" in planned for path in (mac.config, mac.plist, mac.action / "Contents/Info.plist"))
+    assert all(
+        f"would write {path}" in planned
+        for path in (mac.config, mac.plist, mac.action / "Contents/Info.plist")
+    )
 
     said = mac.call("install", "--pocket")
     assert mac.calls() == [
@@ -80,7 +95,11 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
         f"enable {T}",
         f"bootstrap gui/501 {mac.plist}",
     ]
-    assert f"wrote {mac.config}" in said and f"made {mac.inbox}" in said and "started the service (launchd, pid" in said
+    assert (
+        f"wrote {mac.config}" in said
+        and f"made {mac.inbox}" in said
+        and "started the service (launchd, pid" in said
+    )
     arguments = plistlib.loads(mac.plist.read_bytes())["ProgramArguments"]
     assert arguments == [str(mac.program), "run", "--config", str(mac.config)]
     assert mac.plist.stat().st_mode & 0o777 == 0o644
@@ -91,7 +110,11 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
     assert status["service"]["trouble"] is None and not status["service"]["disabled"]
     wait_until(lambda: (mac.status()["engine"] or {}).get("state") == "ready", "the model", 100)
     shown = mac.call("status")
-    assert "installed (launchd), loaded" in shown and "ready on " in shown and "mode auto, warm since" in shown
+    assert (
+        "installed (launchd), loaded" in shown
+        and "ready on " in shown
+        and "mode auto, warm since" in shown
+    )
 
     desk = mac.home / "Papers"
     desk.mkdir()
@@ -111,7 +134,9 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
     wait_until(dropped.with_name("note.png.json").exists, "the sidecar of what was dropped")
     (caffeinated,) = {tuple(call) for call in fake_mac.told(mac.folder, "caffeinate")}
     assert caffeinated == ("-i", "-w", str(status["pid"]))
-    assert "done" in mac.call("logs") and '"event": "done"' in mac.call("logs", "--json", "-n", "200")
+    assert "done" in mac.call("logs") and '"event": "done"' in mac.call(
+        "logs", "--json", "-n", "200"
+    )
 
     mac.calls()
     said = mac.call("uninstall")
@@ -119,7 +144,9 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
     assert not mac.plist.exists() and not mac.action.exists() and mac.config.exists()
     assert f"kept {mac.inbox}, which is not empty" in said
     assert (desk / "a scan.png.txt").exists() and dropped.exists()
-    assert not mac.status()["running"] and [e["code"] for e in mac.history() if e["event"] == "exited"] == [0]
+    assert not mac.status()["running"] and [
+        e["code"] for e in mac.history() if e["event"] == "exited"
+    ] == [0]
     left = mac.everything()
     again = mac.call("uninstall")
     assert "the service did not run" in again and mac.everything() == left
@@ -127,11 +154,15 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
 
 def test_a_second_install_does_nothing_and_a_changed_one_reloads(mac: Mac) -> None:
     mac.install()
-    pid, files = mac.status()["pid"], mac.everything()
+    pid = mac.status()["pid"]
+    files = mac.everything()
     mac.calls()
     said = mac.call("install")
     assert "the service runs already" in said and "wrote" not in said
-    assert mac.calls() == ["print gui/501", f"print {T}", "print-disabled gui/501"] and mac.status()["pid"] == pid
+    assert (
+        mac.calls() == ["print gui/501", f"print {T}", "print-disabled gui/501"]
+        and mac.status()["pid"] == pid
+    )
     assert mac.everything() == files
 
     fake_mac.script(mac.folder, drain_polls=2)
@@ -157,7 +188,10 @@ def test_what_a_user_edited_is_set_aside_not_overwritten(mac: Mac) -> None:
     flow = mac.action / "Contents/document.wflow"
     flow.write_text("mine too")
     said = mac.call("uninstall")
-    assert "it is now document.wflow.edited" in said and flow.with_name("document.wflow.edited").exists()
+    assert (
+        "it is now document.wflow.edited" in said
+        and flow.with_name("document.wflow.edited").exists()
+    )
 
 
 def test_start_stop_and_restart(mac: Mac) -> None:
@@ -174,14 +208,20 @@ def test_start_stop_and_restart(mac: Mac) -> None:
     mac.calls()
     assert "stopped the service" in mac.call("stop")
     calls = mac.calls()
-    assert calls[:2] == [f"print {T}", f"bootout {T}"] and set(calls[2:]) == {f"print {T}"} and len(calls[2:]) >= 4
+    assert (
+        calls[:2] == [f"print {T}", f"bootout {T}"]
+        and set(calls[2:]) == {f"print {T}"}
+        and len(calls[2:]) >= 4
+    )
     assert not psutil.pid_exists(second) and mac.status()["service"]["loaded"] is False
     assert "did not run" in mac.call("stop")
     assert "stopped; start it with: ocrd start" in mac.call("status")
     assert "started the service" in mac.call("start")
     # Edited by hand: only a reload takes that up.
     plist = plistlib.loads(mac.plist.read_bytes())
-    mac.plist.write_bytes(plistlib.dumps(plist | {"EnvironmentVariables": plist["EnvironmentVariables"] | {"A": "b"}}))
+    mac.plist.write_bytes(
+        plistlib.dumps(plist | {"EnvironmentVariables": plist["EnvironmentVariables"] | {"A": "b"}})
+    )
     mac.calls()
     mac.call("restart")
     assert f"bootout {T}" in (calls := mac.calls()) and f"bootstrap gui/501 {mac.plist}" in calls
@@ -205,7 +245,9 @@ def test_a_program_that_crashes_at_once_is_said_so_and_recovers_when_it_is_mende
     good = mac.program.read_text()
     (mac.folder / "impatient").touch()
     fake_mac.script(mac.folder, throttle=0.3)
-    mac.program.write_text(good.replace("from tests", "import sys\nif sys.argv[1] == 'run': sys.exit(1)\nfrom tests"))
+    mac.program.write_text(
+        good.replace("from tests", "import sys\nif sys.argv[1] == 'run': sys.exit(1)\nfrom tests")
+    )
     assert "does not run; ocrd logs, or launchd.log" in mac.call("install", "--pocket", code=7)
     ends = [e["code"] for e in mac.history() if e["event"] == "exited"]
     assert len(ends) > 3 and set(ends) == {1}
@@ -222,7 +264,10 @@ def test_what_no_new_start_can_mend_ends_with_0_and_is_said_by_status(mac: Mac) 
     said = mac.call("restart", code=7)
     assert "the service started and ended" in said and "dance" in said
     time.sleep(1.0)
-    assert [e["code"] for e in mac.history() if e["event"] == "exited"] == [0, 0]  # the stop, and no crash loop
+    assert [e["code"] for e in mac.history() if e["event"] == "exited"] == [
+        0,
+        0,
+    ]  # the stop, and no crash loop
     status = mac.status()
     assert not status["running"] and "dance" in status["last_error"]["message"]
     assert "dance" in mac.call("status")
@@ -244,7 +289,9 @@ def test_a_disabled_service_is_enabled_again(mac: Mac) -> None:
     assert mac.status()["service"]["disabled"] is False
 
 
-def test_without_a_login_at_the_screen_nothing_is_written_and_the_way_out_is_named(mac: Mac) -> None:
+def test_without_a_login_at_the_screen_nothing_is_written_and_the_way_out_is_named(
+    mac: Mac,
+) -> None:
     fake_mac.script(mac.folder, no_domain=["gui/501"])
     before = mac.everything()
     assert "install --domain user" in mac.call("install", "--pocket", code=7)
@@ -254,15 +301,20 @@ def test_without_a_login_at_the_screen_nothing_is_written_and_the_way_out_is_nam
     assert "restarted" in mac.call("restart")  # the domain is remembered
     mac.calls()
     fake_mac.script(mac.folder)
-    assert "started the service" in mac.call("install", "--domain", "gui")  # and left when another is asked for
+    assert "started the service" in mac.call(
+        "install", "--domain", "gui"
+    )  # and left when another is asked for
     calls = mac.calls()
-    assert "bootout user/501/local.ocrd" in calls and calls.index("bootout user/501/local.ocrd") < calls.index(
-        f"bootstrap gui/501 {mac.plist}"
-    )
+    assert "bootout user/501/local.ocrd" in calls and calls.index(
+        "bootout user/501/local.ocrd"
+    ) < calls.index(f"bootstrap gui/501 {mac.plist}")
 
 
 def test_an_interrupted_installation_is_finished_by_the_next_and_removed_whole(mac: Mac) -> None:
-    """launchctl fails in the middle, as a kill would leave it: files are there, the service is not."""
+    """launchctl fails in the middle, as a kill would leave it.
+
+    Files are there, the service is not.
+    """
     answers = [{"verb": "bootstrap", "code": 64, "stderr": "no", "times": 1}]
     before = mac.everything()
     fake_mac.script(mac.folder, answers=answers)
@@ -270,7 +322,9 @@ def test_an_interrupted_installation_is_finished_by_the_next_and_removed_whole(m
     assert "started the service" in mac.call("install")
     mac.call("uninstall")
     mac.config.unlink()
-    left = {name for name, data in mac.everything().items() if name not in before and data is not None}
+    left = {
+        name for name, data in mac.everything().items() if name not in before and data is not None
+    }
     assert left == set()
     assert not mac.inbox.exists()  # it was made by the installation, and was empty
 
@@ -308,7 +362,10 @@ def test_it_ends_within_five_seconds_in_the_middle_of_a_page_and_goes_on_there(m
 def test_the_doctor_knows_a_service_whose_program_is_gone(mac: Mac) -> None:
     def found() -> tuple[str, str]:
         said = subprocess.run(
-            [str(mac.program), "doctor", "--json"], env=mac.environment, capture_output=True, check=False
+            [str(mac.program), "doctor", "--json"],
+            env=mac.environment,
+            capture_output=True,
+            check=False,
         )
         (service,) = [f for f in json.loads(said.stdout)["findings"] if f["name"] == "service"]
         return service["state"], service["found"]
@@ -319,7 +376,9 @@ def test_the_doctor_knows_a_service_whose_program_is_gone(mac: Mac) -> None:
     mac.call("stop")
     assert found()[0] == "warn"
     plist = plistlib.loads(mac.plist.read_bytes())
-    mac.plist.write_bytes(plistlib.dumps(plist | {"ProgramArguments": ["/gone/ocrd", *plist["ProgramArguments"][1:]]}))
+    mac.plist.write_bytes(
+        plistlib.dumps(plist | {"ProgramArguments": ["/gone/ocrd", *plist["ProgramArguments"][1:]]})
+    )
     assert found() == ("fail", "it would start /gone/ocrd, which is not there")
 
 

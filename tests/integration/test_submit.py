@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from ocrd import paths
+from ocrd.control.submit import submit
 from ocrd.journal import Journal
-from ocrd.submit import submit
 from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
 
 
@@ -34,7 +34,9 @@ def test_a_file_is_read_where_it_lies_with_the_rules_for_submitted_ones(service:
     desk = service.home / "desk"
     desk.mkdir()
     picture = Path(shutil.copyfile(PICTURES / "greeting.png", desk / "-rf $x.png"))
-    service.config.write_text(service.config.read_text() + '\n[submit]\nformats = ["txt"]\nname = "{stem}"\n')
+    service.config.write_text(
+        service.config.read_text() + '\n[submit]\nformats = ["txt"]\nname = "{stem}"\n'
+    )
     service.start()
     wait_until(lambda: service.status()["running"], "the daemon")
     done = service.call("submit", "--wait", "--json", "--", str(picture))
@@ -51,7 +53,9 @@ def test_one_that_lies_in_an_inbox_is_read_by_its_rules_and_once(service: Servic
     picture = Path(shutil.copyfile(PICTURES / "greeting.png", service.inbox / "deep/a.png"))
     assert service.call("submit", str(picture)).returncode == 0
     assert service.run_once() == 0
-    assert [str(p.relative_to(service.home)) for p in service.home.glob("out/**/*.md")] == ["out/deep/a.md"]
+    assert [str(p.relative_to(service.home)) for p in service.home.glob("out/**/*.md")] == [
+        "out/deep/a.md"
+    ]
     assert service.status()["jobs"] == {"queued": 0, "running": 0, "done": 1, "failed": 0}
     assert service.sidecars() == []
 
@@ -87,8 +91,14 @@ def test_failures_give_3_and_a_link_is_followed(service: Service) -> None:
     service.start()
     wait_until(lambda: service.status()["running"], "the daemon")
     done = service.call("submit", "--wait", str(words), str(link))
-    assert done.returncode == 3 and "words.png: failed (" in done.stderr and "a.png: done" in done.stderr
-    assert (service.home / "deep/a.png.txt").exists() and not (service.home / "link.png.txt").exists()
+    assert (
+        done.returncode == 3
+        and "words.png: failed (" in done.stderr
+        and "a.png: done" in done.stderr
+    )
+    assert (service.home / "deep/a.png.txt").exists() and not (
+        service.home / "link.png.txt"
+    ).exists()
 
 
 def test_submitting_again_reads_again_what_has_no_sidecars_any_more(service: Service) -> None:
@@ -138,8 +148,13 @@ def test_retry_takes_up_what_failed(service: Service) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_thousand_submits_while_the_daemon_is_killed_and_restarted_lose_nothing(service: Service) -> None:
-    """From commands and from threads, each file once; the daemon dies five times meanwhile, by every signal."""
+def test_a_thousand_submits_while_the_daemon_is_killed_and_restarted_lose_nothing(
+    service: Service,
+) -> None:
+    """From commands and from threads, each file once.
+
+    The daemon dies five times meanwhile, by every signal.
+    """
     desk = service.home / "desk"
     desk.mkdir()
     files = [blank(desk / f"{number:04}.png", number) for number in range(1000)]
@@ -147,7 +162,13 @@ def test_a_thousand_submits_while_the_daemon_is_killed_and_restarted_lose_nothin
     done = threading.Event()
 
     def restart() -> None:
-        for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL):
+        for number in (
+            signal.SIGKILL,
+            signal.SIGTERM,
+            signal.SIGKILL,
+            signal.SIGINT,
+            signal.SIGKILL,
+        ):
             if done.wait(4.0):
                 return
             service.stop(number)
@@ -165,7 +186,9 @@ def test_a_thousand_submits_while_the_daemon_is_killed_and_restarted_lose_nothin
     try:
         assert paths.state_dir() == service.home / "state"
         with ThreadPoolExecutor(4) as pool:
-            commands = [pool.submit(by_command, files[start : start + 10]) for start in range(0, 500, 10)]
+            commands = [
+                pool.submit(by_command, files[start : start + 10]) for start in range(0, 500, 10)
+            ]
             calls = [pool.submit(submit, [file]) for file in files[500:]]
             for command in commands:
                 command.result()
@@ -175,7 +198,11 @@ def test_a_thousand_submits_while_the_daemon_is_killed_and_restarted_lose_nothin
             del os.environ[key]
     restarting.join()
     done.set()
-    wait_until(lambda: service.status()["jobs"]["done"] == 1000, f"1000 files; {service.status()['jobs']}", 200)
+    wait_until(
+        lambda: service.status()["jobs"]["done"] == 1000,
+        f"1000 files; {service.status()['jobs']}",
+        200,
+    )
     assert service.stop() == 0
     journal = Journal(service.home / "state")
     assert journal.counts() == {"queued": 0, "running": 0, "done": 1000, "failed": 0}
@@ -198,7 +225,10 @@ def test_the_queue_is_listed_and_one_file_of_it_is_tried_again(service: Service)
     }
     (done,) = [job for job in told if job["state"] == "done"]
     assert done["sidecars"] == [f"{good}.txt", f"{good}.json"]
-    assert "good.png" not in (listed := service.call("jobs", "--state", "failed").stdout) and "1.png" in listed
+    assert (
+        "good.png" not in (listed := service.call("jobs", "--state", "failed").stdout)
+        and "1.png" in listed
+    )
     assert "1 failed file(s)" in service.call("retry", str(service.inbox / "1.png")).stdout
     assert service.status()["jobs"] == {"queued": 1, "running": 0, "done": 1, "failed": 1}
     assert service.call("jobs", "--state", "dancing").returncode == 2
@@ -210,7 +240,9 @@ def test_waiting_while_it_is_paused_says_so(service: Service) -> None:
     service.start()
     wait_until(lambda: service.status()["paused"], "the pause")
     argv = [sys.executable, "-m", "ocrd", "submit", "--wait", str(picture)]
-    with subprocess.Popen(argv, env=service.environment, stderr=subprocess.PIPE, text=True) as waiting:
+    with subprocess.Popen(
+        argv, env=service.environment, stderr=subprocess.PIPE, text=True
+    ) as waiting:
         assert waiting.stderr is not None
         assert "paused (by hand; go on with: ocrd resume)" in waiting.stderr.readline()
         service.call("resume")
@@ -233,11 +265,15 @@ def test_a_hundred_signals_in_a_row_end_it_as_one_does(service: Service) -> None
 
 
 def test_many_who_ask_whether_it_runs_do_not_keep_it_from_starting(service: Service) -> None:
-    from ocrd.daemon.lock import is_running, sole_daemon
+    from ocrd.control.lock import is_running, sole_daemon
 
-    state, over = service.home / "state", threading.Event()
+    state = service.home / "state"
+    over = threading.Event()
     state.mkdir()
-    asking = [threading.Thread(target=lambda: [is_running(state) for _ in iter(over.is_set, True)]) for _ in range(2)]
+    asking = [
+        threading.Thread(target=lambda: [is_running(state) for _ in iter(over.is_set, True)])
+        for _ in range(2)
+    ]
     for thread in asking:
         thread.start()
     try:
@@ -256,7 +292,9 @@ def test_a_journal_that_somebody_else_holds_delays_no_end(service: Service, what
     if what == "stop":
         service.start()
         wait_until(lambda: service.status()["pid"], "the daemon")
-    with contextlib.closing(sqlite3.connect(service.home / "state/journal.sqlite3", isolation_level=None)) as other:
+    with contextlib.closing(
+        sqlite3.connect(service.home / "state/journal.sqlite3", isolation_level=None)
+    ) as other:
         other.execute("BEGIN IMMEDIATE")
         if what == "start":
             done = service.call("run")
@@ -317,7 +355,9 @@ def test_a_file_that_grows_after_it_was_submitted_is_read_whole(service: Service
     assert (service.home / "grows.tif.txt").read_text().count("\f") == 1
 
 
-def test_waiting_tells_of_the_file_as_it_was_submitted_not_as_it_was_before(service: Service) -> None:
+def test_waiting_tells_of_the_file_as_it_was_submitted_not_as_it_was_before(
+    service: Service,
+) -> None:
     picture = Path(shutil.copyfile(PICTURES / "greeting.png", service.home / "a.png"))
     service.call("submit", str(picture))
     assert service.run_once() == 0
@@ -326,7 +366,9 @@ def test_waiting_tells_of_the_file_as_it_was_submitted_not_as_it_was_before(serv
     wait_until(lambda: service.status()["paused"], "the pause")
     shutil.copyfile(PICTURES / "note.png", picture)
     argv = [sys.executable, "-m", "ocrd", "submit", "--wait", str(picture)]
-    with subprocess.Popen(argv, env=service.environment, stderr=subprocess.PIPE, text=True) as waiting:
+    with subprocess.Popen(
+        argv, env=service.environment, stderr=subprocess.PIPE, text=True
+    ) as waiting:
         assert waiting.stderr is not None
         assert "paused" in waiting.stderr.readline()
         picture.unlink()

@@ -32,7 +32,11 @@ class Server(Home):
 
     def calls(self) -> list[str]:
         path = self.folder / "calls"
-        found = [" ".join(json.loads(line)[1:]) for line in path.read_text().splitlines()] if path.exists() else []
+        found = (
+            [" ".join(json.loads(line)[1:]) for line in path.read_text().splitlines()]
+            if path.exists()
+            else []
+        )
         path.unlink(missing_ok=True)
         return found
 
@@ -55,16 +59,29 @@ def test_from_install_to_uninstall_with_systemd(server: Server) -> None:
     assert not server.unit.exists() and server.calls() == []
     said = server.call("install", "--pocket")
     assert "started the service (systemd, pid" in said
-    assert server.calls() == ["show-environment", "daemon-reload", "enable ocrd.service", "restart ocrd.service"]
+    assert server.calls() == [
+        "show-environment",
+        "daemon-reload",
+        "enable ocrd.service",
+        "restart ocrd.service",
+    ]
     status = server.status()
-    assert status["by"] == "systemd" and status["service"]["loaded"] and not status["service"]["disabled"]
+    assert (
+        status["by"] == "systemd"
+        and status["service"]["loaded"]
+        and not status["service"]["disabled"]
+    )
     picture = Path(shutil.copyfile(PICTURES / "greeting.png", server.home / "a.png"))
     assert "a.png: done" in server.call("submit", "--wait", str(picture))
     assert (server.home / "a.png.txt").read_text().rstrip("\n") == DRAWN["greeting.png"]
 
     server.calls()
     assert "runs already" in server.call("install")
-    assert server.calls() == ["show-environment", "is-active ocrd.service", "is-enabled ocrd.service"]
+    assert server.calls() == [
+        "show-environment",
+        "is-active ocrd.service",
+        "is-enabled ocrd.service",
+    ]
     assert server.status()["pid"] == status["pid"]
     assert "restarted" in server.call("restart")
     assert "restart ocrd.service" in server.calls() and server.status()["pid"] != status["pid"]
@@ -76,8 +93,14 @@ def test_from_install_to_uninstall_with_systemd(server: Server) -> None:
     said = server.call("uninstall")
     assert f"removed {server.unit}" in said and not server.unit.exists()
     calls = server.calls()
-    assert calls.index("stop ocrd.service") < calls.index("disable ocrd.service") < calls.index("daemon-reload")
-    assert (server.home / "a.png.json").exists() and (server.home / ".config/ocrd/config.toml").exists()
+    assert (
+        calls.index("stop ocrd.service")
+        < calls.index("disable ocrd.service")
+        < calls.index("daemon-reload")
+    )
+    assert (server.home / "a.png.json").exists() and (
+        server.home / ".config/ocrd/config.toml"
+    ).exists()
     assert not server.status()["running"]
     assert "did not run" in server.call("uninstall")
 
@@ -88,7 +111,9 @@ def test_without_a_session_the_way_out_is_named_and_nothing_is_written(server: S
     assert not server.unit.exists() and not (server.home / ".config/ocrd").exists()
 
 
-def test_a_broken_configuration_ends_it_with_a_code_that_the_unit_does_not_restart(server: Server) -> None:
+def test_a_broken_configuration_ends_it_with_a_code_that_the_unit_does_not_restart(
+    server: Server,
+) -> None:
     server.call("install", "--pocket")
     config = server.home / ".config/ocrd/config.toml"
     config.write_text(config.read_text() + "\n[dance]\n")

@@ -47,7 +47,10 @@ def test_several_inboxes_each_with_its_own_settings() -> None:
     [
         ("[engine]\ndevise = 'cpu'", ["c.toml", "unknown key engine.devise", "device"]),
         ("[engine]\ndevice = 'gpu'", ["engine.device", "'gpu'", "'mps'"]),
-        ("[[inbox]]\npath = '/a'\nsettle = -1", ["inbox.0.settle", "-1", "greater than or equal to 0.1"]),
+        (
+            "[[inbox]]\npath = '/a'\nsettle = -1",
+            ["inbox.0.settle", "-1", "greater than or equal to 0.1"],
+        ),
         ("[[inbox]]\npath = 'relative'", ["inbox.0.path", "absolute"]),
         ("[[inbox]]\npath = '/a'\nformats = ['doc']", ["inbox.0.formats", "'doc'", "'txt'"]),
         ("[[inbox]]\npath = '/a'\nname = '../{name}'", ["inbox.0.name", "slash"]),
@@ -73,7 +76,9 @@ def test_several_inboxes_each_with_its_own_settings() -> None:
         ("[model]\nrepo = 'a/../../b'", ["model.repo"]),
     ],
 )
-def test_a_mistake_is_named_with_what_was_given_and_what_is_allowed(text: str, words: list[str]) -> None:
+def test_a_mistake_is_named_with_what_was_given_and_what_is_allowed(
+    text: str, words: list[str]
+) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text)
     for word in words:
@@ -106,6 +111,8 @@ def test_broken_toml_is_named_with_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("engine", [
     {"mps_high_watermark": 0.0}, {"mps_high_watermark": 0.5, "mps_low_watermark": 0.6}, {"max_fallbacks": 0},
 ])  # fmt: skip
-def test_marks_that_torch_refuses_or_that_endanger_the_system_are_refused(engine: dict[str, float]) -> None:
+def test_marks_that_torch_refuses_or_that_endanger_the_system_are_refused(
+    engine: dict[str, float],
+) -> None:
     with pytest.raises(ConfigError, match="engine"):
         parse_config({"engine": engine}, "test")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ocrd import paths
+from ocrd.checkpoint_format.tokenizer import load_tokenizer
 from ocrd.engine.prompt import encode_prompt, find_marks
 from ocrd.errors import UsageError
-from ocrd.layout.tokenizer import load_tokenizer
 from ocrd.tasks import is_grounded, prompt_text
 
 
@@ -51,6 +51,10 @@ def test_the_marks_are_the_tokenizers_own(tmp_path: Path) -> None:
     tokenizer = load_tokenizer(paths.POCKET_MODEL)
     marks = find_marks(tokenizer)
     found = (marks.det_open, marks.det_close, marks.ref_open)
-    assert [tokenizer.id_to_token(i) for i in found if i is not None] == ["<|det|>", "<|/det|>", "<|ref|>"]
+    assert [tokenizer.id_to_token(i) for i in found if i is not None] == [
+        "<|det|>",
+        "<|/det|>",
+        "<|ref|>",
+    ]
     assert tokenizer.token_to_id("\n") in marks.cells
     assert encode_prompt(prompt_text("text"), tokenizer, 0).before == (0,)

@@ -1,4 +1,7 @@
-"""What is installed from a wheel has all that a checkout has: one source, carried into the package."""
+"""What is installed from a wheel has all that a checkout has.
+
+One source, carried into the package.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = (
-    *("config.example.toml", "docs/hazel.md", "launchd/agent.plist", "launchd/quick-action/Info.plist"),
+    *(
+        "config.example.toml",
+        "docs/hazel.md",
+        "launchd/agent.plist",
+        "launchd/quick-action/Info.plist",
+    ),
     *("launchd/quick-action/document.wflow", "systemd/ocrd.service"),
 )
 
 
 def test_a_wheel_carries_every_shipped_file_and_uses_it(tmp_path: Path) -> None:
     build = f"from hatchling.build import build_wheel; print(build_wheel({str(tmp_path)!r}))"
-    done = subprocess.run([sys.executable, "-c", build], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", build], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     wheel = tmp_path / done.stdout.strip().splitlines()[-1]
     assert wheel.stat().st_size < 14_000_000
     installed = tmp_path / "site"

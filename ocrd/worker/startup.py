@@ -1,0 +1,168 @@
+"""From nothing to a model that reads: verify, heal when broken, load, and read the canary."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ocrd import paths
+from ocrd.config import ModelConfig, is_managed, model_dir
+from ocrd.errors import EngineError, ModelError, ModelUnavailable, OcrdError
+from ocrd.model.factory import healer_of
+from ocrd.model.hashes import HashMemory
+from ocrd.model.manifest import read_manifest
+from ocrd.model.progress import Meter, Progress
+from ocrd.model.retry import heal_patiently
+from ocrd.model.verify import Report, bytes_to_hash, verify, wanted_by
+from ocrd.worker.messages import Setup
+
+if TYPE_CHECKING:
+    from ocrd.engine.runtime.devices import Devices
+    from ocrd.engine.runtime.failover import Runner
+
+CANARY = paths.POCKET_MODEL / "demo" / "greeting.png"
+Say = Callable[..., None]
+
+
+class WarmUp:
+    """Each step tells the parent how far it is, for ``ocrd status``."""
+
+    def __init__(self, setup: Setup, say: Say, devices: Devices | None = None) -> None:
+        """``devices`` in place of torch's own, for tests."""
+        self._setup = setup
+        self._say = say
+        self._devices = devices
+        self._model = ModelConfig.model_validate(setup.model)
+        self._folder = model_dir(self._model)
+        self._memory = HashMemory(paths.hash_memory())
+        self._healing = False
+        self._waited_for = ""
+        self._meter = Meter(self._tell, pause=1.0)
+
+    def runner(self) -> Runner:
+        """With the model loaded.
+
+        Raises ModelError for a model that stays broken, EngineError for want of a device.
+        """
+        self._make_whole(full=self._setup.distrust)
+        runner = self._new_runner()
+        try:
+            runner.start()
+            return runner
+        except Exception as error:
+            # Something that a quick look cannot see: a byte that changed, a disk that fails. If
+            # every byte is right, it is not the files' fault.
+            log = structlog.get_logger(component="model")
+            log.warning(
+                "the model does not load; hashing all of it",
+                error=str(error),
+                stack=traceback.format_exc(),
+            )
+            if not self._make_whole(full=True):
+                if isinstance(error, OcrdError):
+                    raise
+                raise EngineError(
+                    f"the model does not load ({type(error).__name__}: {error}); the log says more"
+                ) from error
+        runner = self._new_runner()
+        runner.start()
+        return runner
+
+    def identity(self) -> dict[str, str | None]:
+        """Whose model this is and at which commit.
+
+        A folder that was made by hand is called by its name.
+        """
+        with contextlib.suppress(ModelError):
+            if manifest := read_manifest(self._folder):
+                return {"repo": manifest.repo, "revision": manifest.revision}
+        return {"repo": self._folder.name, "revision": None}
+
+    def _make_whole(self, full: bool) -> bool:
+        """Verify and heal; whether anything had to be healed."""
+        self._healing = False
+        self._meter.begin("checking", bytes_to_hash(self._folder, self._memory, full))
+        report = verify(
+            self._folder, self._memory, wanted_by(self._model), full, self._meter.advance
+        )
+        with contextlib.suppress(OSError):
+            self._memory.save()
+        if report.ok:
+            return False
+        if not is_managed(self._model):
+            report.raise_if_broken()
+        self._heal(report)
+        return True
+
+    def _heal(self, report: Report) -> None:
+        self._healing = True
+        broken = [f"{check.name}: {check.found}" for check in report.failures]
+        structlog.get_logger(component="model").warning(
+            "the model is broken; healing it", broken=broken
+        )
+        heal_patiently(
+            healer_of(self._model, self._memory, self._meter), self._setup.tries, self._wait
+        )
+
+    def _new_runner(self) -> Runner:
+        """Not loaded yet. Raises EngineError for a device that is not there, which is no fault
+        of the model.
+        """
+        # Imported here: torch takes seconds, and a model that cannot be had should be said before.
+        from ocrd.engine.runtime.devices import TorchDevices
+        from ocrd.engine.runtime.failover import Policy, Runner
+
+        setup = self._setup
+        last = 0.0
+
+        def progress(done: float) -> None:
+            nonlocal last
+            if done - last >= 0.02 or done == 1.0:
+                last = done
+                self._say(event="loading", done=round(done, 3))
+
+        self._say(event="loading", done=0.0)
+        return Runner(
+            self._folder,
+            setup.device,
+            setup.dtype,
+            setup.mode,
+            self._devices or TorchDevices(),
+            CANARY,
+            known_text(self._folder),
+            Policy(setup.max_fallbacks, setup.cool_down),
+            setup.batch,
+            setup.skip_blank,
+            progress,
+            lambda within: self._say(event="canary", within=within),
+        )
+
+    def _tell(self, progress: Progress) -> None:
+        state = "healing" if self._healing else "verifying"
+        self._say(event="preparing", state=state, **vars(progress), left=progress.left)
+
+    def _wait(self, error: ModelUnavailable, seconds: float) -> None:
+        if str(error) != self._waited_for:
+            self._waited_for = str(error)
+            structlog.get_logger(component="model").info("waiting for the model", error=str(error))
+        self._say(event="preparing", state="waiting", message=str(error), seconds=seconds)
+
+
+def known_text(folder: Path) -> str | None:
+    """What the model in ``folder`` reads in the canary picture.
+
+    Known for the pocket model, wherever its files lie.
+    """
+    with contextlib.suppress(ModelError):
+        if (manifest := read_manifest(folder)) and manifest.repo == "ocrd/pocket":
+            drawn: dict[str, str] = json.loads(
+                (CANARY.parent / "drawn.json").read_text(encoding="utf-8")
+            )
+            return drawn[CANARY.name]
+    return None

@@ -1,0 +1,169 @@
+"""Checkpoints load strictly, and what is saved is what was loaded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ocrd.checkpoint_format import weight_files as weights
+from ocrd.checkpoint_format.architecture import UNUSED, published_tensors, read_architecture
+from ocrd.checkpoint_format.weight_files import INDEX
+from ocrd.engine.nn import checkpoint
+from ocrd.engine.nn.checkpoint import load_network, to_published
+from ocrd.errors import ModelError
+from tests.golden.check import check
+
+GOLDEN = Path(__file__).parents[3] / "data/golden"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A folder that holds the golden checkpoint alone."""
+    for name in ("config.json", "model.safetensors"):
+        shutil.copyfile(GOLDEN / name, tmp_path / name)
+    return tmp_path
+
+
+def test_the_network_agrees_with_the_published_code() -> None:
+    differences = check(GOLDEN)
+    assert len(differences) == 5
+    assert [d for d in differences if not d.within] == []
+
+
+def test_the_layout_derived_from_the_configuration_is_the_files(model: Path) -> None:
+    on_disk = {name: tuple(t.shape) for name, t in load_file(model / "model.safetensors").items()}
+    assert published_tensors(read_architecture(model)) == on_disk
+
+
+def test_every_tensor_comes_back_as_it_was(model: Path) -> None:
+    original = load_file(model / "model.safetensors")
+    ours = to_published(load_network(model), torch.float32)
+    assert ours.keys() == original.keys()
+    assert [n for n in original if n != UNUSED and not torch.equal(ours[n], original[n])] == []
+
+
+def test_a_checkpoint_in_shards_with_an_index_loads_the_same(model: Path) -> None:
+    whole = load_network(model)
+    tensors = load_file(model / "model.safetensors")
+    (model / "model.safetensors").unlink()
+    names = sorted(tensors)
+    shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for file, part in shards.items():
+        save_file({n: tensors[n] for n in part}, model / file)
+    weight_map = {n: file for file, part in shards.items() for n in part}
+    (model / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+    again = load_network(model)
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True)
+    )
+
+
+def test_all_parts_share_one_dtype(model: Path) -> None:
+    network = load_network(model, dtype=torch.bfloat16)
+    assert {p.dtype for p in network.parameters()} == {torch.bfloat16}
+    assert network.language_model.rotary_emb.inv_freq.dtype == torch.float32
+
+
+@pytest.mark.parametrize("change", ["missing", "unexpected", "misshapen"])
+def test_a_tensor_out_of_place_is_named(model: Path, change: str) -> None:
+    tensors = load_file(model / "model.safetensors")
+    name = "model.layers.1.mlp.experts.3.up_proj.weight"
+    if change == "missing":
+        del tensors[name]
+    elif change == "unexpected":
+        name = "model.layers.7.extra.weight"
+        tensors[name] = torch.zeros(2)
+    else:
+        tensors[name] = torch.zeros(3, 3)
+    save_file(tensors, model / "model.safetensors")
+    with pytest.raises(ModelError, match=name.replace(".", r"\.")):
+        load_network(model)
+
+
+def test_a_file_cut_short_is_refused(model: Path) -> None:
+    path = model / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(
+        ModelError, match=r"model\.safetensors has \d+ bytes where its header needs"
+    ):
+        load_network(model)
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("wanted", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("block", [4096, 1 << 24])
+def test_numbers_are_converted_on_the_way_to_their_place(
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stored: torch.dtype,
+    wanted: torch.dtype,
+    block: int,
+) -> None:
+    """``block``: one that most tensors need many of, and one that holds any."""
+    monkeypatch.setattr(checkpoint, "BLOCK", block)
+    tensors = {n: t.to(stored) for n, t in load_file(model / "model.safetensors").items()}
+    save_file(tensors, model / "model.safetensors")
+    ours = to_published(load_network(model, dtype=wanted), torch.float64)
+    assert [
+        n
+        for n in tensors
+        if n != UNUSED and not torch.equal(ours[n], tensors[n].to(wanted).double())
+    ] == []
+
+
+def test_weights_of_a_kind_that_is_not_read_are_named(model: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    name = "model.norm.weight"
+    tensors[name] = tensors[name].to(torch.int8)
+    save_file(tensors, model / "model.safetensors")
+    with pytest.raises(ModelError, match="weights in I8 are not read; BF16, F16, F32, F64 are"):
+        load_network(model)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_an_error(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = weights.read_headers
+
+    def shrinking(paths: list[Path]) -> object:
+        found = headers(paths)
+        paths[0].write_bytes(paths[0].read_bytes()[: paths[0].stat().st_size // 2])
+        return found
+
+    monkeypatch.setattr(weights, "read_headers", shrinking)
+    with pytest.raises(ModelError, match="ends in the middle of a tensor"):
+        load_network(model)
+
+
+def test_an_index_cannot_point_outside_its_folder(model: Path) -> None:
+    (model / INDEX).write_text(json.dumps({"weight_map": {"x": "../evil.safetensors"}}))
+    with pytest.raises(ModelError, match="outside"):
+        load_network(model)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("model_type", "llama", "deepseek_vl_v2"),
+        ("architectures", ["LlamaForCausalLM"], r"DeepseekOCR\*"),
+        ("vision_config", {}, "width|image_size"),
+    ],
+)
+def test_another_models_configuration_is_refused(
+    model: Path, key: str, value: object, words: str
+) -> None:
+    path = model / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(ModelError, match=words):
+        load_network(model)
+
+
+def test_a_folder_without_weights_is_no_model(model: Path) -> None:
+    (model / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="no weights"):
+        load_network(model)

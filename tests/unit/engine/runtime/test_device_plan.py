@@ -1,0 +1,114 @@
+"""Which device and precision is tried first, on the machines that people have."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrd.engine.runtime.device_plan import Machine, make_plan, pages_at_once
+from ocrd.errors import EngineError
+
+# Parameters of the published model.
+FULL = 3_336_000_000
+POCKET = 5_150_000
+
+
+def mac(gigabytes: int) -> Machine:
+    return Machine(gigabytes * 1024**3, mps=True)
+
+
+def cuda(gigabytes: int, bfloat16: bool = True) -> Machine:
+    return Machine(64 * 1024**3, cuda=gigabytes * 1024**3, cuda_bfloat16=bfloat16)
+
+
+def order(device: str, dtype: str, machine: Machine, parameters: int = FULL) -> str:
+    short = {"float32": "32", "bfloat16": "16"}
+    return " ".join(
+        f"{c.device}{short[c.dtype]}"
+        for c in make_plan(device, dtype, parameters, machine).candidates
+    )
+
+
+@pytest.mark.parametrize(("machine", "device", "dtype", "expected"), [
+    (mac(8), "auto", "auto", "cpu16"),
+    (mac(16), "auto", "auto", "mps16 cpu16"),
+    (mac(24), "auto", "auto", "mps32 mps16 cpu32 cpu16"),
+    (mac(32), "auto", "auto", "mps32 mps16 cpu32 cpu16"),
+    (mac(64), "auto", "auto", "mps32 mps16 cpu32 cpu16"),
+    (mac(16), "mps", "auto", "mps16 cpu16"),
+    (mac(16), "auto", "float32", "cpu32"),
+    (mac(64), "auto", "float32", "mps32 cpu32"),
+    (mac(64), "auto", "bfloat16", "mps16 cpu16"),
+    (mac(16), "mps", "float32", "mps32 cpu32"),
+    (mac(64), "cpu", "auto", "cpu32 cpu16"),
+    (mac(8), "cpu", "float32", "cpu32"),
+    (Machine(24 * 1024**3), "auto", "auto", "cpu32 cpu16"),
+    (Machine(16 * 1024**3), "auto", "auto", "cpu16"),
+    (cuda(24), "auto", "auto", "cuda16 cuda32 cpu32 cpu16"),
+    (cuda(80), "auto", "auto", "cuda16 cuda32 cpu32 cpu16"),
+    (cuda(12), "auto", "auto", "cuda16 cpu32 cpu16"),
+    (cuda(24, bfloat16=False), "auto", "auto", "cuda32 cuda16 cpu32 cpu16"),
+    (cuda(6), "auto", "auto", "cpu32 cpu16"),
+    (cuda(80), "cuda", "float32", "cuda32 cpu32"),
+])  # fmt: skip
+def test_the_order_on_real_machines(
+    machine: Machine, device: str, dtype: str, expected: str
+) -> None:
+    assert order(device, dtype, machine) == expected
+
+
+def test_a_small_model_fits_everywhere_in_float32() -> None:
+    assert order("auto", "auto", mac(8), POCKET) == "mps32 mps16 cpu32 cpu16"
+
+
+@pytest.mark.parametrize("device", ["mps", "cuda"])
+def test_a_device_that_is_not_there_is_said_by_name(device: str) -> None:
+    with pytest.raises(
+        EngineError, match=f"engine.device is '{device}', but this machine has only: cpu"
+    ):
+        make_plan(device, "auto", FULL, Machine(64 * 1024**3))
+
+
+def test_each_choice_has_its_reason() -> None:
+    plan = make_plan("auto", "auto", FULL, mac(16))
+    assert "8.5 GB of 12.9 GB" in plan.candidates[0].why
+    assert [(c.device, c.dtype) for c in plan.refused] == [("mps", "float32"), ("cpu", "float32")]
+    assert "16.9 GB, but 12.9 GB may be used" in plan.refused[0].why
+
+
+@given(
+    memory=st.integers(1, 2**40), mps=st.booleans(), cuda=st.integers(0, 2**40), bfloat16=st.booleans(),
+    dtype=st.sampled_from(["auto", "float32", "bfloat16"]), parameters=st.integers(1, 10**12),
+)  # fmt: skip
+def test_there_is_always_a_way_and_it_ends_on_the_cpu(
+    memory: int, mps: bool, cuda: int, bfloat16: bool, dtype: str, parameters: int
+) -> None:
+    plan = make_plan("auto", dtype, parameters, Machine(memory, mps, cuda, bfloat16))
+    tried = [(c.device, c.dtype) for c in plan.candidates]
+    assert tried[-1][0] == "cpu" and len(set(tried)) == len(tried)
+    assert not set(tried) & {(c.device, c.dtype) for c in plan.refused}
+
+
+# Keys and values of the longest page, in numbers.
+PAGE = 2 * 12 * 1280 * 8192
+
+
+@pytest.mark.parametrize(
+    ("machine", "device", "dtype", "pages"),
+    [
+        (mac(8), "mps", "bfloat16", 1),  # does not fit at all, and yet a page is read
+        (mac(16), "mps", "bfloat16", 8),
+        (mac(24), "mps", "float32", 2),
+        (mac(32), "mps", "float32", 8),
+        (cuda(16), "cuda", "bfloat16", 8),
+        (cuda(10), "cuda", "bfloat16", 3),
+        (Machine(24 * 1024**3), "cpu", "float32", 6),
+    ],
+)
+def test_pages_at_once_are_as_many_as_memory_holds_at_their_longest(
+    machine: Machine, device: str, dtype: str, pages: int
+) -> None:
+    here = make_plan(device, dtype, FULL, machine).candidates[0]
+    assert (here.device, here.dtype) == (device, dtype)
+    assert pages_at_once(here, FULL, PAGE * (2 if dtype == "bfloat16" else 4), machine) == pages

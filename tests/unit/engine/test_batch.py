@@ -1,0 +1,261 @@
+"""Pages that are decoded together get the tokens that they get alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocrd.engine import decode as decode_module
+from ocrd.engine.decode import Batch, Decoded, Limits, Marks, decode
+from ocrd.engine.nn.checkpoint import load_network
+from ocrd.engine.nn.kv_cache import SlotCache
+from ocrd.engine.nn.network import Network
+from ocrd.engine.runtime.failures import NotFinite
+
+GOLDEN = Path(__file__).parents[2] / "data/golden"
+LENGTHS = (12, 40, 7, 25, 3)
+PLAIN = Limits(max_new_tokens=40, ngram=0, loops=False)
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return load_network(GOLDEN, files=[GOLDEN / "model.safetensors"])
+
+
+@pytest.fixture(scope="module")
+def prompts(network: Network) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    with torch.inference_mode():
+        return [
+            network.language_model.embed_tokens(
+                torch.randint(5, 500, (1, length), generator=generator)
+            )
+            for length in LENGTHS
+        ]
+
+
+def together(
+    network: Network, prompts: list[torch.Tensor], slots: int, limits: Limits, **options: Any
+) -> list[Decoded]:
+    batch = Batch(network, limits, slots=slots, **options)
+    done: dict[int, Decoded] = {}
+    coming = iter(enumerate(prompts))
+    waiting = next(coming, None)
+    while waiting or len(batch):
+        while waiting and not batch.full:
+            batch.add(*waiting)
+            waiting = next(coming, None)
+        done.update(batch.step())
+    return [done[key] for key in range(len(prompts))]
+
+
+@pytest.mark.parametrize("slots", [1, 2, 5, 8])
+def test_pages_together_get_the_tokens_that_they_get_alone(
+    network: Network, prompts: list[torch.Tensor], slots: int
+) -> None:
+    alone = [decode(network, prompt, PLAIN, forbid_end=True) for prompt in prompts]
+    assert together(network, prompts, slots, PLAIN, forbid_end=True) == alone
+    assert len({done.ids for done in alone}) == len(LENGTHS)  # five different texts
+
+
+def test_a_page_that_ends_early_makes_room_and_disturbs_no_other(
+    network: Network, prompts: list[torch.Tensor]
+) -> None:
+    """The end token is made a likely one, so that the pages end at different times."""
+    eos = network.arch.decoder.eos
+    texts = [decode(network, prompt, PLAIN, forbid_end=True).ids for prompt in prompts]
+    # A token that stands in many of the texts, at a different place in each, ends them from now on.
+    ends = {
+        token: {text.index(token) for text in texts if token in text}
+        for text in texts
+        for token in text
+    }
+    last = max(ends, key=lambda token: len(ends[token]))
+    head = network.lm_head.weight.clone()
+    network.lm_head.weight.data[[eos, last]] = head[[last, eos]]
+    try:
+        alone = [decode(network, prompt, PLAIN) for prompt in prompts]
+        assert len({len(done.ids) for done in alone}) > 2
+        assert {done.stop_reason for done in alone} == {"eos", "length"}
+        for slots in (2, 3):
+            assert together(network, prompts, slots, PLAIN) == alone
+    finally:
+        network.lm_head.weight.data.copy_(head)
+
+
+def test_each_page_has_its_own_guard(network: Network, prompts: list[torch.Tensor]) -> None:
+    limits = Limits(max_new_tokens=60, ngram=3, window=50, loops=False)
+    alone = [decode(network, prompt, limits, forbid_end=True) for prompt in prompts]
+    assert together(network, prompts, 4, limits, forbid_end=True) == alone
+
+
+def test_a_full_batch_says_so_and_one_that_is_not_finite_is_an_error(
+    network: Network, prompts: list[torch.Tensor]
+) -> None:
+    batch = Batch(network, PLAIN, slots=2)
+    batch.add(0, prompts[0])
+    assert not batch.full
+    batch.add(1, prompts[1])
+    assert batch.full and len(batch) == 2
+    with pytest.raises(NotFinite):
+        Batch(network, PLAIN).add(0, prompts[0] * float("nan"))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.integers(0, 5)), min_size=1, max_size=12),
+    st.integers(1, 4),
+)
+def test_the_cache_holds_each_slots_own_keys_whatever_comes_and_goes(
+    work: list[tuple[int, int]], room: int
+) -> None:
+    """Against lists: each page's keys are its own number, counted up."""
+    slots = 3
+    cache = SlotCache(1, slots, room)
+    pages: list[list[float]] = []
+    device = torch.device("cpu")
+    for number, (length, steps) in enumerate(work):
+        if len(pages) == slots:
+            cache.drop(number % slots)
+            pages[number % slots] = pages[-1]
+            pages.pop()
+        keys = [100.0 * number + position for position in range(length)]
+        cache.begin_prompt(length, device)
+        filled = torch.tensor(keys)[None, None, :, None]
+        cache.update(filled, filled, 0)
+        pages.append(keys)
+        for _ in range(steps):
+            cache.begin_step(device)
+            new = [keys[-1] + 1 for keys in pages]
+            given_keys = torch.tensor(new)[:, None, None, None]
+            got, _ = cache.update(given_keys, given_keys, 0)
+            for row, keys in enumerate(pages):
+                keys.append(new[row])
+                assert got[row, 0, : len(keys), 0].tolist() == keys
+                if cache.mask is not None:
+                    assert cache.mask[row, 0, 0].tolist() == [
+                        i < len(keys) for i in range(got.shape[2])
+                    ]
+                else:
+                    assert len(keys) == got.shape[2]
+    assert cache.get_seq_length() == max(len(keys) for keys in pages)
+
+
+class Script:
+    """A network's scores made up: the tokens of each page, by their order of coming."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, texts: list[Iterator[int]], vocabulary: int
+    ) -> None:
+        self.texts = texts
+        self.vocabulary = vocabulary
+        self.slots: list[Iterator[int]] = []
+        monkeypatch.setattr(decode_module, "next_logits", self.logits)
+
+    def logits(self, _network: object, embedded: torch.Tensor, cache: SlotCache) -> torch.Tensor:
+        if embedded.shape[1] > 1:
+            self.slots.append(self.texts[len(self.slots)])
+            rows = [self.slots[-1]]
+        else:
+            rows = self.slots
+        logits = torch.zeros(len(rows), self.vocabulary)
+        for row, text in enumerate(rows):
+            logits[row, next(text)] = 1.0
+        return logits
+
+
+REF = 3
+REF_END = 4
+DET = 5
+DET_END = 6
+LINE = 7
+
+
+def blocks(loop_at: int, words: int = 6) -> Iterator[int]:
+    """Grounded blocks, different ones and then one again and again, its coordinates another each
+    time.
+    """
+    number = 0
+    while True:
+        what = min(number, loop_at)
+        yield from (REF, 10, REF_END, DET)
+        yield from (20 + (number * step) % 97 for step in (3, 7, 11, 13))
+        yield from (DET_END, LINE)
+        yield from (200 + (what * 31 + word * 17) % 150 for word in range(words))
+        number += 1
+
+
+@pytest.mark.parametrize("words", [2, 6, 20, 60])
+def test_a_loop_whose_coordinates_change_is_stopped_and_its_first_copy_kept(
+    network: Network, prompts: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch, words: int
+) -> None:
+    Script(monkeypatch, [blocks(5, words)], network.arch.decoder.vocabulary)
+    told: list[int] = []
+    batch = Batch(network, Limits(max_new_tokens=4000), Marks(DET, DET_END, REF))
+    batch.add(0, prompts[0], told.append)
+    while not (ended := batch.step()):
+        pass
+    unit = 10 + words  # five blocks, and the first copy of the one that repeats
+    begins = 6 * (10 + words)
+    assert ended[0][1].stop_reason == "loop"
+    assert len(ended[0][1].ids) == begins
+    assert told[-1] <= begins + 200, (
+        f"stopped {told[-1] - begins} tokens after the loop's start, units of {unit}"
+    )
+
+
+def test_blocks_that_differ_are_no_loop_and_the_watch_can_be_left_out(
+    network: Network, prompts: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for loop_at, limits, reason in (
+        (10_000, Limits(max_new_tokens=3000), "length"),
+        (2, Limits(max_new_tokens=600, loops=False), "length"),
+        (2, Limits(max_new_tokens=600), "loop"),
+    ):
+        Script(monkeypatch, [blocks(loop_at)], network.arch.decoder.vocabulary)
+        batch = Batch(network, limits, Marks(DET, DET_END, REF))
+        batch.add(0, prompts[0])
+        while not (ended := batch.step()):
+            pass
+        assert ended[0][1].stop_reason == reason
+
+
+def test_a_deadline_is_for_a_pages_own_time_not_for_its_neighbours(
+    network: Network, prompts: list[torch.Tensor]
+) -> None:
+    """By a clock that each look moves by a second.
+
+    A prompt and a step take one, and two pages share a step.
+    """
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    limits = Limits(max_new_tokens=50, ngram=0, loops=False, seconds=10.0)
+    alone = decode(network, prompts[0], limits, clock=clock, forbid_end=True)
+    assert (alone.stop_reason, len(alone.ids)) == ("deadline", 11)
+    beside = together(network, prompts[:2], 2, limits, clock=clock, forbid_end=True)
+    assert [done.stop_reason for done in beside] == ["deadline"] * 2
+    assert [len(done.ids) for done in beside] == [20, 20]
+
+
+def test_the_cache_never_grows_beyond_what_a_page_can_have() -> None:
+    cache = SlotCache(1, 2, 4, most=10)
+    cache.begin_prompt(3, torch.device("cpu"))
+    cache.update(torch.zeros(1, 1, 3, 1), torch.zeros(1, 1, 3, 1), 0)
+    sizes = set()
+    for _ in range(7):
+        cache.begin_step(torch.device("cpu"))
+        cache.update(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), 0)
+        assert cache._keys[0] is not None
+        sizes.add(cache._keys[0].shape[2])
+    assert sizes == {4, 8, 10}

@@ -1,0 +1,146 @@
+"""Decoding stops for a reason, and the guard bans what a rescan would ban."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrd.engine.decode import Limits, NgramGuard, decode, next_logits, run_decoder
+from ocrd.engine.nn.attention import attend
+from ocrd.engine.nn.checkpoint import load_network
+from ocrd.engine.nn.kv_cache import SlotCache
+from ocrd.engine.nn.network import Network
+from ocrd.errors import EngineError
+
+GOLDEN = Path(__file__).parents[2] / "data/golden"
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return load_network(GOLDEN, files=[GOLDEN / "model.safetensors"])
+
+
+@pytest.fixture
+def prompt(network: Network) -> torch.Tensor:
+    embedded: torch.Tensor = network.language_model.embed_tokens(torch.arange(5, 17))[None]
+    return embedded
+
+
+def rescanned(ids: list[int], ngram: int, window: int) -> set[int]:
+    """The guard's rule, written the slow way."""
+    recent = ids[-window:]
+    prefix = recent[len(recent) - ngram + 1 :]
+    grams = [recent[i : i + ngram] for i in range(len(recent) - ngram + 1)]
+    return {g[-1] for g in grams if g[:-1] == prefix} if len(recent) >= ngram - 1 else set()
+
+
+@given(st.lists(st.integers(0, 3), max_size=60), st.integers(2, 5), st.integers(6, 20))
+def test_the_incremental_guard_bans_what_a_rescan_bans(
+    ids: list[int], ngram: int, window: int
+) -> None:
+    guard = NgramGuard(ngram, window)
+    for count, token in enumerate(ids, start=1):
+        guard.push(token)
+        assert guard.banned() == rescanned(ids[:count], ngram, window)
+
+
+def test_exempt_tokens_are_never_banned() -> None:
+    guard = NgramGuard(2, 10, frozenset({7}))
+    for token in (7, 7, 7):
+        guard.push(token)
+    assert guard.banned() == set()
+
+
+def test_one_token_at_a_time_gives_the_logits_of_all_at_once(
+    network: Network, prompt: torch.Tensor
+) -> None:
+    layers = network.arch.decoder.layers
+    device = network.device
+    with torch.inference_mode():
+        cache = SlotCache(layers, 1, 64)
+        cache.begin_prompt(prompt.shape[1], device)
+        whole = network.lm_head(run_decoder(network.language_model, prompt, cache))
+        cache = SlotCache(layers, 1, 2)  # so small that it must grow on the way
+        cache.begin_prompt(1, device)
+        steps = [next_logits(network, prompt[:, :1], cache)]
+        for i in range(1, prompt.shape[1]):
+            cache.begin_step(device)
+            steps.append(next_logits(network, prompt[:, i : i + 1], cache))
+    assert cache.get_seq_length() == prompt.shape[1]
+    torch.testing.assert_close(torch.cat(steps), whole[0], atol=1e-5, rtol=1e-4)
+
+
+def test_it_stops_at_the_length_limit_and_says_so(network: Network, prompt: torch.Tensor) -> None:
+    done = decode(network, prompt, Limits(max_new_tokens=6), forbid_end=True)
+    assert (len(done.ids), done.stop_reason) == (6, "length")
+
+
+def test_it_stops_at_the_deadline_and_keeps_what_it_has(
+    network: Network, prompt: torch.Tensor
+) -> None:
+    ticks = iter(range(100))
+    done = decode(
+        network,
+        prompt,
+        Limits(max_new_tokens=50, seconds=3),
+        clock=lambda: next(ticks),
+        forbid_end=True,
+    )
+    assert done.stop_reason == "deadline"
+    assert 1 <= len(done.ids) < 10
+
+
+def test_it_stops_at_the_end_token_and_leaves_it_out(
+    network: Network, prompt: torch.Tensor
+) -> None:
+    first = decode(network, prompt, Limits(max_new_tokens=1), forbid_end=True).ids[0]
+    eos = network.arch.decoder.eos
+    head = network.lm_head.weight.clone()
+    network.lm_head.weight.data[[eos, first]] = head[[first, eos]]
+    try:
+        assert decode(network, prompt, Limits(max_new_tokens=4)).stop_reason == "eos"
+        assert decode(network, prompt, Limits(max_new_tokens=4)).ids == ()
+    finally:
+        network.lm_head.weight.data.copy_(head)
+
+
+def test_scores_that_are_not_finite_are_an_error_and_no_text(
+    network: Network, prompt: torch.Tensor
+) -> None:
+    with pytest.raises(EngineError, match="not finite"):
+        decode(network, prompt * float("nan"), Limits(max_new_tokens=4))
+
+
+def test_the_guard_changes_a_loop(network: Network, prompt: torch.Tensor) -> None:
+    free = decode(network, prompt, Limits(max_new_tokens=120, ngram=0), forbid_end=True).ids
+    guarded = decode(
+        network, prompt, Limits(max_new_tokens=120, ngram=3, window=90), forbid_end=True
+    ).ids
+    assert len(guarded) == 120
+    for end in range(90, 120):
+        recent = guarded[end - 90 : end]
+        grams = [recent[i : i + 3] for i in range(len(recent) - 2)]
+        assert len(set(grams)) == len(grams)
+    assert free != guarded
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_of_one_query_is_torchs_own_and_masks_what_is_not_there(
+    dtype: torch.dtype,
+) -> None:
+    generator = torch.Generator().manual_seed(2)
+    query, key, value = (
+        torch.randn(3, 4, t, 8, generator=generator).to(dtype) for t in (1, 20, 20)
+    )
+    mask = torch.arange(20)[None] < torch.tensor([[20], [7], [1]])
+    for some in (None, mask[:, None, None]):
+        ours = attend(torch.nn.Module(), query, key, value, some, scaling=0.3)[0]
+        theirs = torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=some, scale=0.3
+        )
+        exact = 1e-5 if dtype == torch.float32 else 0.03
+        torch.testing.assert_close(ours, theirs.transpose(1, 2), atol=exact, rtol=exact)

@@ -1,0 +1,347 @@
+"""A loop is stopped early with its first copy kept, and honest repetition is left alone."""
+
+from __future__ import annotations
+
+import random
+import time
+import tracemalloc
+from collections.abc import Iterable
+from itertools import chain, count, cycle, islice
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ocrd.engine.repetition import DET, Bounds, LoopWatch
+
+REF, REF_END, OPEN, CLOSE, TD, TD_END, NEWLINE = range(1, 8)
+# Here and above are tokens of text.
+WORDS = 1000
+USUAL = Bounds()
+
+
+def new_watch(
+    exempt: frozenset[int] = frozenset({TD, TD_END}), bounds: Bounds = USUAL
+) -> LoopWatch:
+    return LoopWatch(OPEN, CLOSE, REF, exempt, bounds)
+
+
+def verdict(tokens: Iterable[int], watch: LoopWatch | None = None) -> tuple[int, int] | None:
+    """How many tokens had been seen when the loop was found, and how many of them are to be
+    kept.
+    """
+    watch = watch or new_watch()
+    for seen, token in enumerate(tokens, start=1):
+        if (kept := watch.push(token)) is not None:
+            return seen, kept
+    return None
+
+
+def words(length: int, start: int = WORDS) -> list[int]:
+    """Text in which nothing stands twice."""
+    return list(range(start, start + length))
+
+
+def prose(length: int, seed: int = 0) -> list[int]:
+    """Text with common and rare words."""
+    chance = random.Random(seed)
+    return [WORDS + int(5000 * chance.random() ** 4) for _ in range(length)]
+
+
+def det(chance: random.Random, shortest: int, longest: int) -> list[int]:
+    inside = [chance.randrange(10, 900) for _ in range(chance.randint(shortest, longest) - 2)]
+    return [OPEN, *inside, CLOSE]
+
+
+def block(content: list[int], box: list[int]) -> list[int]:
+    return [REF, 50, REF_END, *box, NEWLINE, *content, NEWLINE, NEWLINE]
+
+
+BEGINNING = prose(300)
+
+
+@pytest.mark.parametrize(
+    ("unit", "after"),
+    [
+        (1, 120),
+        (5, 120),
+        (20, 120),
+        (40, 120),
+        (41, 123),
+        (53, 159),
+        (54, 160),
+        (66, 160),
+        (80, 160),
+        (100, 200),
+    ],
+)
+def test_a_loop_is_stopped_soon_and_its_first_copy_kept(unit: int, after: int) -> None:
+    first_copy = len(BEGINNING) + unit
+    assert verdict(chain(BEGINNING, islice(cycle(words(unit, 9000)), 500))) == (
+        first_copy + after,
+        first_copy,
+    )
+
+
+@pytest.mark.parametrize("unit", [101, 150, 333, 512])
+def test_a_long_unit_is_stopped_as_its_third_copy_is_complete_and_no_token_earlier(
+    unit: int,
+) -> None:
+    text = BEGINNING + words(unit, 9000) * 3
+    assert verdict(text) == (len(text), len(BEGINNING) + unit)
+    assert verdict(text[:-1]) is None
+
+
+def test_a_unit_longer_than_the_longest_is_not_seen() -> None:
+    assert verdict(words(513) * 5) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("unit", [5, 20, 40, 66, 100])
+def test_a_loop_whose_coordinates_change_is_stopped_as_soon(unit: int, seed: int) -> None:
+    chance = random.Random(seed)
+    longest = min(16, unit - 1)
+    content = words(unit - longest, 9000)
+    copies = [det(chance, 2, longest) + content for _ in range(400)]
+    seen, kept = verdict(chain(BEGINNING, *copies)) or (0, 0)
+    assert kept == len(BEGINNING) + len(copies[0])
+    assert 120 <= seen - kept <= 200
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("content", [0, 5, 30, 60])
+def test_in_grounded_output_the_block_that_repeats_is_kept_whole(content: int, seed: int) -> None:
+    chance = random.Random(seed)
+    before = block(
+        prose(40), det(chance, 8, 20)
+    )  # ends as every block does: the repetition begins with its newlines
+    copies = [block(words(content, 9000), det(chance, 8, 20)) for _ in range(30)]
+    seen, kept = verdict(chain(before, *copies)) or (0, 0)
+    assert kept == len(before) + len(copies[0])
+    assert seen - kept <= 200
+
+
+def test_where_several_blocks_repeat_together_all_of_them_are_kept_once() -> None:
+    chance = random.Random(0)
+    copies = [
+        [*block(words(9, 9000), det(chance, 8, 20)), *block(words(14, 9500), det(chance, 8, 20))]
+        for _ in range(9)
+    ]
+    seen, kept = verdict(chain(BEGINNING, *copies)) or (0, 0)
+    assert kept == len(BEGINNING) + len(copies[0])
+    assert seen - kept <= 200
+
+
+def test_coordinates_alone_can_be_the_loop() -> None:
+    chance = random.Random(0)
+    dets = [det(chance, 8, 20) for _ in range(100)]
+    seen, kept = verdict(chain(BEGINNING, *dets)) or (0, 0)
+    assert kept == len(BEGINNING) + len(dets[0])
+    assert 120 <= seen - kept < 140
+
+
+def test_a_loop_inside_a_unit_is_found_with_its_own_short_period() -> None:
+    unit = words(30) + [7000] * 130
+    assert verdict(unit * 3) == (30 + 1 + 120, 30 + 1)
+
+
+@pytest.mark.parametrize("unit", [1, 40, 79])
+def test_less_than_enough_repetition_is_no_loop(unit: int) -> None:
+    column = list(islice(cycle(words(unit, 9000)), unit + 119))
+    assert verdict(BEGINNING + column + prose(300, seed=1)) is None
+
+
+@pytest.mark.parametrize("length", [40, 150, 600])
+def test_a_paragraph_that_stands_twice_is_no_loop(length: int) -> None:
+    paragraph = words(length, 9000)
+    assert verdict(BEGINNING + paragraph * 2 + prose(700, seed=1)) is None
+    assert (
+        verdict(
+            BEGINNING + paragraph + prose(50, seed=2) + paragraph + prose(50, seed=3) + paragraph
+        )
+        is None
+    )
+
+
+def test_a_form_in_duplicate_is_no_loop() -> None:
+    chance = random.Random(0)
+    lines = [words(chance.randint(2, 9), 9000 + 10 * line) for line in range(20)]
+    twice = [block(line, det(chance, 8, 20)) for line in lines + lines]
+    assert verdict(chain(*twice, prose(700))) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ordinary_long_texts_are_no_loop(seed: int) -> None:
+    chance = random.Random(seed)
+    numbers = [
+        [
+            *chain(
+                *(
+                    [TD, *(chance.randrange(10, 20) for _ in range(chance.randint(1, 4))), TD_END]
+                    for _ in range(5)
+                )
+            ),
+            8,
+        ]
+        for _ in range(80)
+    ]
+    lines = [prose(12, seed=line) * chance.choice([1, 1, 1, 2]) for line in range(200)]
+    labels = [block([*words(3), WORDS + 10 + label], det(chance, 8, 20)) for label in range(300)]
+    cells = [TD, 20, TD_END, NEWLINE] * 30
+    assert verdict(chain(*lines)) is None
+    assert verdict(chain(*numbers, cells, *numbers)) is None
+    assert verdict(chain(*labels)) is None
+
+
+def test_empty_cells_may_repeat_for_longer_but_not_for_ever() -> None:
+    assert verdict(BEGINNING + [TD, TD_END] * 300 + prose(300, seed=1)) is None
+    assert verdict(BEGINNING + [TD, TD_END] * 400) == (len(BEGINNING) + 2 + 600, len(BEGINNING) + 2)
+
+
+def test_one_token_that_is_not_exempt_ends_the_patience() -> None:
+    assert verdict([TD, TD_END, TD, TD_END, 9] * 100) == (125, 5)
+
+
+def test_pictures_without_words_may_repeat_for_longer_where_the_caller_says_so() -> None:
+    chance = random.Random(0)
+    sheet = [[REF, 50, REF_END, *det(chance, 8, 20), NEWLINE] for _ in range(24)]
+    assert verdict(chain(*sheet)) is not None
+    assert verdict(chain(*sheet), new_watch(frozenset({REF, 50, REF_END, OPEN, NEWLINE}))) is None
+
+
+def test_coordinates_that_never_end_are_a_loop_and_their_beginning_is_kept() -> None:
+    start = len(BEGINNING)
+    assert verdict(chain(BEGINNING, [OPEN], count(10))) == (start + 301, start + 120)
+    assert verdict([*BEGINNING, OPEN, *words(298), CLOSE, *prose(300, seed=1)]) is None
+
+
+def test_inside_coordinates_nothing_is_compared() -> None:
+    assert verdict([*BEGINNING, OPEN, *[10] * 290, CLOSE]) is None
+
+
+@pytest.mark.parametrize("ids", [(None, None), (OPEN, None), (None, CLOSE)])
+def test_without_both_marks_of_coordinates_they_are_tokens_like_others(
+    ids: tuple[int | None, int | None],
+) -> None:
+    chance = random.Random(0)
+    moving = [*chain(*([*words(5), *det(chance, 8, 20)] for _ in range(50))), OPEN, *words(500)]
+    assert verdict(moving, LoopWatch(*ids)) is None
+    assert verdict([*words(5), OPEN, CLOSE] * 30, LoopWatch(*ids)) == (7 + 120, 7)
+
+
+def test_a_close_that_nothing_opened_is_a_token_like_others() -> None:
+    assert verdict([CLOSE, 10] * 100) == (122, 2)
+
+
+@pytest.mark.parametrize(
+    "before", [1, 2, 511, 512, 513, 903, 904, 1023, 1024, 1025, 2047, 2048, 5000]
+)
+def test_a_loop_is_found_alike_wherever_it_begins(before: int) -> None:
+    chance = random.Random(0)
+    loop = [*chain(*(block(words(20, 9000), det(chance, 8, 20)) for _ in range(30)))]
+    seen, kept = verdict(loop) or (0, 0)
+    assert verdict(prose(before) + loop) == (before + seen, before + kept)
+
+
+def test_two_watches_know_nothing_of_each_other() -> None:
+    one = new_watch()
+    other = new_watch()
+    told = [(one.push(token), other.push(9)) for token in prose(200)]
+    assert [mine for mine, _ in told] == [None] * 200
+    assert [theirs for _, theirs in told] == [None] * 120 + [1] * 80
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    loop = [*words(20), OPEN, 10, CLOSE] * 20
+    assert verdict(np.array(loop)) == verdict(loop) == (23 + 120, 23)
+
+
+def test_the_answer_stays_the_same_while_the_loop_goes_on() -> None:
+    watch = new_watch()
+    kept = [watch.push(token) for token in words(20) * 40]
+    assert set(kept[139:]) == {20} and set(kept[:139]) == {None}
+
+
+def test_a_token_costs_little_time_and_memory_however_long_the_text() -> None:
+    text = prose(20_000)
+    watch = new_watch()
+    tracemalloc.start()
+    verdict(text, watch)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 2 * 8 * len(text) + 50_000
+    costs = []
+    for start in range(0, 5000, 500):
+        began = time.process_time()
+        verdict(text[start : start + 500], watch)
+        costs.append((time.process_time() - began) / 500)
+    assert min(costs) < 100e-6  # 4 were measured
+
+
+def slow_verdict(
+    tokens: list[int], exempt: frozenset[int], bounds: Bounds
+) -> tuple[int, int] | None:
+    """The rule, written the slow way: at every token all periods are compared from the end on."""
+    symbols: list[int] = []
+    starts: list[int] = []
+    opened: int | None = None
+    for at, token in enumerate(tokens):
+        seen = at + 1
+        if opened is not None and token != CLOSE:
+            if seen - opened > bounds.det:
+                return seen, opened + bounds.det_kept
+            continue
+        if opened is None and token == OPEN:
+            opened = at
+            continue
+        symbols.append(token if opened is None else DET)
+        starts.append(at if opened is None else opened)
+        opened = None
+        for period in range(1, min(bounds.longest_unit, len(symbols) - 1) + 1):
+            first = len(symbols)
+            while first > period and symbols[first - 1] == symbols[first - 1 - period]:
+                first -= 1
+            run = len(symbols) - first
+            if run < 2 * period:
+                continue
+            written = seen - starts[first]
+            unit = symbols[first : first + period]
+            if {OPEN if symbol == DET else symbol for symbol in unit} <= exempt:
+                enough = written >= bounds.exempt
+            else:
+                enough = written >= bounds.twice or (written >= bounds.thrice and run >= 3 * period)
+            if enough:
+                return seen, starts[first + (unit.index(REF) if REF in unit else 0)]
+    return None
+
+
+alphabet = st.sampled_from([REF, OPEN, CLOSE, OPEN, CLOSE, TD, 10, 11])
+pieces = st.tuples(st.lists(alphabet, max_size=7), st.integers(1, 8)).map(
+    lambda piece: piece[0] * piece[1]
+)
+small_bounds = st.builds(
+    lambda longest, thrice, more, exempt, det, det_kept: Bounds(
+        longest, thrice, thrice + more, exempt, det, det_kept
+    ),
+    *(
+        st.integers(1, 8),
+        st.integers(0, 20),
+        st.integers(0, 10),
+        st.integers(20, 40),
+        st.integers(1, 15),
+    ),
+    st.integers(1, 5),
+)
+
+
+@given(
+    st.lists(pieces, max_size=6).map(lambda all_pieces: [*chain(*all_pieces)]),
+    st.frozensets(st.sampled_from([TD, OPEN, REF, 10])),
+    small_bounds,
+)
+@example([REF, OPEN, 10, CLOSE] * 9, frozenset(), Bounds(8, 12, 16, 40, 15, 5))
+def test_the_incremental_watch_says_what_a_rescan_says(
+    tokens: list[int], exempt: frozenset[int], bounds: Bounds
+) -> None:
+    assert verdict(tokens, new_watch(exempt, bounds)) == slow_verdict(tokens, exempt, bounds)

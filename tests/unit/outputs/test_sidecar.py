@@ -1,0 +1,224 @@
+"""Sidecars are whole, valid, and never over what a user made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrd import files as durable
+from ocrd.outputs import sidecar
+from ocrd.outputs.sidecar import Destination, Provenance, Source
+from ocrd.types import Attempt, Block, PageReading
+
+ROOT = Path(__file__).parents[3]
+SCHEMA: dict[str, Any] = json.loads((ROOT / "docs/sidecar.schema.json").read_text(encoding="utf-8"))
+ENGINE = {
+    "backend": "torch",
+    "device": "cpu",
+    "dtype": "float32",
+    "mode": "native",
+    "torch": "2",
+    "transformers": "5",
+}
+PROVENANCE = Provenance({"repo": "ocrd/pocket", "revision": None}, ENGINE)
+
+
+def page(index: int, text: str, stop: str = "eos") -> PageReading:
+    blocks = (Block(text, bbox=(0, 0, 5, 5), page=index),)
+    return PageReading(
+        index, 10, 20, text, blocks, 2, stop, 0.5, "native", markdown=f"# {text}" if text else ""
+    )
+
+
+def contents(source: Path, *pages: PageReading) -> dict[str, bytes]:
+    what = Source(source.name, source.stat().st_size, sidecar.hash_file(source))
+    return sidecar.render(what, PROVENANCE, "text", pages, ("json", "txt", "md"))
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    path = tmp_path / "scan.png"
+    path.write_bytes(b"picture")
+    return path
+
+
+def nothing(_path: Path) -> bool:
+    return False
+
+
+def write(scan: Path, ours: Callable[[Path], bool] = nothing, text: str = "one") -> Destination:
+    first = sidecar.destination(scan, "{name}", scan.parent, None)
+    rendered = contents(scan, page(0, text))
+    where = sidecar.choose_destination(first, tuple(rendered), ours)
+    sidecar.write_set(where, rendered, ours)
+    return where
+
+
+def test_json_is_last_and_follows_the_schema(scan: Path) -> None:
+    rendered = contents(scan, page(0, "one"), page(1, "", "length"))
+    assert list(rendered) == ["txt", "md", "json"]
+    document = json.loads(rendered["json"])
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert document["warnings"] == ["page 2 ended by length; its text may be cut"]
+
+
+def test_a_page_that_was_looked_at_twice_says_so_and_a_blank_one_is_no_trouble(scan: Path) -> None:
+    attempts = (Attempt("gundam", "loop", 812, 20.00049), Attempt("base", "eos", 300, 9.0))
+    twice = replace(page(1, "two"), mode="base", attempts=attempts)
+    document = json.loads(contents(scan, page(0, "", "blank"), twice)["json"])
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert document["warnings"] == [
+        "page 2 came out as a loop in mode gundam and was looked at again in mode base",
+    ]
+    assert document["pages"][1]["attempts"] == [
+        {"mode": "gundam", "stop_reason": "loop", "tokens": 812, "seconds": 20.0},
+        {"mode": "base", "stop_reason": "eos", "tokens": 300, "seconds": 9.0},
+    ]
+    assert document["pages"][0]["attempts"] == [] and "markdown" not in document["pages"][0]
+
+
+def test_markdown_is_what_the_model_wrote_and_text_is_without_markup(scan: Path) -> None:
+    rendered = contents(scan, page(0, "one"), page(1, ""), page(2, "three"))
+    assert rendered["md"] == b"# one\n\n# three\n"
+    assert rendered["txt"] == b"one\n\f\fthree\n"
+
+
+def test_the_schema_refuses_what_is_no_sidecar() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(SCHEMA).validate({"pages": []})
+
+
+def test_pages_are_separated_by_form_feeds(scan: Path) -> None:
+    assert (
+        contents(scan, page(0, "one"), page(1, ""), page(2, "three"))["txt"] == b"one\n\f\fthree\n"
+    )
+
+
+def test_a_users_text_beside_the_picture_stays_and_ours_goes_next_to_it(scan: Path) -> None:
+    users = scan.with_name("scan.png.txt")
+    users.write_text("mine")
+    where = write(scan)
+    assert users.read_text() == "mine"
+    assert where.path("txt").name == "scan.png-2.txt"
+    assert where.path("json").name == "scan.png-2.json"
+
+
+def test_what_is_ours_is_replaced_and_what_is_not_stays(scan: Path) -> None:
+    write(scan)
+    assert write(scan, ours=lambda _path: True, text="two").base == "scan.png"
+    assert scan.with_name("scan.png.txt").read_text() == "two\n"
+    assert write(scan, ours=lambda path: path.suffix == ".json", text="three").base == "scan.png-2"
+    assert scan.with_name("scan.png.txt").read_text() == "two\n"
+
+
+def test_a_leftover_of_a_killed_run_goes_with_the_next(scan: Path) -> None:
+    target = scan.with_name("scan.png.txt")
+    seen: list[Path] = []
+
+    def look(_path: Path) -> bool:
+        seen.extend(scan.parent.glob(".ocrd-*"))
+        return True
+
+    target.write_text("ours")
+    durable.write_atomically(target, b"one", replace=look)
+    seen[0].write_text("what a killed run left")
+    durable.write_atomically(target, b"two", replace=look)
+    assert target.read_bytes() == b"two"
+    assert list(scan.parent.glob(".ocrd-*")) == []
+
+
+def test_a_users_json_of_any_depth_is_only_not_ours(scan: Path) -> None:
+    scan.with_name("scan.png.json").write_text("[" * 200_000)
+    assert sidecar.read_document(scan.with_name("scan.png.json")) is None
+    assert write(scan).base == "scan.png-2"
+
+
+def test_two_pictures_that_share_a_stem_do_not_take_each_others_sidecars(tmp_path: Path) -> None:
+    for name in ("scan.png", "scan.jpg"):
+        source = tmp_path / name
+        source.write_bytes(name.encode())
+        first = sidecar.destination(source, "{stem}", tmp_path, None)
+        rendered = contents(source, page(0, name))
+
+        sidecar.write_set(
+            sidecar.choose_destination(first, tuple(rendered), nothing), rendered, nothing
+        )
+    assert (tmp_path / "scan.txt").read_text() == "scan.png\n"
+    assert (tmp_path / "scan-2.txt").read_text() == "scan.jpg\n"
+
+
+def test_a_file_that_appears_in_the_last_moment_is_not_overwritten(scan: Path) -> None:
+    target = scan.with_name("scan.png.txt")
+    target.write_text("mine")
+    with pytest.raises(FileExistsError):
+        durable.write_atomically(target, b"ours", replace=lambda _path: False)
+    assert target.read_text() == "mine"
+    assert list(scan.parent.glob(".ocrd-*")) == []
+
+
+def test_a_link_where_a_sidecar_should_go_is_not_followed(scan: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    scan.with_name("scan.png.txt").symlink_to(outside)
+    write(scan)
+    assert not outside.exists()
+
+
+def test_output_folders_keep_the_inboxes_sub_folders(tmp_path: Path) -> None:
+    where = sidecar.destination(
+        tmp_path / "in/a/scan.png", "{name}", tmp_path / "in", tmp_path / "out"
+    )
+    assert where.path("txt") == tmp_path / "out/a/scan.png.txt"
+
+
+def test_a_finished_set_is_known_again_without_a_journal(scan: Path) -> None:
+    where = write(scan)
+    sha = sidecar.hash_file(scan)
+    assert sidecar.complete_set(where, sha, ("txt", "json"))
+    assert not sidecar.complete_set(where, "0" * 64, ("txt", "json"))
+    where.path("txt").unlink()
+    assert not sidecar.complete_set(where, sha, ("txt", "json"))
+
+
+def test_a_name_that_is_no_utf8_still_gives_valid_json(tmp_path: Path) -> None:
+    source = Source("\udcff.png", 1, "0" * 64)
+    rendered = sidecar.render(source, PROVENANCE, "text", [page(0, "x")], ("json",))
+    assert json.loads(rendered["json"].decode("utf-8"))["source"]["name"] == "\ufffd.png"
+
+
+def test_the_longest_names_still_get_sidecars_and_stay_apart(tmp_path: Path) -> None:
+    names = ["\u00e9" * 120 + end + ".png" for end in ("one", "two")]
+    bases = {sidecar.destination(tmp_path / name, "{name}", tmp_path, None).base for name in names}
+    assert len(bases) == 2
+    for base in bases:
+        Destination(tmp_path, f"{base}-99").path("json").touch()
+
+
+NAMES = st.sampled_from(["scan.png", "scan.png-2", "scan.png-3"])
+THEIRS = st.dictionaries(
+    st.tuples(NAMES, st.sampled_from(["txt", "json", "md"])), st.binary(max_size=20), max_size=9
+)
+
+
+@given(THEIRS)
+def test_whatever_lies_there_already_stays_as_it_is(theirs: dict[tuple[str, str], bytes]) -> None:
+    with TemporaryDirectory() as folder:
+        scan = Path(folder) / "scan.png"
+        scan.write_bytes(b"picture")
+        for (name, suffix), data in theirs.items():
+            scan.with_name(f"{name}.{suffix}").write_bytes(data)
+        where = write(scan)
+        for (name, suffix), data in theirs.items():
+            assert scan.with_name(f"{name}.{suffix}").read_bytes() == data
+        assert {where.path(f).name for f in ("txt", "md", "json")} <= {
+            p.name for p in Path(folder).iterdir()
+        }
+        assert where.path("txt").read_bytes() == b"one\n"

@@ -1,0 +1,50 @@
+"""What the engine is at, as one line that a person understands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ocrd.formatting import engine_words, size_words, ways_words
+
+FETCHING = {"state": "healing", "phase": "fetching", "done": 2_100_000_000, "total": 6_700_000_000}
+
+
+@pytest.mark.parametrize(("engine", "words"), [
+    (None, "-"),
+    ({"state": "starting"}, "starting"),
+    ({"state": "stopped"}, "stopped"),
+    ({"state": "verifying", "done": 1, "total": 4}, "verifying the model, 25%"),
+    ({"state": "verifying", "done": 0, "total": 0}, "verifying the model"),
+    (FETCHING | {"speed": 34e6, "left": 135.0}, "healing the model: fetching, 2.1 of 6.7 GB, 34.0 MB/s, 2 min left"),
+    (FETCHING | {"speed": None, "left": None}, "healing the model: fetching, 2.1 of 6.7 GB"),
+    (FETCHING | {"speed": 0.0, "left": None}, "healing the model: fetching, 2.1 of 6.7 GB, 0.0 MB/s"),
+    (FETCHING | {"speed": 2e5, "left": 23000.0}, "healing the model: fetching, 2.1 of 6.7 GB, 0.2 MB/s, 6.4 h left"),
+    ({"state": "waiting", "message": "no network", "seconds": 60.0},
+     "waiting for the model: no network (next try within 60 s)"),
+    ({"state": "loading", "done": 0.5}, "loading the model, 50%"),
+    ({"state": "ready", "device": "mps", "dtype": "float32", "mode": "gundam"},
+     "ready on mps in float32, mode gundam"),
+])  # fmt: skip
+def test_each_state(engine: dict[str, Any] | None, words: str) -> None:
+    assert engine_words(engine) == words
+
+
+@pytest.mark.parametrize(("count", "words"), [
+    (0, "0 bytes"), (999, "999 bytes"), (1572, "1.57 kB"), (5_137_872, "5.14 MB"), (10_541_264, "10.5 MB"),
+    (6_672_547_120, "6.67 GB"), (66_725_471_200, "66.7 GB"),
+])  # fmt: skip
+def test_sizes(count: int, words: str) -> None:
+    assert size_words(count) == words
+
+
+def test_the_ways_of_multiplying_are_said_with_their_figures() -> None:
+    dense = {"1": "split", "8": "packed"}
+    few = {"1": "by-expert", "8": "grouped"}
+    ways = {"dense": dense, "expert": {}, "prompt": "onednn", "few": few, "many": "grouped"}
+    figures = {"few": {"1": {"by-expert": 30.04, "grouped": 14.0}, "8": {"grouped": 20.0}}}
+    assert ways_words({"batch": 8, "tuned": {"ways": ways, "figures": figures}}) == (
+        "experts by-expert for 1, grouped for 8 (1 page: by-expert 30.0, grouped 14.0; 8 pages: grouped 20.0 GB/s), "
+        "grouped for prompts; other weights split for 1, packed for 8, onednn for prompts; up to 8 pages at once"
+    )
