@@ -44,7 +44,7 @@ def seconds(argv: Sequence[str], environment: dict[str, str]) -> float:
 def state(environment: dict[str, str]) -> str | None:
     argv = [sys.executable, "-m", "ocrd", "status", "--json"]
     said = json.loads(subprocess.run(argv, env=environment, capture_output=True, check=True).stdout)
-    return said["engine"] and said["engine"]["state"]
+    return str(said["engine"]["state"]) if said["engine"] else None
 
 
 def wake_ups(process: psutil.Process) -> int:

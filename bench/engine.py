@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,22 +95,24 @@ def main() -> None:
                 "parts"
             ]
         else:
-            results["parts"][dtype] = measure(given.model, given.device, dtype, not given.no_page)
+            results["parts"][dtype] = measure(
+                given.model, given.device, dtype=dtype, with_page=not given.no_page
+            )
         if (
             given.peer and dtype == "bfloat16"
         ):  # in float32 it would want 13 GB of disk and memory more
-            results["parts"][dtype]["peer"] = peer(given.model, dtype, results["parts"][dtype])
+            results["parts"][dtype]["peer"] = peer(given.model, dtype, ours=results["parts"][dtype])
     if given.json:
         given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(table(results))
 
 
-def measure(model: Path, device: str, dtype: str, with_page: bool) -> Results:
+def measure(model: Path, device: str, *, dtype: str, with_page: bool) -> Results:
     results: Results = {"bandwidth": bandwidth(torch.device(device))}
     _say(results["bandwidth"])
     peak = Peak(device)
     started = time.perf_counter()
-    network = load_network(model, device, DTYPES[dtype])
+    network = load_network(model, device, dtype=DTYPES[dtype])
     synchronize(network.device)
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     most = peak.bytes()
@@ -148,8 +151,8 @@ def bandwidth(device: torch.device) -> dict[str, float]:
     copy = torch.empty_like(source)
     size = source.numel() * source.element_size()
     return {
-        "copy": 2 * size / best(lambda: torch.mul(source, 1.0, out=copy), device, 5) / 1e9,
-        "read": size / best(source.sum, device, 5) / 1e9,
+        "copy": 2 * size / best(lambda: torch.mul(source, 1.0, out=copy), device, times=5) / 1e9,
+        "read": size / best(source.sum, device, times=5) / 1e9,
     }
 
 
@@ -170,11 +173,11 @@ def vision(network: Network) -> Results:
             each.__class__ = layer
         network.see(tiles[:1])
         peak = Peak(network.device.type)
-        one = best(lambda: network.see(view), network.device, 2)
+        one = best(lambda: network.see(view), network.device, times=2)
         activations = peak.bytes()
         # As the published code does it: all tiles at once.
         encode = network.see if name == "plain" else network.see_each
-        more = best(partial(encode, tiles), network.device, 2)
+        more = best(partial(encode, tiles), network.device, times=2)
         seen[name] = {"view": one, "tiles": more, "megabytes": activations / 1e6}
     seen["ratio"] = (seen["plain"]["view"] + seen["plain"]["tiles"]) / (
         seen["ours"]["view"] + seen["ours"]["tiles"]
@@ -183,14 +186,14 @@ def vision(network: Network) -> Results:
 
 
 def prefill(network: Network, slots: int) -> dict[str, float]:
-    prompt = _prompt(network, slots, 1)
+    prompt = _prompt(network, slots, seed=1)
 
     def once() -> None:
-        cache = SlotCache(network.arch.decoder.layers, 1, ROOM)
+        cache = SlotCache(network.arch.decoder.layers, 1, room=ROOM)
         cache.begin_prompt(slots, network.device)
-        next_logits(network, prompt, cache)
+        next_logits(network, prompt, cache=cache)
 
-    seconds = best(once, network.device, 2)
+    seconds = best(once, network.device, times=2)
     return {"seconds": seconds, "tokens_per_second": slots / seconds}
 
 
@@ -199,10 +202,10 @@ def decode(network: Network) -> Results:
 
     The pages are all different.
     """
-    cache = SlotCache(network.arch.decoder.layers, PAGES[0], ROOM)
+    cache = SlotCache(network.arch.decoder.layers, PAGES[0], room=ROOM)
     for number in range(PAGES[0]):
         cache.begin_prompt(LARGE, network.device)
-        next_logits(network, _prompt(network, LARGE, number), cache)
+        next_logits(network, _prompt(network, LARGE, seed=number), cache=cache)
     results: Results = {}
     chosen = network.ways
     own = Ways()
@@ -240,7 +243,7 @@ def _steps(network: Network, cache: SlotCache) -> dict[str, float]:
         ids = torch.randint(0, network.arch.decoder.vocabulary, (count, 1), generator=generator)
         cache.begin_step(network.device)
         next_logits(
-            network, network.language_model.embed_tokens(ids.to(network.device)), cache
+            network, network.language_model.embed_tokens(ids.to(network.device)), cache=cache
         ).argmax(-1).tolist()
 
     step()
@@ -306,15 +309,15 @@ def page(network: Network) -> dict[str, float]:
     batch = Batch(network, Limits(max_new_tokens=1000, loops=False), forbid_end=True)
     batch.add(
         0,
-        _prompt(network, GUNDAM, 1),
-        lambda count: ticks.update({count: time.perf_counter() - started}),
+        _prompt(network, GUNDAM, seed=1),
+        on_token=lambda count: ticks.update({count: time.perf_counter() - started}),
     )
     while not batch.step():
         pass
     return {"to_first": ticks[1], "to_300": ticks[300], "to_1000": ticks[1000]}
 
 
-def peer(model: Path, dtype: str, ours: Results) -> Results:
+def peer(model: Path, dtype: str, *, ours: Results) -> Results:
     """llama.cpp's figures with as many threads as there are cores, and ours against them (above
     1: ours is faster).
     """
@@ -351,7 +354,7 @@ def peer(model: Path, dtype: str, ours: Results) -> Results:
     }  # fmt: skip
 
 
-def best(run: Callable[[], object], device: torch.device, times: int) -> float:
+def best(run: Callable[[], object], device: torch.device, *, times: int) -> float:
     """Seconds of the fastest, behind one that is not counted."""
     run()
     return min(_timed(run, device) for _ in range(times))
@@ -365,7 +368,7 @@ def _timed(run: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - started
 
 
-def _prompt(network: Network, slots: int, seed: int) -> Tensor:
+def _prompt(network: Network, slots: int, *, seed: int) -> Tensor:
     ids = torch.randint(0, 5000, (1, slots), generator=torch.Generator().manual_seed(seed))
     with torch.inference_mode():
         prompt: Tensor = network.language_model.embed_tokens(ids.to(network.device))
@@ -390,14 +393,14 @@ def table(results: Results) -> str:
     """The figures as Markdown, a column for each precision."""
     parts = results["parts"]
     rows = [
-        (name, [_cell(parts[dtype], path, form) for dtype in parts])
+        (name, [_cell(parts[dtype], path, form=form) for dtype in parts])
         for name, path, form in ROWS_OF_TABLE
     ]
     lines = ["| | " + " | ".join(parts) + " |", "| --- |" + " --- |" * len(parts)]
     return "\n".join([*lines, *("| " + " | ".join([name, *cells]) + " |" for name, cells in rows)])
 
 
-def _cell(part: Results, path: str, form: str) -> str:
+def _cell(part: Results, path: str, *, form: str) -> str:
     value: Any = part
     for key in path.split("/"):
         if not isinstance(value, dict) or key not in value:

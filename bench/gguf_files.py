@@ -86,7 +86,7 @@ def gguf_text(work: Work, config: Any) -> Path:
         target: ([len(found)] if "_exps" in target else []) + weights.entries[found[0]]["shape"]
         for target, found in sources.items()
     }
-    return write_gguf(path, writer, shapes, read, exact, work.dtype)
+    return write_gguf(path, writer, shapes=shapes, read=read, exact=exact, dtype=work.dtype)
 
 
 def gguf_vision(work: Work, config: Any) -> Path:
@@ -134,7 +134,12 @@ def gguf_vision(work: Work, config: Any) -> Path:
         if len(shapes[t]) != 2 or "pos" in t or "embd" in t or t == "v.view_seperator"
     }
     return write_gguf(
-        path, writer, shapes, lambda target: weights.read(sources[target]), exact, work.dtype
+        path,
+        writer,
+        shapes=shapes,
+        read=lambda target: weights.read(sources[target]),
+        exact=exact,
+        dtype=work.dtype,
     )
 
 
@@ -178,6 +183,7 @@ def gguf_name(names: Any, name: str) -> str:
 def write_gguf(
     path: Path,
     writer: Any,
+    *,
     shapes: dict[str, list[int]],
     read: Callable[[str], Any],
     exact: set[str],

@@ -103,7 +103,7 @@ def main() -> None:
     }  # fmt: skip
     for name, part in (("vision", llama_vision), ("text", llama_text)):
         if name not in options.skip:
-            report[name] = attempt(part, work, config)
+            report[name] = attempt(part, work, config=config)
     report["peak_bytes"] = peak_bytes()
     report["caveats"] = CAVEATS
     print(json.dumps(report, indent=None if options.json else 1))
@@ -132,7 +132,9 @@ def installed() -> dict[str, str]:
     return found
 
 
-def attempt(part: Callable[[Work, Any], dict[str, Any]], work: Work, config: Any) -> dict[str, Any]:
+def attempt(
+    part: Callable[[Work, Any], dict[str, Any]], work: Work, *, config: Any
+) -> dict[str, Any]:
     """What ``part`` measured, or the error that it met: half a report is better than none."""
     try:
         return part(work, config)
@@ -152,7 +154,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def timed(
-    work: Work, load_s: float, prompt: Callable[[int], Any], step: Callable[[Any], Any]
+    work: Work, load_s: float, *, prompt: Callable[[int], Any], step: Callable[[Any], Any]
 ) -> dict[str, Any]:
     """The text half of a report.
 
@@ -214,7 +216,7 @@ def llama_text(work: Work, config: Any) -> dict[str, Any]:
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(context), True)
         return feed(random.integers(0, 128_000, slots).tolist())
 
-    report = timed(work, load_s, prompt, lambda token: feed([token]))
+    report = timed(work, load_s, prompt=prompt, step=lambda token: feed([token]))
     system = llama_cpp.llama_print_system_info().decode()
     llama_cpp.llama_free(context)
     llama_cpp.llama_model_free(model)

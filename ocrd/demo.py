@@ -69,7 +69,7 @@ def run_demo() -> list[Result]:
         try:
             for name in drawn:
                 shutil.copyfile(pictures / name, inbox / name)
-            _wait_for([inbox / f"{name}.json" for name in drawn], daemon, log)
+            _wait_for([inbox / f"{name}.json" for name in drawn], daemon, log=log)
             read = {
                 name: (inbox / f"{name}.txt").read_text(encoding="utf-8").rstrip("\n")
                 for name in drawn
@@ -82,7 +82,7 @@ def run_demo() -> list[Result]:
     return [Result(name, text, read[name]) for name, text in drawn.items()]
 
 
-def _wait_for(sidecars: list[Path], daemon: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(sidecars: list[Path], daemon: subprocess.Popen[bytes], *, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while not all(path.exists() for path in sidecars):
         if daemon.poll() is not None or time.monotonic() > deadline:

@@ -46,7 +46,7 @@ class ModelUnavailable(ModelError):
     No network, a busy hub, a full disk. Trying again later may help.
     """
 
-    def __init__(self, message: str, soon: bool = True, others: bool = False) -> None:
+    def __init__(self, message: str, *, soon: bool = True, others: bool = False) -> None:
         """``soon``: it may pass by itself.
 
         Else somebody has to do something, so a command does not wait for it.

@@ -43,7 +43,7 @@ def _sync(path: Path, sync: Callable[[int], None]) -> None:
 
 
 def write_atomically(
-    path: Path, data: bytes, replace: Callable[[Path], bool] = lambda _path: True
+    path: Path, data: bytes, *, replace: Callable[[Path], bool] = lambda _path: True
 ) -> None:
     """Write a file whole or not at all: a temporary file, fsync, rename, fsync of the folder.
 

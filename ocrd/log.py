@@ -28,7 +28,7 @@ _SHARED: list[Processor] = [
 ]
 
 
-def configure(config: LogConfig, folder: Path | None, quiet: bool = False) -> None:
+def configure(config: LogConfig, folder: Path | None, *, quiet: bool = False) -> None:
     """Send events to ``folder``/ocrd.log when a folder is given, and to standard error.
 
     Without a folder it is a command that somebody reads: stack traces stay out. With ``quiet``
@@ -75,7 +75,7 @@ def _without_stack(_logger: object, _method: str, event: EventDict) -> EventDict
     return event
 
 
-def _terminal(stacks: bool) -> logging.Handler:
+def _terminal(*, stacks: bool) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     renderer: Processor = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback

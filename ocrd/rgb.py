@@ -11,7 +11,7 @@ def upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image)
 
 
-def to_rgb(image: Image.Image, bits: int = 16, white_is_zero: bool = False) -> Image.Image:
+def to_rgb(image: Image.Image, bits: int = 16, *, white_is_zero: bool = False) -> Image.Image:
     """Any mode as 8-bit RGB; what is transparent becomes white paper.
 
     ``bits`` and ``white_is_zero`` say how greys wider than 8 bits are meant; Pillow sorts out the

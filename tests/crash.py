@@ -35,7 +35,7 @@ CHANGES = (
 DIED = 99
 
 
-def heal(root: Path, repo: str, revision: str, fatal: int) -> None:
+def heal(root: Path, repo: str, *, revision: str, fatal: int) -> None:
     """Exit without a word, as kill -9 does, before the ``fatal``-th change of the file system."""
     changes = 0
 
@@ -71,7 +71,7 @@ def main() -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            heal(root, repo, revision, int(line))
+            heal(root, repo, revision=revision, fatal=int(line))
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print({0: "done", DIED: "died"}.get(code, f"failed with {code}"), flush=True)

@@ -15,8 +15,8 @@ from ocrd.worker.messages import Message, Setup
 
 
 class WithFakeWorker(loop.Daemon):
-    def __init__(self, config: Config, journal: Journal, once: bool = False) -> None:
-        super().__init__(config, journal, once, worker_module="tests.fake_worker")
+    def __init__(self, config: Config, journal: Journal, *, once: bool = False) -> None:
+        super().__init__(config, journal, once=once, worker_module="tests.fake_worker")
 
 
 class FakeWorker(parent.Worker):
@@ -24,9 +24,12 @@ class FakeWorker(parent.Worker):
         self,
         setup: Setup,
         load_deadline: float,
+        *,
         on_preparing: Callable[[Message], None] = lambda _message: None,
     ) -> None:
-        super().__init__(setup, load_deadline, on_preparing, module="tests.fake_worker")
+        super().__init__(
+            setup, load_deadline, on_preparing=on_preparing, module="tests.fake_worker"
+        )
 
 
 if __name__ == "__main__":

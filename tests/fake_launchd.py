@@ -173,10 +173,10 @@ def locked(root: Path) -> Iterator[Book]:
         before = state.read_text() if state.exists() else '{"services": {}, "disabled": {}}'
         book: Book = json.loads(before)
         yield book
-        replace(state, json.dumps(book), before)
+        replace(state, json.dumps(book), before=before)
 
 
-def replace(path: Path, text: str, before: str) -> None:
+def replace(path: Path, text: str, *, before: str) -> None:
     if text != before:
         draft = path.with_suffix(".draft")
         draft.write_text(text)
@@ -216,14 +216,18 @@ def perform(root: Path, argv: list[str]) -> Answer:
         case ["bootstrap", domain, plist] if (found := TARGET.fullmatch(domain)) and not found[
             "label"
         ]:
-            return missing_domain(root, argv[0], domain) or bootstrap(root, domain, Path(plist))
+            return missing_domain(root, argv[0], domain=domain) or bootstrap(
+                root, domain, plist=Path(plist)
+            )
         case ["print-disabled" | "print", domain] if (
             found := TARGET.fullmatch(domain)
         ) and not found["label"]:
-            return missing_domain(root, argv[0], domain) or print_domain(root, argv[0], domain)
+            return missing_domain(root, argv[0], domain=domain) or print_domain(
+                root, argv[0], domain=domain
+            )
         case [verb, *options, target] if (found := TARGET.fullmatch(target)) and found["label"]:
-            return missing_domain(root, verb, found["domain"]) or on_service(
-                root, verb, options, target
+            return missing_domain(root, verb, domain=found["domain"]) or on_service(
+                root, verb, options=options, target=target
             )
     return Answer(64, err=USAGE)
 
@@ -233,12 +237,12 @@ def next_answer(root: Path, verb: str) -> dict[str, Any] | None:
     for entry in script.get("answers", []):
         if entry["verb"] == verb and entry.get("times", 1) > 0:
             entry["times"] = entry.get("times", 1) - 1
-            replace(root / "script.json", json.dumps(script), "")
+            replace(root / "script.json", json.dumps(script), before="")
             return dict(entry)
     return None
 
 
-def missing_domain(root: Path, verb: str, domain: str) -> Answer | None:
+def missing_domain(root: Path, verb: str, *, domain: str) -> Answer | None:
     if domain not in read_script(root).get("no_domain", []):
         return None
     return Answer(
@@ -252,7 +256,7 @@ def in_words(domain: str) -> str:
     return {"gui": f"user gui: {uid}", "user": f"uid: {uid}"}.get(kind, kind)
 
 
-def on_service(root: Path, verb: str, options: list[str], target: str) -> Answer:
+def on_service(root: Path, verb: str, *, options: list[str], target: str) -> Answer:
     match verb, options:
         case "print", []:
             return print_service(root, target)
@@ -266,7 +270,7 @@ def on_service(root: Path, verb: str, options: list[str], target: str) -> Answer
         case "kickstart", ([] | ["-k"]):
             return kickstart(root, target, first_kill=bool(options))
         case "kill", [name] if (number := signal_number(name)) is not None:
-            return kill(root, target, number)
+            return kill(root, target, number=number)
     return Answer(64, err=USAGE)
 
 
@@ -281,7 +285,7 @@ def not_found(target: str) -> Answer:
     )
 
 
-def bootstrap(root: Path, domain: str, plist: Path) -> Answer:
+def bootstrap(root: Path, domain: str, *, plist: Path) -> Answer:
     script = read_script(root)
     with locked(root) as book:
         try:
@@ -357,7 +361,7 @@ def minimal_environment(root: Path, label: str) -> dict[str, str]:
     return environment | {name: os.environ[name] for name in names if name in os.environ}
 
 
-def await_start(root: Path, target: str, runs: int) -> None:
+def await_start(root: Path, target: str, *, runs: int) -> None:
     """Wait until it has been started once more, or nobody will start it."""
     while True:
         with locked(root) as book:
@@ -379,7 +383,7 @@ def bootout(root: Path, target: str) -> Answer:
     return Answer()
 
 
-def kickstart(root: Path, target: str, first_kill: bool) -> Answer:
+def kickstart(root: Path, target: str, *, first_kill: bool) -> Answer:
     with locked(root) as book:
         service = book["services"].get(target)
         if service is None:
@@ -390,7 +394,7 @@ def kickstart(root: Path, target: str, first_kill: bool) -> Answer:
             return Answer()
         runs = service["runs"]
         service["wants"] = "restart" if first_kill else "start"
-    await_start(root, target, runs)
+    await_start(root, target, runs=runs)
     return Answer()
 
 
@@ -400,7 +404,7 @@ def signal_number(name: str) -> int | None:
     return signal.Signals.__members__.get(name if name.startswith("SIG") else f"SIG{name}")
 
 
-def kill(root: Path, target: str, number: int) -> Answer:
+def kill(root: Path, target: str, *, number: int) -> Answer:
     with locked(
         root
     ) as book:  # a supervisor reaps only while it holds the lock: the pid is still its own
@@ -413,7 +417,7 @@ def kill(root: Path, target: str, number: int) -> Answer:
     return Answer()
 
 
-def print_domain(root: Path, verb: str, domain: str) -> Answer:
+def print_domain(root: Path, verb: str, *, domain: str) -> Answer:
     old = read_script(root).get("old_words")
     with locked(root) as book:
         if verb == "print":
@@ -570,10 +574,10 @@ class Supervisor:
             self._process = spawn(service["job"])
         except OSError as error:
             os.write(2, f"{self._target}: {error}\n".encode())
-            self._ended(service, None, BAD_START)
+            self._ended(service, None, code=BAD_START)
         else:
             service["pid"] = self._process.pid
-            self._tell(service, "started", self._process.pid, None)
+            self._tell(service, "started", pid=self._process.pid, code=None)
 
     def _reap(self, service: Service) -> None:
         assert self._process is not None
@@ -581,18 +585,18 @@ class Supervisor:
         code = self._process.returncode
         self._process = None
         kill_group(pid)  # the man page: what is left of a job's process group dies with it
-        self._ended(service, pid, code)
+        self._ended(service, pid, code=code)
 
-    def _ended(self, service: Service, pid: int | None, code: int) -> None:
+    def _ended(self, service: Service, pid: int | None, *, code: int) -> None:
         service["pid"] = None
         service["last_exit"] = code
         job = service["job"]
         throttle = read_script(self._root).get("throttle", service["job"]["throttle"])
         again = job["keep_alive"] or job["successful_exit"] is (code == 0)
         self._due = self._started + throttle if again else None
-        self._tell(service, "exited", pid, code)
+        self._tell(service, "exited", pid=pid, code=code)
 
-    def _tell(self, service: Service, event: str, pid: int | None, code: int | None) -> None:
+    def _tell(self, service: Service, event: str, *, pid: int | None, code: int | None) -> None:
         label = service["job"]["label"]
         append(
             self._root / "history",

@@ -104,11 +104,11 @@ class FakeDevices:
         yield
 
 
-def kept(error: BaseException, device: str, dtype: str) -> Failure:
+def kept(error: BaseException, device: str, *, dtype: str) -> Failure:
     """What the engine caught, as it caught it, to compare the log with."""
     with (GPU / "stacks").open("a") as file:
         file.write(json.dumps("".join(traceback.format_exception(error))) + "\n")
-    return failure_of(error, device, dtype)
+    return failure_of(error, device, dtype=dtype)
 
 
 if __name__ == "__main__":

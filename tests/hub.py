@@ -84,7 +84,7 @@ class LocalHub:
         self.gated: set[str] = set()
         self.token: str | None = None
 
-    def publish(self, repo: str, files: dict[str, bytes], seed: str = "first") -> str:
+    def publish(self, repo: str, files: dict[str, bytes], *, seed: str = "first") -> str:
         commit = commit_of(repo + seed)
         self.repos.setdefault(repo, {})[commit] = files
         self.branches["main"] = commit

@@ -34,7 +34,7 @@ class Machine:
     def folder(self) -> Path:
         return self.places.final.path
 
-    def healer(self, reset: bool = False, source: Path | None = None) -> Healer:
+    def healer(self, *, reset: bool = False, source: Path | None = None) -> Healer:
         wanted = Wanted(REPO, self.places.revision if len(self.places.revision) == 40 else None)
         meter = Meter(self.told.append, pause=0)
         return Healer(
@@ -46,19 +46,19 @@ class Machine:
             patience=0.2,
         )
 
-    def heal(self, reset: bool = False, source: Path | None = None) -> Report:
-        return self.healer(reset, source).heal()
+    def heal(self, *, reset: bool = False, source: Path | None = None) -> Report:
+        return self.healer(reset=reset, source=source).heal()
 
     def verified(self) -> Report:
         """With no memory: every byte is hashed."""
-        return verify(self.folder, HashMemory(), Wanted(REPO), full=True)
+        return verify(self.folder, HashMemory(), wanted=Wanted(REPO), full=True)
 
     def contents(self) -> dict[str, bytes]:
         return (
             {p.name: p.read_bytes() for p in self.folder.iterdir()} if self.folder.exists() else {}
         )
 
-    def cache(self, files: dict[str, bytes], commit: str, branch: str = "main") -> Path:
+    def cache(self, files: dict[str, bytes], commit: str, *, branch: str = "main") -> Path:
         """The files as huggingface_hub's cache holds them.
 
         Snapshots of links to blobs named by hash.

@@ -53,7 +53,7 @@ WORDS = (
 CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789?!&%$@#"
 
 
-def paper(rng: np.random.Generator, dpi: int, clean: bool) -> Pixels:
+def paper(rng: np.random.Generator, dpi: int, *, clean: bool) -> Pixels:
     """A sheet without ink under the scanner's light, before noise."""
     if dpi <= 100 or rng.random() < 0.25:
         width, height = (int(side) for side in rng.integers(200, 601, 2))
@@ -94,7 +94,7 @@ def _soil(rng: np.random.Generator, sheet: Pixels) -> None:
         turned[:depth] *= 1 - rng.uniform(0.1, 0.95) * fall[:, None, None]
 
 
-def ink(rng: np.random.Generator, sheet: Pixels, dpi: int) -> Pixels:
+def ink(rng: np.random.Generator, sheet: Pixels, *, dpi: int) -> Pixels:
     """The sheet with one small piece of writing on it."""
     height, width, _ = sheet.shape
     name = rng.choice(TRAINED_FONTS + UNSEEN_FONTS)
@@ -141,7 +141,7 @@ def _contrast(rng: np.random.Generator, ground: Pixels) -> Pixels:
             return change.astype(np.float32)
 
 
-def scanned(rng: np.random.Generator, sheets: list[Pixels], clean: bool) -> list[Image.Image]:
+def scanned(rng: np.random.Generator, sheets: list[Pixels], *, clean: bool) -> list[Image.Image]:
     """The sheets as pictures, all with the very same noise and JPEG."""
     sigma = rng.choice((0, rng.uniform(0, 2.5 if clean else 6)))
     channels = rng.choice((1, 3))
@@ -153,16 +153,16 @@ def scanned(rng: np.random.Generator, sheets: list[Pixels], clean: bool) -> list
         return pictures
     quality = int(rng.integers(75 if clean else 30, 96))
     subsampling = int(rng.choice((0, 2)))
-    return [_jpeg(picture, quality, subsampling) for picture in pictures]
+    return [_jpeg(picture, quality, subsampling=subsampling) for picture in pictures]
 
 
-def _jpeg(picture: Image.Image, quality: int, subsampling: int) -> Image.Image:
+def _jpeg(picture: Image.Image, quality: int, *, subsampling: int) -> Image.Image:
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=quality, subsampling=subsampling)
     return Image.open(file).convert("RGB")
 
 
-def survival(inked: Image.Image, bare: Image.Image, drawn: Pixels) -> float:
+def survival(inked: Image.Image, bare: Image.Image, *, drawn: Pixels) -> float:
     """The share of the drawn contrast that is still in the scan."""
     box = np.argwhere(drawn.any(2))
     if not len(box):
@@ -172,16 +172,18 @@ def survival(inked: Image.Image, bare: Image.Image, drawn: Pixels) -> float:
     return float((left * drawn[cut]).sum() / (drawn[cut] ** 2).sum())
 
 
-def measure_found(count: int, seed: int, clean: bool) -> int:
+def measure_found(count: int, seed: int, *, clean: bool) -> int:
     """How many of ``count`` blank pages are found."""
     found = 0
     for number in range(count):
         rng = np.random.default_rng((seed, clean, 0, number))
-        found += is_blank(*scanned(rng, [paper(rng, int(rng.choice((100, *DPI))), clean)], clean))
+        found += is_blank(
+            *scanned(rng, [paper(rng, int(rng.choice((100, *DPI))), clean=clean)], clean=clean)
+        )
     return found
 
 
-def measure_lost(count: int, seed: int, clean: bool, keep: Path | None) -> tuple[int, int, int]:
+def measure_lost(count: int, seed: int, *, clean: bool, keep: Path | None) -> tuple[int, int, int]:
     """Pages with writing: (called blank, legible in the scan, and those of them that are blank
     but for it).
 
@@ -191,10 +193,10 @@ def measure_lost(count: int, seed: int, clean: bool, keep: Path | None) -> tuple
     for number in range(count):
         rng = np.random.default_rng((seed, clean, 1, number))
         dpi = int(rng.choice(DPI))
-        bare_sheet = paper(rng, dpi, clean)
-        inked_sheet = ink(rng, bare_sheet, dpi)
-        inked, bare = scanned(rng, [inked_sheet, bare_sheet], clean)
-        if survival(inked, bare, inked_sheet - bare_sheet) < SURVIVED:
+        bare_sheet = paper(rng, dpi, clean=clean)
+        inked_sheet = ink(rng, bare_sheet, dpi=dpi)
+        inked, bare = scanned(rng, [inked_sheet, bare_sheet], clean=clean)
+        if survival(inked, bare, drawn=inked_sheet - bare_sheet) < SURVIVED:
             continue
         legible += 1
         decided += is_blank(bare)
@@ -217,8 +219,10 @@ def main() -> None:
     )
     given = options.parse_args()
     for name, clean in (("clean", True), ("soiled", False)):
-        found = measure_found(given.blank // 2, given.seed, clean)
-        lost, legible, decided = measure_lost(given.inked // 2, given.seed, clean, given.keep)
+        found = measure_found(given.blank // 2, given.seed, clean=clean)
+        lost, legible, decided = measure_lost(
+            given.inked // 2, given.seed, clean=clean, keep=given.keep
+        )
         print(f"{name} scans: {found} of {given.blank // 2} blank pages found;", end=" ")
         print(
             f"{lost} of {legible} written ones lost, {decided} of which are blank but for the writing",

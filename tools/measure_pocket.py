@@ -19,7 +19,7 @@ from ocrd.types import Box
 from tools.render_text import TRAINED_FONTS, UNSEEN_FONTS, draw
 
 
-def error_rate(engine: DeepSeekOCR, fonts: tuple[str, ...], count: int, seed: int) -> float:
+def error_rate(engine: DeepSeekOCR, fonts: tuple[str, ...], *, count: int, seed: int) -> float:
     """Wrong characters as a share of those drawn, over ``count`` pictures."""
     rng = random.Random(seed)
     wrong = total = 0
@@ -32,7 +32,7 @@ def error_rate(engine: DeepSeekOCR, fonts: tuple[str, ...], count: int, seed: in
 
 
 def placed(
-    engine: DeepSeekOCR, fonts: tuple[str, ...], count: int, seed: int
+    engine: DeepSeekOCR, fonts: tuple[str, ...], *, count: int, seed: int
 ) -> tuple[float, float]:
     """(mean overlap of the boxes, wrong characters as a share) when asked for Markdown with a
     box for each line.
@@ -74,8 +74,8 @@ def main() -> None:
     given = options.parse_args()
     engine = DeepSeekOCR(given.model, device="cpu")
     for name, fonts in (("trained on", TRAINED_FONTS), ("never seen", UNSEEN_FONTS)):
-        rate = error_rate(engine, fonts, given.count, given.seed)
-        overlap, grounded = placed(engine, fonts, given.count, given.seed)
+        rate = error_rate(engine, fonts, count=given.count, seed=given.seed)
+        overlap, grounded = placed(engine, fonts, count=given.count, seed=given.seed)
         print(f"fonts {name}: {rate:.2%} character errors on {given.count} fresh pictures;")
         print(
             f"    asked for boxes: {overlap:.1%} mean overlap (IoU), {grounded:.2%} character errors",

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
-def orthogonalised(matrices: Tensor, dtype: torch.dtype, steps: int = 5) -> Tensor:
+def orthogonalised(matrices: Tensor, dtype: torch.dtype, *, steps: int = 5) -> Tensor:
     """The nearest orthogonal matrices to [N, R, C], roughly.
 
     Five Newton-Schulz steps in ``dtype``.
@@ -40,6 +40,7 @@ class Muon(torch.optim.Optimizer):
         self,
         matrices: Iterable[nn.Parameter],
         lr: float,
+        *,
         dtype: torch.dtype,
         momentum: float = 0.95,
         weight_decay: float = 0.02,

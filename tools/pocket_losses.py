@@ -45,7 +45,7 @@ LAST_DIGIT_WEIGHT = 0.1
 class Probes(nn.Module):
     """Throw-away heads on what the network computes on its way to the text."""
 
-    def __init__(self, vocabulary: int, neck: int, width: int) -> None:
+    def __init__(self, vocabulary: int, neck: int, *, width: int) -> None:
         super().__init__()
         # SAM's neck -> the character centred in this patch.
         self.patch = nn.Linear(neck, vocabulary)
@@ -75,7 +75,7 @@ class Batch:
         return self.pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
-def make_batch(drawings: list[Drawing], tokenizer: Tokenizer, task: str = "text") -> Batch:
+def make_batch(drawings: list[Drawing], tokenizer: Tokenizer, *, task: str = "text") -> Batch:
     """What is to be written of each drawing.
 
     Its ``text``, or its ``markdown`` with a box before each line.
@@ -126,7 +126,7 @@ class _Lesson:
     def id_of(self, character: str) -> int:
         return int(self._tokenizer.encode(character, add_special_tokens=False).ids[0])
 
-    def add(self, text: str, place: tuple[int, int] | None = None, weight: float = 1.0) -> None:
+    def add(self, text: str, place: tuple[int, int] | None = None, *, weight: float = 1.0) -> None:
         tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
         self.ids += tokens
         self.places += [place or (NOTHING, NOTHING)] * len(tokens)
@@ -134,7 +134,7 @@ class _Lesson:
 
     def add_box(self, box: Box, size: tuple[int, int]) -> None:
         """As published: a label, and the box on a grid of 0 to 999 over the page."""
-        corners = [_patch(*_in_view(box[i], box[i + 1], size)) for i in (0, 2)]
+        corners = [_patch(*_in_view(box[i], box[i + 1], size=size)) for i in (0, 2)]
         self.add("<|ref|>text<|/ref|><|det|>[[", weight=SYNTAX_WEIGHT)
         for number, value in enumerate(box):
             if number > 0:
@@ -146,7 +146,7 @@ class _Lesson:
         self.add("]]<|/det|>\n", weight=SYNTAX_WEIGHT)
 
 
-def _in_view(x: float, y: float, size: tuple[int, int]) -> tuple[float, float]:
+def _in_view(x: float, y: float, *, size: tuple[int, int]) -> tuple[float, float]:
     """A point of a picture of ``size`` in the square view that it is padded to."""
     shrink = VIEW / max(size)
     return x * shrink + (VIEW - size[0] * shrink) / 2, y * shrink + (VIEW - size[1] * shrink) / 2
@@ -161,11 +161,11 @@ def _patch(x: float, y: float) -> tuple[int, int]:
 class Losses:
     """The forward pass in training, and its losses."""
 
-    def __init__(self, network: Network, probes: Probes, tokenizer: Tokenizer) -> None:
+    def __init__(self, network: Network, probes: Probes, *, tokenizer: Tokenizer) -> None:
         self.network = network
         self.probes = probes
         self.prompts = {
-            task: torch.tensor(encode_prompt(prompt_text(task), tokenizer, BOS_ID).after)
+            task: torch.tensor(encode_prompt(prompt_text(task), tokenizer, bos=BOS_ID).after)
             for task in TASKS
         }
         self.neck: Tensor = torch.empty(0)
@@ -173,10 +173,10 @@ class Losses:
         network.sam_model.neck.register_forward_hook(self._keep_neck)
         network.language_model.layers[-2].register_forward_hook(self._keep_underway)
 
-    def _keep_neck(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+    def _keep_neck(self, _module: nn.Module, _inputs: object, *, output: Tensor) -> None:
         self.neck = output
 
-    def _keep_underway(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+    def _keep_underway(self, _module: nn.Module, _inputs: object, *, output: Tensor) -> None:
         self.underway = output
 
     def vision(self, batch: Batch) -> tuple[Tensor, Tensor, float]:
@@ -199,7 +199,7 @@ class Losses:
         """(cross-entropy of the text and its end given picture and prompt, and of the places on
         the way there).
         """
-        logits = self.logits(projected, batch.ids, batch.task).float()
+        logits = self.logits(projected, batch.ids, task=batch.task).float()
         by_token = F.cross_entropy(
             logits.flatten(0, 1), batch.ids.flatten(), ignore_index=NOTHING, reduction="none"
         )
@@ -212,7 +212,7 @@ class Losses:
         place = F.cross_entropy(places.flatten(0, 2), batch.places.flatten(), ignore_index=NOTHING)
         return text, place
 
-    def logits(self, projected: Tensor, ids: Tensor, task: str = "text") -> Tensor:
+    def logits(self, projected: Tensor, ids: Tensor, *, task: str = "text") -> Tensor:
         """[B, T, V] scores of each of ``ids`` [B, T], from what stands before it."""
         network = self.network
         count = ids.shape[0]
@@ -236,7 +236,7 @@ class Losses:
 
 
 @torch.no_grad()
-def read(losses: Losses, views: Tensor, longest: int = LONGEST) -> Tensor:
+def read(losses: Losses, views: Tensor, *, longest: int = LONGEST) -> Tensor:
     """Greedy reading of a batch, without a cache: [B, 3, 256, 256] -> token ids [B, <= longest]."""
     losses.network.eval()
     projected = losses.network.see(views).projected
@@ -254,7 +254,7 @@ def read(losses: Losses, views: Tensor, longest: int = LONGEST) -> Tensor:
 
 
 def error_rate(
-    losses: Losses, tokenizer: Tokenizer, seed: int, fonts: tuple[str, ...], count: int
+    losses: Losses, tokenizer: Tokenizer, *, seed: int, fonts: tuple[str, ...], count: int
 ) -> float:
     """Character error rate over ``count`` fresh pictures that ``seed`` draws."""
     rng = random.Random(seed)

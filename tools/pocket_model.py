@@ -77,7 +77,7 @@ def build_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def save(network: Network, tokenizer: Tokenizer, out: Path) -> None:
+def save(network: Network, tokenizer: Tokenizer, *, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     config = json.dumps(pocket_config(tokenizer.get_vocab_size()), indent=1)
     (out / "config.json").write_text(config + "\n", encoding="utf-8")

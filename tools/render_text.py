@@ -119,6 +119,7 @@ def random_line(rng: random.Random, longest: int = MOST_CHARACTERS) -> str:
 def draw(
     rng: random.Random,
     fonts: tuple[str, ...] = TRAINED_FONTS,
+    *,
     lines: tuple[int, int] = (1, MOST_LINES),
     longest: int = MOST_CHARACTERS,
 ) -> Drawing:
@@ -134,7 +135,7 @@ def draw(
     font = _font(rng.choice(fonts), max(8, round(size * scale)))
     leading = round(size * scale * rng.uniform(1.15, 1.6))
     margin = 4 * scale
-    texts = [_fit(text, font, width - 2 * margin) for text in texts][
+    texts = [_fit(text, font, width=width - 2 * margin) for text in texts][
         : max(1, int((height - 2 * margin) // leading))
     ]
 
@@ -178,7 +179,7 @@ def draw(
     return Drawing(picture, "\n".join(texts), tuple(glyphs), tuple(boxes))
 
 
-def _fit(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+def _fit(text: str, font: ImageFont.FreeTypeFont, *, width: float) -> str:
     while len(text) > 1 and font.getlength(text) > width:
         text = text[:-1].rstrip()
     return text

@@ -70,7 +70,7 @@ def faster_precision() -> torch.dtype:
 class Lessons(Dataset[Batch]):
     """The batch of each step, from a stream of its own: a resumed run draws the same pictures."""
 
-    def __init__(self, seed: int, size: int, first_with_text: int) -> None:
+    def __init__(self, seed: int, size: int, *, first_with_text: int) -> None:
         self.seed = seed
         self.size = size
         self.first_with_text = first_with_text
@@ -80,11 +80,13 @@ class Lessons(Dataset[Batch]):
         rng = random.Random(f"{self.seed}-{step}")
         lines = (3, 6) if step < self.first_with_text and rng.random() < 0.9 else (1, 3)
         task = rng.choice(TASKS)
-        return make_batch([draw(rng, lines=lines) for _ in range(self.size)], self.tokenizer, task)
+        return make_batch(
+            [draw(rng, lines=lines) for _ in range(self.size)], self.tokenizer, task=task
+        )
 
 
 def build_optimizers(
-    network: Network, probes: Probes, rate: float, dtype: torch.dtype
+    network: Network, probes: Probes, *, rate: float, dtype: torch.dtype
 ) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices (it learns about twice as much from a picture), AdamW for the
     rest.
@@ -163,18 +165,20 @@ class Run:
         arch = parse_architecture(pocket_config(self.tokenizer.get_vocab_size()))
         self.network = Network(arch)
         initialise(self.network)
-        self.probes = Probes(arch.decoder.vocabulary, arch.sam.neck, arch.decoder.width)
+        self.probes = Probes(arch.decoder.vocabulary, arch.sam.neck, width=arch.decoder.width)
         if options.start_from and options.start_from.is_dir():
             self.network.load_state_dict(load_network(options.start_from).state_dict())
         elif options.start_from:
             state = torch.load(options.start_from, weights_only=True)
             self.network.load_state_dict(state["average"])
             self.probes.load_state_dict(state["probes"])
-        self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.losses = Losses(self.network, self.probes, self.tokenizer)
-        self.averaged = Losses(self.average, self.probes, self.tokenizer)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)  # noqa: FBT003
+        self.losses = Losses(self.network, self.probes, tokenizer=self.tokenizer)
+        self.averaged = Losses(self.average, self.probes, tokenizer=self.tokenizer)
         self.precision = faster_precision()
-        self.optimizers = build_optimizers(self.network, self.probes, options.rate, self.precision)
+        self.optimizers = build_optimizers(
+            self.network, self.probes, rate=options.rate, dtype=self.precision
+        )
         self.step = 0
         self.spent = 0.0
         self.shown = [0.0, 0.0, 0.0, 0.0]
@@ -201,12 +205,14 @@ class Run:
             "spent": self.spent,
         }
         torch.save(state, self.options.state)
-        save(self.average, self.tokenizer, self.options.out)
+        save(self.average, self.tokenizer, out=self.options.out)
 
     def train(self) -> None:
         size = sum(p.numel() for p in self.network.parameters()) / 1e6
         print(f"{size:.2f} M parameters, matrices multiplied in {self.precision}", flush=True)
-        lessons = Lessons(self.options.seed, self.options.batch, self.options.eye_steps)
+        lessons = Lessons(
+            self.options.seed, self.options.batch, first_with_text=self.options.eye_steps
+        )
         # Drawn in another process: drawing is serial Python, and would leave a core idle for a
         # third of the time.
         steps = DataLoader(
@@ -229,7 +235,9 @@ class Run:
             ("fonts trained on", TRAINED_FONTS),
             ("fonts never seen", UNSEEN_FONTS),
         ):
-            rate = error_rate(self.averaged, self.tokenizer, HELD_OUT_SEED, fonts, 200)
+            rate = error_rate(
+                self.averaged, self.tokenizer, seed=HELD_OUT_SEED, fonts=fonts, count=200
+            )
             print(f"character error rate, 200 fresh pictures, {name}: {rate:.2%}", flush=True)
 
     def losses_of(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, float]:
@@ -275,7 +283,7 @@ class Run:
         line += f"  patches right {right:.1%}  text {text:.3f}  place {place:.3f}"
         if self.step % 500 == 0:
             fresh = HELD_OUT_SEED + self.step
-            line += f"  held-out error {error_rate(self.averaged, self.tokenizer, fresh, TRAINED_FONTS, 100):.2%}"
+            line += f"  held-out error {error_rate(self.averaged, self.tokenizer, seed=fresh, fonts=TRAINED_FONTS, count=100):.2%}"
         print(line, flush=True)
 
 

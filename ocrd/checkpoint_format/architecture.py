@@ -230,7 +230,7 @@ def count_parameters(arch: Architecture) -> int:
     return sum(prod(shape) for shape in published_tensors(arch).values())
 
 
-def _linear(name: str, out: int, into: int) -> Iterator[tuple[str, Shape]]:
+def _linear(name: str, out: int, *, into: int) -> Iterator[tuple[str, Shape]]:
     yield f"{name}.weight", (out, into)
     yield f"{name}.bias", (out,)
 
@@ -252,12 +252,12 @@ def _sam_tensors(sam: SamShape) -> Iterator[tuple[str, Shape]]:
         reach = 2 * (grid if index in sam.global_layers else sam.window) - 1
         yield from _norm(f"{block}.norm1", sam.width)
         yield from _norm(f"{block}.norm2", sam.width)
-        yield from _linear(f"{block}.attn.qkv", 3 * sam.width, sam.width)
-        yield from _linear(f"{block}.attn.proj", sam.width, sam.width)
+        yield from _linear(f"{block}.attn.qkv", 3 * sam.width, into=sam.width)
+        yield from _linear(f"{block}.attn.proj", sam.width, into=sam.width)
         yield f"{block}.attn.rel_pos_h", (reach, head)
         yield f"{block}.attn.rel_pos_w", (reach, head)
-        yield from _linear(f"{block}.mlp.lin1", MLP_RATIO * sam.width, sam.width)
-        yield from _linear(f"{block}.mlp.lin2", sam.width, MLP_RATIO * sam.width)
+        yield from _linear(f"{block}.mlp.lin1", MLP_RATIO * sam.width, into=sam.width)
+        yield from _linear(f"{block}.mlp.lin2", sam.width, into=MLP_RATIO * sam.width)
     yield f"{root}.neck.0.weight", (sam.neck, sam.width, 1, 1)
     yield from _norm(f"{root}.neck.1", sam.neck)
     yield f"{root}.neck.2.weight", (sam.neck, sam.neck, 3, 3)
@@ -278,15 +278,17 @@ def _clip_tensors(clip: ClipShape) -> Iterator[tuple[str, Shape]]:
         layer = f"{root}.transformer.layers.{index}"
         yield from _norm(f"{layer}.layer_norm1", width)
         yield from _norm(f"{layer}.layer_norm2", width)
-        yield from _linear(f"{layer}.self_attn.qkv_proj", 3 * width, width)
-        yield from _linear(f"{layer}.self_attn.out_proj", width, width)
-        yield from _linear(f"{layer}.mlp.fc1", MLP_RATIO * width, width)
-        yield from _linear(f"{layer}.mlp.fc2", width, MLP_RATIO * width)
+        yield from _linear(f"{layer}.self_attn.qkv_proj", 3 * width, into=width)
+        yield from _linear(f"{layer}.self_attn.out_proj", width, into=width)
+        yield from _linear(f"{layer}.mlp.fc1", MLP_RATIO * width, into=width)
+        yield from _linear(f"{layer}.mlp.fc2", width, into=MLP_RATIO * width)
 
 
 def _glue_tensors(arch: Architecture) -> Iterator[tuple[str, Shape]]:
     width = arch.decoder.width
-    yield from _linear("model.projector.layers", width, arch.clip.width + arch.sam.downsample[1])
+    yield from _linear(
+        "model.projector.layers", width, into=arch.clip.width + arch.sam.downsample[1]
+    )
     yield "model.image_newline", (width,)
     yield "model.view_seperator", (width,)  # spelt so in the published checkpoint
 
@@ -307,17 +309,17 @@ def _decoder_tensors(arch: Architecture) -> Iterator[tuple[str, Shape]]:
         yield f"{layer}.self_attn.v_proj.weight", (text.kv_heads * head, width)
         yield f"{layer}.self_attn.o_proj.weight", (width, text.heads * head)
         if index < text.dense_layers:
-            yield from _gated(f"{layer}.mlp", width, text.dense_width)
+            yield from _gated(f"{layer}.mlp", width, inner=text.dense_width)
             continue
         yield f"{layer}.mlp.gate.weight", (text.experts, width)
         yield from _gated(
-            f"{layer}.mlp.shared_experts", width, text.shared_experts * text.expert_width
+            f"{layer}.mlp.shared_experts", width, inner=text.shared_experts * text.expert_width
         )
         for expert in range(text.experts):
-            yield from _gated(f"{layer}.mlp.experts.{expert}", width, text.expert_width)
+            yield from _gated(f"{layer}.mlp.experts.{expert}", width, inner=text.expert_width)
 
 
-def _gated(name: str, width: int, inner: int) -> Iterator[tuple[str, Shape]]:
+def _gated(name: str, width: int, *, inner: int) -> Iterator[tuple[str, Shape]]:
     yield f"{name}.gate_proj.weight", (inner, width)
     yield f"{name}.up_proj.weight", (inner, width)
     yield f"{name}.down_proj.weight", (width, inner)

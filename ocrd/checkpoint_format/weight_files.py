@@ -125,7 +125,9 @@ def read_headers(paths: Sequence[Path]) -> dict[str, Tensor]:
     return tensors
 
 
-def refuse_wrong_tensors(found: Mapping[str, Shape], arch: Architecture, model_dir: Path) -> None:
+def refuse_wrong_tensors(
+    found: Mapping[str, Shape], arch: Architecture, *, model_dir: Path
+) -> None:
     """Raises ModelError that names the first tensors which are missing, unexpected or of another
     shape.
     """

@@ -23,7 +23,7 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(*, wanted: bool) -> None:
     if wanted:
         import ocrd
 
@@ -33,6 +33,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    *,
     version: Annotated[
         bool,
         typer.Option(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def run(
     config: ConfigOption = None,
+    *,
     once: Annotated[
         bool, typer.Option("--once", help="Read what lies in the inboxes now, then end.")
     ] = False,
@@ -31,7 +32,7 @@ def run(
     log.bound_stderr(most=0)
     state = paths.state_dir()
     try:
-        _run(config, state, once)
+        _run(config, state, once=once)
     except Exception as error:
         manager = service_manager()
         if manager is None:
@@ -73,7 +74,7 @@ def _stop_at_signals(daemon: Daemon) -> None:
         signal.signal(number, lambda number, _frame: told.put(number))
 
 
-def _run(config: Path | None, state: Path, once: bool) -> None:
+def _run(config: Path | None, state: Path, *, once: bool) -> None:
     import time
 
     from ocrd import log, paths
@@ -94,7 +95,7 @@ def _run(config: Path | None, state: Path, once: bool) -> None:
             forget_end(
                 state
             )  # not before: between two starts that fail `ocrd status` must not lose the reason
-            daemon = Daemon(settings, journal, once)
+            daemon = Daemon(settings, journal, once=once)
             _stop_at_signals(daemon)
             daemon.run()
             failed = journal.failed_since(started)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ocrd.cli.app import JsonOption
 
 
-def demo(as_json: JsonOption = False) -> None:
+def demo(*, as_json: JsonOption = False) -> None:
     """Start a daemon with the pocket model, drop three pictures, and show what it read."""
     import json
 

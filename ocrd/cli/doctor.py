@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def doctor(
     config: ConfigOption = None,
+    *,
     bench: Annotated[
         bool,
         typer.Option(

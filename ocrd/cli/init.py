@@ -15,6 +15,7 @@ def init(
     inbox: Annotated[
         Path | None, typer.Option(help="Watch this folder instead of ~/OCR/inbox.")
     ] = None,
+    *,
     pocket: Annotated[
         bool, typer.Option("--pocket", help="Use the small demonstration model.")
     ] = False,

@@ -22,6 +22,7 @@ def jobs(
     lines: Annotated[
         int, typer.Option("--lines", "-n", min=1, help="How many, newest first.")
     ] = 20,
+    *,
     as_json: JsonOption = False,
 ) -> None:
     """List what is queued, what was read and what failed."""
@@ -85,17 +86,17 @@ def pause() -> None:
 
     What is dropped or submitted waits.
     """
-    _say(True)
+    _say(paused=True)
     print("paused; go on with: ocrd resume")
 
 
 def resume() -> None:
     """Go on after `ocrd pause`."""
-    _say(False)
+    _say(paused=False)
     print("going on")
 
 
-def _say(paused: bool) -> None:
+def _say(*, paused: bool) -> None:
     from ocrd.control.wakeup import ring
 
     with _journal() as journal:

@@ -25,6 +25,7 @@ def logs(
     lines: Annotated[
         int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")
     ] = 50,
+    *,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what is logged from now on.")
     ] = False,
@@ -73,7 +74,7 @@ def _last(path: Path, count: int) -> list[str]:
 
 
 def log_lines(
-    path: Path, last: int, sleep: Callable[[float], None] = time.sleep
+    path: Path, last: int, *, sleep: Callable[[float], None] = time.sleep
 ) -> Generator[str, None, None]:
     """The last lines, then whole lines as they are written, through rotations, until the reader
     has enough.

@@ -25,6 +25,7 @@ TRIES = 4
 @app.command()
 def verify(
     config: ConfigOption = None,
+    *,
     full: Annotated[bool, typer.Option("--full", help="Hash every byte again.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,8 +36,8 @@ def verify(
     from ocrd.service.detect import usual_config
 
     model = load_config(usual_config(config)).model
-    report = _verified(model, full, quiet=as_json)
-    print_report(report, as_json)
+    report = _verified(model, full=full, quiet=as_json)
+    print_report(report, as_json=as_json)
     if not report.ok:
         if not report.folder.is_dir():
             raise ModelError(f"{report.folder}: there is no model{_way_out(model)}")
@@ -47,6 +48,7 @@ def verify(
 @app.command()
 def heal(
     config: ConfigOption = None,
+    *,
     reset: Annotated[
         bool,
         typer.Option(
@@ -82,12 +84,12 @@ def heal(
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
     with PhaseBars(quiet=as_json) as bars:
         memory = HashMemory(paths.hash_memory())
-        healer = healer_of(settings.model, memory, Meter(bars.show), reset, copy)
+        healer = healer_of(settings.model, memory, meter=Meter(bars.show), reset=reset, source=copy)
         if dry_run:
             plan = healer.preview()
         else:
             try:
-                report = heal_patiently(healer, TRIES, Waiting().say)
+                report = heal_patiently(healer, TRIES, on_wait=Waiting().say)
             except KeyboardInterrupt:
                 print(
                     "ocrd: stopped; the model is as it was, and what was fetched is kept for the next time",
@@ -95,9 +97,9 @@ def heal(
                 )
                 raise
     if dry_run:
-        print_plan(plan, healer.order.places, as_json)
+        print_plan(plan, healer.order.places, as_json=as_json)
     else:
-        print_whole(report, as_json)
+        print_whole(report, as_json=as_json)
 
 
 def _given(path: Path) -> Path:
@@ -113,7 +115,7 @@ def _given(path: Path) -> Path:
     return found
 
 
-def _verified(model: ModelConfig, full: bool, quiet: bool) -> Report:
+def _verified(model: ModelConfig, *, full: bool, quiet: bool) -> Report:
     from dataclasses import replace
 
     from ocrd import paths
@@ -126,15 +128,15 @@ def _verified(model: ModelConfig, full: bool, quiet: bool) -> Report:
 
     folder = model_dir(model)
     memory = HashMemory(paths.hash_memory())
-    with PhaseBars(quiet) as bars:
+    with PhaseBars(quiet=quiet) as bars:
         meter = Meter(bars.show)
-        meter.begin("checking", bytes_to_hash(folder, memory, full))
-        report = verify(folder, memory, wanted_by(model), full, meter.advance)
+        meter.begin("checking", bytes_to_hash(folder, memory, full=full))
+        report = verify(folder, memory, wanted=wanted_by(model), full=full, on_bytes=meter.advance)
     with contextlib.suppress(
         OSError
     ):  # not to remember costs one hashing next time, and is no fault of the model
         memory.save()
-    return replace(report, checks=(*report.checks, *surroundings(full)))
+    return replace(report, checks=(*report.checks, *surroundings(full=full)))
 
 
 def _way_out(model: ModelConfig) -> str:

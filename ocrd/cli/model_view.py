@@ -26,7 +26,7 @@ class PhaseBars:
     Hashing, copying, fetching, with speed and time left.
     """
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -57,7 +57,7 @@ class PhaseBars:
         self._bars.start()
         return self
 
-    def __exit__(
+    def __exit__(  # noqa: PLR0917 - the protocol of `with`
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
@@ -90,7 +90,7 @@ class Waiting:
             print(f"ocrd: trying again in {seconds:.0f} s; Ctrl-C ends it", file=sys.stderr)
 
 
-def print_report(report: Report, as_json: bool) -> None:
+def print_report(report: Report, *, as_json: bool) -> None:
     if as_json:
         checks = [vars(check) for check in report.checks]
         print(
@@ -123,19 +123,19 @@ def print_report(report: Report, as_json: bool) -> None:
     Console().print(table)
 
 
-def print_whole(report: Report, as_json: bool) -> None:
+def print_whole(report: Report, *, as_json: bool) -> None:
     """What stands there after healing: one line, for there is nothing left to do."""
     from ocrd.formatting import size_words
     from ocrd.model.manifest import read_manifest
 
     if as_json:
-        print_report(report, as_json)
+        print_report(report, as_json=as_json)
     elif manifest := read_manifest(report.folder):
         what = f"{manifest.repo} at {manifest.revision}, {len(manifest.files)} files, {size_words(manifest.size)}"
         print(f"{report.folder}: the model is whole, every byte was hashed ({what})")
 
 
-def print_plan(plan: Plan | None, places: Places, as_json: bool) -> None:
+def print_plan(plan: Plan | None, places: Places, *, as_json: bool) -> None:
     """What healing would do; nothing when ``plan`` is None."""
     from ocrd.formatting import size_words
 

@@ -20,6 +20,7 @@ TRIES = 3
 def recognize(
     file: Annotated[Path, typer.Argument(help="A picture or PDF.")],
     config: ConfigOption = None,
+    *,
     task: Annotated[
         str, typer.Option(help="text, markdown, figure, locate:WORDS or prompt:WORDS")
     ] = "text",
@@ -47,13 +48,15 @@ def recognize(
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
     waiting = _Waiting()
     worker = Worker(
-        worker_setup(settings, tries=TRIES), settings.engine.load_deadline, waiting.show
+        worker_setup(settings, tries=TRIES),
+        settings.engine.load_deadline,
+        on_preparing=waiting.show,
     )
     pages = []
     ready = worker.ready
     try:
         for message in read_patiently(
-            worker, read_request(settings, "recognize", file.absolute(), task)
+            worker, read_request(settings, "recognize", path=file.absolute(), task=task)
         ):
             ready = worker.ready or ready
             waiting.count(message)
@@ -61,7 +64,9 @@ def recognize(
                 pages.append(reading_from(message["reading"]))
         assert ready is not None, "a worker that read was ready"
         source = sidecar.Source(file.name, file.stat().st_size, sidecar.hash_file(file))
-        rendered = sidecar.render(source, provenance(ready), task, pages, ("txt", "md", "json"))
+        rendered = sidecar.render(
+            source, provenance(ready), task=task, pages=pages, formats=("txt", "md", "json")
+        )
     except (WorkerDied, WorkerRetired) as error:
         raise EngineError(f"{file}: {error}; ocrd doctor may say why") from error
     except Refused as error:

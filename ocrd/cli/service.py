@@ -17,6 +17,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done;
 
 def install(
     config: ConfigOption = None,
+    *,
     dry_run: DryRun = False,
     inbox: Annotated[
         Path | None, typer.Option(help="For a new configuration: watch this folder.")
@@ -43,12 +44,13 @@ def install(
 
     if domain not in (None, "gui", "user"):
         raise UsageError(f"--domain is gui or user, not {domain}")
-    for said in install(installation_here(config, domain, dry_run), inbox, pocket):
+    for said in install(installation_here(config, domain, dry_run=dry_run), inbox, pocket=pocket):
         print(said)
 
 
 def uninstall(
     config: ConfigOption = None,
+    *,
     dry_run: DryRun = False,
     model: Annotated[
         bool, typer.Option("--model", help="Remove the model that ocrd fetched, too.")
@@ -61,7 +63,7 @@ def uninstall(
     from ocrd.service.detect import installation_here
     from ocrd.service.uninstall import uninstall
 
-    for said in uninstall(installation_here(config, dry_run=dry_run), model):
+    for said in uninstall(installation_here(config, dry_run=dry_run), model=model):
         print(said)
 
 

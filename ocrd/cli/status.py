@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ocrd.journal import Job
 
 
-def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """Show the service, the daemon, model and engine, the queue, and the latest failures."""
     import json
 

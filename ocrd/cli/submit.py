@@ -19,6 +19,7 @@ def submit(
     files: Annotated[
         list[Path], typer.Argument(help="Pictures and PDFs; each is read where it lies.")
     ],
+    *,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until all are read; 3 when one was not.")
     ] = False,
@@ -44,7 +45,7 @@ def submit(
         line = _Line()
         for progress in follow(submitted):
             ended[progress.path] = progress.state
-            line.show(progress.path, progress.state, progress.message, progress.pages)
+            line.show(progress.path, progress.state, message=progress.message, pages=progress.pages)
         line.end()
     if as_json:
         told = [
@@ -74,7 +75,7 @@ class _Line:
     def __init__(self) -> None:
         self._moves = sys.stderr.isatty()
 
-    def show(self, path: Path, state: str, message: str, pages: int) -> None:
+    def show(self, path: Path, state: str, *, message: str, pages: int) -> None:
         name = plain(path.name)
         if state in ("done", "failed", "gone", "paused"):
             self._write(f"{name}: {state}{f' ({plain(message)})' if message else ''}\n")

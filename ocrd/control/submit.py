@@ -94,6 +94,7 @@ class Progress:
 def follow(
     submitted: Sequence[Submitted],
     sleep: Callable[[float], None] = time.sleep,
+    *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Progress]:
     """What becomes of each file, whenever something changes, until all are done, failed or gone.
@@ -109,7 +110,7 @@ def follow(
     try:
         while waiting:
             for job in list(waiting):
-                now = _progress(journal, job, waiting[job].path, began)
+                now = _progress(journal, job, path=waiting[job].path, since=began)
                 if now != waiting[job]:
                     yield now
                 waiting[job] = now
@@ -128,7 +129,7 @@ def follow(
         journal.close()
 
 
-def _progress(journal: Journal, job: str, path: Path, since: float) -> Progress:
+def _progress(journal: Journal, job: str, *, path: Path, since: float) -> Progress:
     # Of a file that changed and was submitted again the newer job tells.
     found: Job | None = journal.job(job) or journal.latest(path, since)
     if found is None:

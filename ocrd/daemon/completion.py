@@ -28,7 +28,7 @@ AFTER_TROUBLE = 5.0
 
 
 class Afterwards:
-    def __init__(self, config: Config, journal: Journal, ended: Callable[[], None]) -> None:
+    def __init__(self, config: Config, journal: Journal, *, ended: Callable[[], None]) -> None:
         """``ended`` is called when all are told."""
         self._config = config
         self._journal = journal
@@ -44,7 +44,7 @@ class Afterwards:
         self._log = structlog.get_logger(component="afterwards")
         self._thread = threading.Thread(target=self._run, name="afterwards", daemon=True)
 
-    def wanted(self, job: Job, read: bool) -> bool:
+    def wanted(self, job: Job, read: bool) -> bool:  # noqa: FBT001
         """Whether somebody wants to be told of this job's end."""
         rules = rules_for(self._config, job)
         hook = rules and (rules.on_done if read else rules.on_failed)
@@ -90,7 +90,7 @@ class Afterwards:
             if self._mark:
                 self._mark(job.path, job.state == "done")
             if self._config.finder.notify:
-                self._notices.add(job.path.name, job.state == "done")
+                self._notices.add(job.path.name, read=job.state == "done")
             self._journal.mark_told(job)
         if self._notices.due_in() == 0.0:
             self._notices.show()
@@ -108,7 +108,11 @@ class Afterwards:
         if not rules or not command:
             return
         outcome = run_hook(
-            command, environment(job), job.path, rules.hook_seconds, self._stop.is_set
+            command,
+            environment(job),
+            file=job.path,
+            seconds=rules.hook_seconds,
+            stopping=self._stop.is_set,
         )
         log = self._log.bind(job=job.id, file=str(job.path), hook=command[0])
         if outcome.good:

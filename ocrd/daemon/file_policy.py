@@ -27,13 +27,13 @@ def rules_for(config: Config, job: Job) -> Rules | None:
     return config.submit if inbox is None and job.inbox is None else inbox
 
 
-def first_choice(config: Config, job: Job, rules: Rules) -> Destination:
+def first_choice(config: Config, job: Job, *, rules: Rules) -> Destination:
     """Where its sidecars go unless somebody's files stand there."""
     inbox = inbox_of(config, job)
     if inbox is None:
-        return destination(job.path, rules.name, job.path.parent, None)
+        return destination(job.path, rules.name, inbox=job.path.parent, output=None)
     root = inbox.path if job.inbox else _as_in(inbox.path, job.path)
-    return destination(job.path, rules.name, root or inbox.path, inbox.output)
+    return destination(job.path, rules.name, inbox=root or inbox.path, output=inbox.output)
 
 
 def _as_in(folder: Path, path: Path) -> Path | None:

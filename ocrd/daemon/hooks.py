@@ -51,6 +51,7 @@ def environment(job: Job) -> dict[str, str]:
 def run_hook(
     command: Sequence[str],
     told: Mapping[str, str],
+    *,
     file: Path,
     seconds: float,
     stopping: Callable[[], bool],
@@ -79,7 +80,9 @@ def run_hook(
     assert process.stdout is not None
     with process.stdout as pipe:
         os.set_blocking(pipe.fileno(), False)
-        said, why = _listen(process, pipe.fileno(), time.monotonic() + seconds, stopping)
+        said, why = _listen(
+            process, pipe.fileno(), deadline=time.monotonic() + seconds, stopping=stopping
+        )
         if why:
             _end(process)
         else:
@@ -93,7 +96,7 @@ def run_hook(
 
 
 def _listen(
-    process: subprocess.Popen[bytes], pipe: int, deadline: float, stopping: Callable[[], bool]
+    process: subprocess.Popen[bytes], pipe: int, *, deadline: float, stopping: Callable[[], bool]
 ) -> tuple[bytes, str]:
     """What it said until it ended, and why it has to be ended."""
     said = b""

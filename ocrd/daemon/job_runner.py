@@ -64,6 +64,7 @@ class Reader:
         self,
         config: Config,
         journal: Journal,
+        *,
         worker: Worker,
         stopping: Callable[[], bool],
         look_again: Callable[[], None],
@@ -147,7 +148,8 @@ class Reader:
         ready = self._last_ready = self._worker.start()
         task = next(iter(waiting.values())).rules.task
         requests = [
-            read_request(self._config, job_id, p.job.path, task) for job_id, p in waiting.items()
+            read_request(self._config, job_id, path=p.job.path, task=task)
+            for job_id, p in waiting.items()
         ]
         for message in self._worker.read_together(requests):
             prepared = waiting.get(message.get("job", ""))
@@ -161,7 +163,7 @@ class Reader:
                     self._guarded(job, partial(self._conclude, prepared, ready))
                 case "refused":
                     self._after_refusal(
-                        job, Refused(message["reason"], message["message"], message["error"])
+                        job, Refused(message["reason"], message["message"], error=message["error"])
                     )
                 case "transient":
                     self._after_trouble(job, Transient(message["message"]))
@@ -201,7 +203,7 @@ class Reader:
             raise Refused(
                 "no-inbox",
                 f"{job.path}: its inbox {job.inbox} is no longer configured",
-                "ConfigError",
+                error="ConfigError",
             )
         if not self._unchanged(job):
             return None
@@ -209,17 +211,20 @@ class Reader:
             raise Transient(f"{job.path.name}: {why}")
         # An inbox has seen to it that nobody writes any more; a submitted file may have come just
         # now.
-        if job.inbox is None and (wait := unsettled_for(job.path, rules.settle, time.time())) > 0:
+        if (
+            job.inbox is None
+            and (wait := unsettled_for(job.path, rules.settle, now=time.time())) > 0
+        ):
             self._journal.hand_back(job.id, wait, tried=False)
             return None
-        first = first_choice(self._config, job, rules)
+        first = first_choice(self._config, job, rules=rules)
         source = sidecar.Source(job.path.name, job.fingerprint.size, sidecar.hash_file(job.path))
-        if there := sidecar.complete_set(first, source.sha256, rules.formats):
+        if there := sidecar.complete_set(first, source.sha256, formats=rules.formats):
             self._log.info("its sidecars are there already", file=str(job.path))
             # Those of a journal that was lost were told of in their time, those of a disk that has
             # another number now by their own job.
             news = self._wrote(job.path, there.path("json")) and not self._journal.done_before(job)
-            self._finish(job, [there.path(format_) for format_ in rules.formats], news)
+            self._finish(job, [there.path(format_) for format_ in rules.formats], news=news)
             return None
         return _Prepared(job, rules, first, source, time.monotonic())
 
@@ -233,9 +238,15 @@ class Reader:
         task = prepared.rules.task
         fresh = job.id in self._retired
         request = read_request(
-            self._config, job.id, job.path, task, read_so_far, fresh, alone=job.crashes > 0
+            self._config,
+            job.id,
+            path=job.path,
+            task=task,
+            start=read_so_far,
+            fresh=fresh,
+            alone=job.crashes > 0,
         )
-        for message in self._worker.read(request, on_cpu):
+        for message in self._worker.read(request, on_cpu=on_cpu):
             if message["event"] == "page":
                 self._journal.keep_page(job.id, reading_from(message["reading"]))
                 if self._pausing():
@@ -257,17 +268,22 @@ class Reader:
         pages = self._journal.pages(job.id)
         mishaps = self._mishaps.get(job.id, ())
         contents = sidecar.render(
-            prepared.source, provenance(ready), rules.task, pages, rules.formats, mishaps
+            prepared.source,
+            provenance(ready),
+            task=rules.task,
+            pages=pages,
+            formats=rules.formats,
+            mishaps=mishaps,
         )
-        where = self._write(job, prepared.first, contents)
+        where = self._write(job, prepared.first, contents=contents)
         self._finish(job, [where.path(format_) for format_ in contents])
         seconds = round(time.monotonic() - prepared.started, 2)
         self._log.info("done", job=job.id, file=str(job.path), pages=len(pages), seconds=seconds)
 
-    def _finish(self, job: Job, sidecars: Sequence[Path], news: bool = True) -> None:
+    def _finish(self, job: Job, sidecars: Sequence[Path], *, news: bool = True) -> None:
         """Its sidecars are there: the journal says so, and who is to be told is told from there."""
-        tell = news and self._wanted(job, True)
-        self._journal.finish(job.id, tell, sidecars)
+        tell = news and self._wanted(job, True)  # noqa: FBT003
+        self._journal.finish(job.id, tell=tell, sidecars=sidecars)
         self._forget(job)
         if tell:
             self._tell()
@@ -276,10 +292,10 @@ class Reader:
         """Whether what stands at ``path`` is what we wrote there for this very picture and
         nobody edited.
         """
-        return self._journal.wrote(source, path, sidecar.hash_file(path))
+        return self._journal.wrote(source, path, sha256=sidecar.hash_file(path))
 
     def _write(
-        self, job: Job, first: sidecar.Destination, contents: dict[str, bytes]
+        self, job: Job, first: sidecar.Destination, *, contents: dict[str, bytes]
     ) -> sidecar.Destination:
         new = {f".{format_}": sidecar.hash_bytes(data) for format_, data in contents.items()}
         source = job.path
@@ -290,10 +306,10 @@ class Reader:
             # It already says just what we would write, or it is ours.
             return sidecar.hash_file(path) == new.get(path.suffix) or self._wrote(source, path)
 
-        where = sidecar.choose_destination(first, tuple(contents), ours)
+        where = sidecar.choose_destination(first, tuple(contents), ours=ours)
         planned = {where.path(format_): new[f".{format_}"] for format_ in contents}
         self._journal.plan_outputs(source, planned)
-        sidecar.write_set(where, contents, ours)
+        sidecar.write_set(where, contents, ours=ours)
         self._journal.settle_outputs(source, planned)
         return where
 
@@ -322,7 +338,7 @@ class Reader:
         )
         self._forget(job)
         if job.inbox is None and now is not None:
-            self._journal.refresh(job.id, job.path, now)
+            self._journal.refresh(job.id, job.path, fingerprint=now)
             return False
         self._journal.drop(job.id)
         self._look_again()
@@ -340,9 +356,9 @@ class Reader:
             self._log.info(
                 "it looks unfinished; looking again", file=str(job.path), reason=error.reason
             )
-            self._journal.hand_back(job.id, STILL_WRITING, str(error))
+            self._journal.hand_back(job.id, STILL_WRITING, message=str(error))
         else:
-            self._fail(job, error.reason, str(error))
+            self._fail(job, error.reason, message=str(error))
 
     def _after_trouble(self, job: Job, error: Exception) -> None:
         if gone(job.path, job.fingerprint):
@@ -350,12 +366,14 @@ class Reader:
             return
         if job.inbox is None and job.attempts >= TRIES_OUT_OF_REACH:
             self._fail(
-                job, "unreachable", f"{error}; it was tried for a day; when it is back: ocrd retry"
+                job,
+                "unreachable",
+                message=f"{error}; it was tried for a day; when it is back: ocrd retry",
             )
             return
         wait = BACK_OFF[min(job.attempts - 1, len(BACK_OFF) - 1)]
         self._log.warning("trying again later", file=str(job.path), seconds=wait, error=str(error))
-        self._journal.hand_back(job.id, wait, str(error))
+        self._journal.hand_back(job.id, wait, message=str(error))
 
     def _after_death(self, job: Job, error: WorkerDied) -> None:
         if self._stopping():
@@ -384,14 +402,16 @@ class Reader:
 
     def _count_crash(self, job: Job, message: str) -> None:
         if job.crashes + 1 >= CRASHES_ALLOWED:
-            self._fail(job, "crash", f"{message}, {CRASHES_ALLOWED} times; it is left unread")
+            self._fail(
+                job, "crash", message=f"{message}, {CRASHES_ALLOWED} times; it is left unread"
+            )
         else:
             self._journal.hand_back(job.id, message=message, crashed=True)
 
-    def _fail(self, job: Job, reason: str, message: str) -> None:
+    def _fail(self, job: Job, reason: str, *, message: str) -> None:
         self._forget(job)
         self._log.error("failed", file=str(job.path), reason=reason, error=message)
-        tell = self._wanted(job, False)
-        self._journal.fail(job.id, reason, message, tell)
+        tell = self._wanted(job, False)  # noqa: FBT003
+        self._journal.fail(job.id, reason, message=message, tell=tell)
         if tell:
             self._tell()

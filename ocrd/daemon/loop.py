@@ -64,6 +64,7 @@ class Daemon:
         self,
         config: Config,
         journal: Journal,
+        *,
         once: bool = False,
         clock: Callable[[], float] = time.monotonic,
         worker_module: str = "ocrd.worker.child",
@@ -90,40 +91,50 @@ class Daemon:
         self._fetched = False
         # When the log last said how the healing goes.
         self._told = -math.inf
-        self._awake = KeepAwake(config.power.keep_awake)
+        self._awake = KeepAwake(wanted=config.power.keep_awake)
         self._sleep = SleepWatch()
         setup = worker_setup(config, tries=TRIES_ONCE if once else None)
         self._worker = Worker(
             setup,
             config.engine.load_deadline,
-            self._on_preparing,
-            self._work.set,
-            memory_limits(config),
-            worker_module,
+            on_preparing=self._on_preparing,
+            on_end=self._work.set,
+            memory_limits=memory_limits(config),
+            module=worker_module,
         )
         self._inboxes = [
             (
                 Inbox(
-                    inbox.path, SUFFIXES, inbox.settle, inbox.recursive, journal.knows, self._wake
+                    inbox.path,
+                    SUFFIXES,
+                    settle=inbox.settle,
+                    recursive=inbox.recursive,
+                    is_known=journal.knows,
+                    wake=self._wake,
                 ),
                 inbox,
             )
             for inbox in config.inbox
         ]
         self._pauses = Pauses(
-            config, journal, self._worker, battery or Battery(), memory_short, clock
+            config,
+            journal,
+            worker=self._worker,
+            battery=battery or Battery(),
+            memory_short=memory_short,
+            clock=clock,
         )
-        self._afterwards = Afterwards(config, journal, self._wake.set)
+        self._afterwards = Afterwards(config, journal, ended=self._wake.set)
         self._doorbell = Doorbell(journal.folder, self._work.set)
         self._reader = Reader(
             config,
             journal,
-            self._worker,
-            self._stop.is_set,
-            self._rescan,
-            lambda: not once and self._pauses.reason() is not None,
-            self._afterwards.wanted,
-            self._afterwards.tell,
+            worker=self._worker,
+            stopping=self._stop.is_set,
+            look_again=self._rescan,
+            pausing=lambda: not once and self._pauses.reason() is not None,
+            wanted=self._afterwards.wanted,
+            tell=self._afterwards.tell,
         )
 
     def stop(self) -> None:
@@ -221,7 +232,7 @@ class Daemon:
             self._stop.wait(AFTER_TROUBLE)
 
     def _queue(self, settled: Settled, inbox: InboxConfig) -> None:
-        job = self._journal.add(settled.path, inbox.path, settled.fingerprint)
+        job = self._journal.add(settled.path, inbox.path, fingerprint=settled.fingerprint)
         if job is not None:
             self._log.info(
                 "queued", job=job, file=str(settled.path), bytes=settled.fingerprint.size

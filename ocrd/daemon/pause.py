@@ -28,6 +28,7 @@ class Pauses:
         self,
         config: Config,
         journal: Journal,
+        *,
         worker: Worker,
         battery: Battery,
         memory_short: Callable[[], bool],

@@ -33,7 +33,7 @@ class KeepAwake:
     is done.
     """
 
-    def __init__(self, wanted: bool) -> None:
+    def __init__(self, *, wanted: bool) -> None:
         self._wanted = wanted and system.on_mac()
         self._process: subprocess.Popen[bytes] | None = None
 

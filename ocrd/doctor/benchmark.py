@@ -35,7 +35,9 @@ def in_the_foreground(config: Config) -> float:
     worker = Worker(worker_setup(config, tries=1), config.engine.load_deadline)
     try:
         worker.start()
-        for message in read_patiently(worker, read_request(config, "doctor", PICTURE, "text")):
+        for message in read_patiently(
+            worker, read_request(config, "doctor", path=PICTURE, task="text")
+        ):
             if message["event"] == "page":
                 return float(message["reading"]["seconds"])
     finally:
@@ -59,7 +61,7 @@ def through_the_daemon(config: Config) -> dict[str, float]:
             'no inbox writes "json", which says how long a page took; add it to inbox.formats'
         )
     picture = inbox.path / f"ocrd-doctor-{secrets.token_hex(4)}.png"
-    where = sidecar.destination(picture, inbox.name, inbox.path, inbox.output)
+    where = sidecar.destination(picture, inbox.name, inbox=inbox.path, output=inbox.output)
     started = time.monotonic()
     try:
         shutil.copyfile(PICTURE, picture)

@@ -61,24 +61,24 @@ def examine(
         "ok",
         f"{platform.mac_ver()[0] or platform.platform()}, Python {platform.python_version()}",
     )
-    yield from _guarded("libraries", ENGINE, _libraries)
-    yield from _guarded("plan", ENGINE, lambda: _engine((probe or ask_torch)(config)))
+    yield from _guarded("libraries", ENGINE, section=_libraries)
+    yield from _guarded("plan", ENGINE, section=lambda: _engine((probe or ask_torch)(config)))
     facts: dict[str, Any] = {}
 
     def journal() -> Iterator[Finding]:
         facts.update(_facts())
         yield from ()
 
-    yield from _guarded("journal", SERVICE, journal)
-    yield from _guarded("folders", CONFIGURATION, lambda: _folders(config, facts))
-    yield from _guarded("model", MODEL, lambda: iter([_model(config)]))
-    yield from _guarded("disks", SERVICE, lambda: _disks(config))
-    yield from _guarded("service", SERVICE, lambda: iter([_service()]))
-    yield from _guarded("daemon", SERVICE, lambda: _daemon(facts))
+    yield from _guarded("journal", SERVICE, section=journal)
+    yield from _guarded("folders", CONFIGURATION, section=lambda: _folders(config, facts))
+    yield from _guarded("model", MODEL, section=lambda: iter([_model(config)]))
+    yield from _guarded("disks", SERVICE, section=lambda: _disks(config))
+    yield from _guarded("service", SERVICE, section=lambda: iter([_service()]))
+    yield from _guarded("daemon", SERVICE, section=lambda: _daemon(facts))
 
 
 def _guarded(
-    name: str, exit_code: int, section: Callable[[], Iterator[Finding]]
+    name: str, exit_code: int, *, section: Callable[[], Iterator[Finding]]
 ) -> Iterator[Finding]:
     """What ``section`` finds.
 
@@ -164,7 +164,7 @@ def _folders(config: Config, facts: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _model(config: Config) -> Finding:
     report = verify(
-        model_dir(config.model), HashMemory(paths.hash_memory()), wanted_by(config.model)
+        model_dir(config.model), HashMemory(paths.hash_memory()), wanted=wanted_by(config.model)
     )
     if report.ok:
         return Finding("model", "ok", f"{report.folder}: {len(report.checks)} checks, none failed")

@@ -39,7 +39,7 @@ class Document:
     Pages are made when asked for and can be asked for in any order.
     """
 
-    def __init__(self, path: Path, kind: str, pages: Pages, limits: Limits) -> None:
+    def __init__(self, path: Path, kind: str, *, pages: Pages, limits: Limits) -> None:
         self.path = path
         self.kind = kind
         self._pages = pages
@@ -104,7 +104,7 @@ def open_document(path: Path, limits: Limits = Limits()) -> Document:  # noqa: B
     with _Named(path):
         pages: Pages = PdfPages(path, limits) if kind == "pdf" else PicturePages(path, limits)
     try:
-        return Document(path, kind, pages, limits)
+        return Document(path, kind, pages=pages, limits=limits)
     except BaseException:
         pages.close()
         raise
@@ -124,7 +124,7 @@ class _Named:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(
+    def __exit__(  # noqa: PLR0917 - the protocol of `with`
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,

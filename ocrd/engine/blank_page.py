@@ -66,7 +66,7 @@ def is_blank(page: Image.Image) -> bool:
     """
     cell = 1 if page.width * page.height <= FULL_SIZE else 2
     sheet = min(page.size) >= SHEET
-    return not any(_inked(page.reduce(cell, box), cell, sheet) for box in _tiles(*page.size))
+    return not any(_inked(page.reduce(cell, box), cell, sheet=sheet) for box in _tiles(*page.size))
 
 
 def _tiles(width: int, height: int) -> Iterator[Box]:
@@ -83,19 +83,19 @@ def _tiles(width: int, height: int) -> Iterator[Box]:
             )
 
 
-def _inked(cells: Image.Image, cell: int, sheet: bool) -> bool:
+def _inked(cells: Image.Image, cell: int, *, sheet: bool) -> bool:
     for channel in cells.convert("YCbCr").split():
-        relief = _relief(channel, sheet)
-        if _extends(relief, max(FAINTEST, SIGMAS * _noise(relief)), EXTENT[cell]):
+        relief = _relief(channel, sheet=sheet)
+        if _extends(relief, max(FAINTEST, SIGMAS * _noise(relief)), extent=EXTENT[cell]):
             return True
         means = _sums_of_nine(relief)
         limit = max(9 * FAINTEST_MEAN, SIGMAS * _noise(means))
-        if limit > 9 * LOUDEST / cell or _extends(means, limit, EXTENT_MEAN[cell]):
+        if limit > 9 * LOUDEST / cell or _extends(means, limit, extent=EXTENT_MEAN[cell]):
             return True
     return False
 
 
-def _relief(channel: Image.Image, sheet: bool) -> Relief:
+def _relief(channel: Image.Image, *, sheet: bool) -> Relief:
     """The channel less its ground.
 
     Along the columns, then along the rows; all around on a small picture.
@@ -128,7 +128,7 @@ def _noise(relief: Relief) -> float:
     return float(np.partition(sample, at)[at]) / 1.645
 
 
-def _extends(relief: Relief, limit: float, extent: int) -> bool:
+def _extends(relief: Relief, limit: float, *, extent: int) -> bool:
     """Whether the marks in some window take up ``extent`` of its rows or of its columns."""
     y, x = np.nonzero(np.abs(relief) > limit)
     if len(y) > 100 + relief.size // 100:

@@ -113,7 +113,13 @@ class _Text:
     """One page's text on its way."""
 
     def __init__(
-        self, key: int, limits: Limits, marks: Marks, longest: int, on_token: Callable[[int], None]
+        self,
+        key: int,
+        limits: Limits,
+        *,
+        marks: Marks,
+        longest: int,
+        on_token: Callable[[int], None],
     ) -> None:
         self.key = key
         self._limits = limits
@@ -124,9 +130,11 @@ class _Text:
         # fault.
         self._spent = 0.0
         self.guard = NgramGuard(limits.ngram, limits.window, limits.exempt)
-        self._watch = LoopWatch(marks.det_open, marks.det_close, marks.ref_open, marks.cells)
+        self._watch = LoopWatch(
+            marks.det_open, marks.det_close, ref_open=marks.ref_open, exempt=marks.cells
+        )
 
-    def take(self, token: int, eos: int, seconds: float) -> Decoded | None:
+    def take(self, token: int, eos: int, *, seconds: float) -> Decoded | None:
         """The next token, which took ``seconds``; what has become of the page when that ends it."""
         self._spent += seconds
         if token == eos:
@@ -154,6 +162,7 @@ class Batch:
         self,
         network: Network,
         limits: Limits,
+        *,
         marks: Marks = Marks(),
         slots: int = 1,
         clock: Callable[[], float] = time.monotonic,
@@ -168,7 +177,7 @@ class Batch:
         self._forbid_end = forbid_end
         shape = network.arch.decoder
         self._cache = SlotCache(
-            shape.layers, slots, min(ROOM, shape.max_positions), shape.max_positions
+            shape.layers, slots, room=min(ROOM, shape.max_positions), most=shape.max_positions
         )
         # By slot.
         self._texts: list[_Text] = []
@@ -185,7 +194,7 @@ class Batch:
 
     @torch.inference_mode()
     def add(
-        self, key: int, prompt: Tensor, on_token: Callable[[int], None] = lambda _count: None
+        self, key: int, prompt: Tensor, *, on_token: Callable[[int], None] = lambda _count: None
     ) -> None:
         """Read ``prompt`` [1, T, D] of the page called ``key``.
 
@@ -198,10 +207,12 @@ class Batch:
             self._limits.max_new_tokens, self._network.arch.decoder.max_positions - prompt.shape[1]
         )
         self._cache.begin_prompt(prompt.shape[1], self._network.device)
-        logits = next_logits(self._network, prompt, self._cache)
+        logits = next_logits(self._network, prompt, cache=self._cache)
         self._refuse_not_finite(logits)
-        self._texts.append(_Text(key, self._limits, self._marks, longest, on_token))
-        self._choose(logits, len(self._texts) - 1, self._clock() - began)
+        self._texts.append(
+            _Text(key, self._limits, marks=self._marks, longest=longest, on_token=on_token)
+        )
+        self._choose(logits, len(self._texts) - 1, seconds=self._clock() - began)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, Decoded]]:
@@ -215,16 +226,18 @@ class Batch:
             network, began = self._network, self._clock()
             last = torch.tensor([text.ids[-1:] for text in self._texts], device=network.device)
             self._cache.begin_step(network.device)
-            logits = next_logits(network, network.language_model.embed_tokens(last), self._cache)
+            logits = next_logits(
+                network, network.language_model.embed_tokens(last), cache=self._cache
+            )
             self._steps += 1
             if self._steps % TOKENS_BETWEEN_LOOKS == 0:
                 self._refuse_not_finite(logits)
-            self._choose(logits, 0, (self._clock() - began) / len(self._texts))
+            self._choose(logits, 0, seconds=(self._clock() - began) / len(self._texts))
         ended = self._ended
         self._ended = []
         return ended
 
-    def _choose(self, logits: Tensor, first: int, seconds: float) -> None:
+    def _choose(self, logits: Tensor, first: int, *, seconds: float) -> None:
         """The next token of the pages from slot ``first`` on, from their scores [n, V].
 
         Each took ``seconds``.
@@ -236,7 +249,7 @@ class Batch:
         tokens: list[int] = logits.argmax(-1).tolist()
         for slot in reversed(range(first, len(self._texts))):
             text = self._texts[slot]
-            if done := text.take(tokens[slot - first], eos, seconds):
+            if done := text.take(tokens[slot - first], eos, seconds=seconds):
                 self._ended.append((text.key, done))
                 self._texts[slot] = self._texts[-1]
                 self._texts.pop()
@@ -251,6 +264,7 @@ class Batch:
 def decode(
     network: Network,
     prompt: Tensor,
+    *,
     limits: Limits,
     on_token: Callable[[int], None] = lambda _count: None,
     clock: Callable[[], float] = time.monotonic,
@@ -261,20 +275,20 @@ def decode(
     Raises NotFinite as `Batch` does.
     """
     batch = Batch(network, limits, clock=clock, forbid_end=forbid_end)
-    batch.add(0, prompt, on_token)
+    batch.add(0, prompt, on_token=on_token)
     while not (ended := batch.step()):
         pass
     return ended[0][1]
 
 
-def next_logits(network: Network, embedded: Tensor, cache: SlotCache) -> Tensor:
+def next_logits(network: Network, embedded: Tensor, *, cache: SlotCache) -> Tensor:
     """[n, T, D] new embeddings on top of the cache -> logits [n, V] of the last position only."""
-    hidden = run_decoder(network.language_model, embedded, cache)
+    hidden = run_decoder(network.language_model, embedded, cache=cache)
     logits: Tensor = network.lm_head(hidden[:, -1])
     return logits
 
 
-def run_decoder(decoder: DeepseekOcr2TextModel, hidden: Tensor, cache: SlotCache) -> Tensor:
+def run_decoder(decoder: DeepseekOcr2TextModel, hidden: Tensor, *, cache: SlotCache) -> Tensor:
     """The decoder's layers over [n, T, D], at the positions that the cache has begun.
 
     Called directly: a prompt is causal without a mask, and a step needs one only where pages differ

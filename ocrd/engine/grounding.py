@@ -73,19 +73,19 @@ class Grounded:
     markdown: str
 
 
-def parse(output: str, size: tuple[int, int], page: int = 0, located: bool = False) -> Grounded:
+def parse(output: str, size: tuple[int, int], *, page: int = 0, located: bool = False) -> Grounded:
     """The blocks of a page of ``size`` (width, height) pixels; ``page`` is its index, from 0.
 
     ``located``: the output answers a ``locate:`` task, where a ref holds the words that were looked
     for: one block for each box, labelled ``located``. A block's ``bbox`` lies within the page and
     has at least one pixel. Never raises.
     """
-    pieces = _pieces(output, located)
+    pieces = _pieces(output, located=located)
     if located:
-        blocks = tuple(block for piece in pieces for block in _located(piece, size, page))
+        blocks = tuple(block for piece in pieces for block in _located(piece, size, page=page))
         text = "\n".join(block.text for block in blocks if block.text)
         return Grounded(blocks, text, _RUN.sub("\n\n", text))
-    read = [_labelled(piece, size, page) for piece in pieces]
+    read = [_labelled(piece, size, page=page) for piece in pieces]
     kept = [(block, raw) for block, raw in read if block.text or block.bbox]
     markdown = "\n\n".join(raw.strip() for _, raw in kept if raw.strip())
     return Grounded(tuple(block for block, _ in kept), _joined(read), _RUN.sub("\n\n", markdown))
@@ -140,7 +140,7 @@ class _Piece:
         self.written = self.written or bool(text.strip())
 
 
-def _pieces(output: str, located: bool) -> list[_Piece]:
+def _pieces(output: str, *, located: bool) -> list[_Piece]:
     pieces = [_Piece()]
     for tag, text, end in _tagged(output):
         if tag == "<|ref|>":
@@ -189,12 +189,12 @@ def _clamped(integer: str) -> int:
 
 
 def _pixels(box: _Grid, size: tuple[int, int]) -> Box:
-    left, right = _side(box[0], box[2], size[0])
-    top, bottom = _side(box[1], box[3], size[1])
+    left, right = _side(box[0], box[2], length=size[0])
+    top, bottom = _side(box[1], box[3], length=size[1])
     return left, top, right, bottom
 
 
-def _side(low: int, high: int, length: int) -> tuple[int, int]:
+def _side(low: int, high: int, *, length: int) -> tuple[int, int]:
     """Outwards to whole pixels, and never empty."""
     start = min(low * length // LARGEST, length - 1)
     return start, max(start + 1, -(-high * length // LARGEST))
@@ -207,7 +207,7 @@ def _union(boxes: Sequence[Box]) -> Box | None:
     return min(lefts), min(tops), max(rights), max(bottoms)
 
 
-def _located(piece: _Piece, size: tuple[int, int], page: int) -> Iterator[Block]:
+def _located(piece: _Piece, size: tuple[int, int], *, page: int) -> Iterator[Block]:
     words = _sealed(" ".join(_unformatted(piece.ref).split())).strip()
     short = len(words) <= LONGEST_SOUGHT
     for box in piece.boxes:
@@ -216,7 +216,7 @@ def _located(piece: _Piece, size: tuple[int, int], page: int) -> Iterator[Block]
         yield Block(rest, page=page)
 
 
-def _labelled(piece: _Piece, size: tuple[int, int], page: int) -> tuple[Block, str]:
+def _labelled(piece: _Piece, size: tuple[int, int], *, page: int) -> tuple[Block, str]:
     """The block and the content as the model wrote it, with the blanks around it."""
     # Lower case may make a token of <|GROUNDING|>; sealed, it has a newline and is no label.
     label = _sealed(piece.ref.strip().lower())
@@ -228,7 +228,7 @@ def _labelled(piece: _Piece, size: tuple[int, int], page: int) -> tuple[Block, s
     ), raw
 
 
-def _content(piece: _Piece, with_ref: bool) -> str:
+def _content(piece: _Piece, *, with_ref: bool) -> str:
     content = "".join(piece.content)
     if not with_ref or not piece.ref:
         return content

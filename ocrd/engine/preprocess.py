@@ -64,7 +64,7 @@ def check_mode(name: str) -> None:
         raise UsageError(f"there is no resolution mode {name!r}; allowed: auto, {', '.join(MODES)}")
 
 
-def choose_mode(name: str, trained_view: int, size: tuple[int, int]) -> Mode:
+def choose_mode(name: str, trained_view: int, *, size: tuple[int, int]) -> Mode:
     """The mode called ``name`` for a picture of ``size`` (width, height).
 
     ``auto``: what a small picture loses nothing in, gundam for the others. A model of another size

@@ -22,7 +22,7 @@ class Prompt:
     after: tuple[int, ...]
 
 
-def encode_prompt(text: str, tokenizer: Tokenizer, bos: int) -> Prompt:
+def encode_prompt(text: str, tokenizer: Tokenizer, *, bos: int) -> Prompt:
     """Split ``text`` at its one picture and encode both sides; the start token comes first.
 
     Raises ModelError when the tokenizer has no ``<image>`` token, so it belongs to another model.

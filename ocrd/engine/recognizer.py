@@ -59,6 +59,7 @@ class DeepSeekOCR:
         self,
         model_dir: Path | str,
         device: str = "auto",
+        *,
         dtype: str = "auto",
         mode: str = "auto",
         progress: Callable[[float], None] = lambda _done: None,
@@ -75,14 +76,18 @@ class DeepSeekOCR:
         self.model_dir = Path(model_dir)
         if "auto" in (device, dtype) or place is None:
             parameters = count_parameters(read_architecture(self.model_dir))
-            first = make_plan(device, dtype, parameters, TorchDevices().machine()).candidates[0]
+            first = make_plan(
+                device, dtype, parameters=parameters, machine=TorchDevices().machine()
+            ).candidates[0]
             device = first.device
             dtype = first.dtype
         self.device: str = device
         self.mode = mode
         self.skip_blank = skip_blank
         self.tokenizer = load_tokenizer(self.model_dir)
-        self.network = load_network(self.model_dir, place or device, DTYPES[dtype], progress)
+        self.network = load_network(
+            self.model_dir, place or device, dtype=DTYPES[dtype], progress=progress
+        )
         self._marks = find_marks(self.tokenizer)
         # What was measured and chosen, by device and dtype.
         self.tuned: dict[tuple[str, str], Tuned] = {}
@@ -111,6 +116,7 @@ class DeepSeekOCR:
         self,
         image: Image.Image,
         task: str = "text",
+        *,
         index: int = 0,
         limits: Limits = Limits(),  # noqa: B008 - frozen, so one instance for all is safe
         on_token: Callable[[int], None] = lambda _count: None,
@@ -125,7 +131,13 @@ class DeepSeekOCR:
         """
         pages = [(index, image)]
         told = self.read_many(
-            pages, task, limits, lambda _i, count: on_token(count), lambda _i: on_attempt(), 1, mode
+            pages,
+            task,
+            limits=limits,
+            on_token=lambda _i, count: on_token(count),
+            on_attempt=lambda _i: on_attempt(),
+            slots=1,
+            mode=mode,
         )
         return next(told)
 
@@ -133,6 +145,7 @@ class DeepSeekOCR:
         self,
         pages: Iterable[tuple[int, Image.Image]],
         task: str,
+        *,
         limits: Limits,
         on_token: Callable[[int, int], None],
         on_attempt: Callable[[int], None],
@@ -147,8 +160,8 @@ class DeepSeekOCR:
         looked at. A picture is asked for when there is room for it, and forgotten when it is read.
         Raises as `read` does.
         """
-        prompt = encode_prompt(prompt_text(task), self.tokenizer, self.network.arch.decoder.bos)
-        batch = Batch(self.network, limits, self._marks, slots)
+        prompt = encode_prompt(prompt_text(task), self.tokenizer, bos=self.network.arch.decoder.bos)
+        batch = Batch(self.network, limits, marks=self._marks, slots=slots)
         coming = iter(pages)
         more = True
         in_hand: dict[int, _Page] = {}
@@ -159,7 +172,9 @@ class DeepSeekOCR:
             on_attempt(page.index)
             page.begun = time.monotonic()
             batch.add(
-                page.index, self._look(page, prompt), lambda count: on_token(page.index, count)
+                page.index,
+                self._look(page, prompt),
+                on_token=lambda count: on_token(page.index, count),
             )
 
         while more or order:
@@ -176,7 +191,9 @@ class DeepSeekOCR:
                     continue
                 size = (image.width, image.height)
                 in_hand[index] = _Page(
-                    index, image, choose_mode(mode or self.mode, self.network.arch.sam.view, size)
+                    index,
+                    image,
+                    choose_mode(mode or self.mode, self.network.arch.sam.view, size=size),
                 )
                 begin(in_hand[index])
             for index, decoded in batch.step():
@@ -206,12 +223,12 @@ class DeepSeekOCR:
         tiles = None
         if views.tiles is not None:
             tiles = network.see_each(views.tiles.to(network.device, network.dtype)).projected
-        picture = network.lay_out(global_view, tiles, views.grid)
+        picture = network.lay_out(global_view, tiles, grid=views.grid)
         before, after = (
             torch.tensor(ids, dtype=torch.long, device=network.device)
             for ids in (prompt.before, prompt.after)
         )
-        return network.embed_prompt(before, picture, after)
+        return network.embed_prompt(before, picture, after=after)
 
     def _reading(self, page: _Page, task: str) -> PageReading:
         """What is kept of a page's attempts.
@@ -229,7 +246,7 @@ class DeepSeekOCR:
         output = self.tokenizer.decode(list(decoded.ids), skip_special_tokens=False)
         size = (page.image.width, page.image.height)
         if is_grounded(task):
-            read = grounding.parse(output, size, page.index, located=task.startswith(LOCATE))
+            read = grounding.parse(output, size, page=page.index, located=task.startswith(LOCATE))
             blocks = read.blocks
             text = read.text
             markdown = read.markdown

@@ -61,6 +61,7 @@ class LoopWatch:
         self,
         det_open: int | None,
         det_close: int | None,
+        *,
         ref_open: int | None = None,
         exempt: frozenset[int] = frozenset(),
         bounds: Bounds = Bounds(),

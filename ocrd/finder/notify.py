@@ -38,7 +38,7 @@ class Notices:
     first: float = 0.0
     last: float = 0.0
 
-    def add(self, name: str, read: bool) -> None:
+    def add(self, name: str, *, read: bool) -> None:
         if not self.failed and not self.read:
             self.first = self.clock()
         self.last = self.clock()

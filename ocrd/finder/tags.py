@@ -46,7 +46,7 @@ else:
         os.setxattr(path, f"user.{ATTRIBUTE}", value, follow_symlinks=False)
 
 
-def merged(present: Sequence[str], name: str, colour: int, instead_of: str) -> list[str]:
+def merged(present: Sequence[str], name: str, *, colour: int, instead_of: str) -> list[str]:
     """``present`` with the tag ``name`` and without ``instead_of``.
 
     One of that name keeps the colour that it has.
@@ -78,20 +78,20 @@ def marker(config: FinderConfig) -> Callable[[Path, bool], None] | None:
     done = (config.done_tag, COLOURS[config.done_colour])
     failed = (config.failed_tag, COLOURS[config.failed_colour])
 
-    def mark(path: Path, read: bool) -> None:
+    def mark(path: Path, read: bool) -> None:  # noqa: FBT001
         (name, colour), (other, _) = (done, failed) if read else (failed, done)
-        _mark(path, name, colour, other)
+        _mark(path, name, colour=colour, instead_of=other)
 
     return mark
 
 
-def _mark(path: Path, name: str, colour: int, instead_of: str) -> None:
+def _mark(path: Path, name: str, *, colour: int, instead_of: str) -> None:
     """Never raises: a tag is a courtesy, and a folder may be read-only or its disk know no
     attributes.
     """
     try:
         present = _present(path)
-        tags = merged(present, name, colour, instead_of)
+        tags = merged(present, name, colour=colour, instead_of=instead_of)
         if tags != present:
             put(path, plistlib.dumps(tags, fmt=plistlib.FMT_BINARY))
     except FileNotFoundError:

@@ -16,7 +16,7 @@ from ocrd.files import TEMPORARY_PREFIX
 NOT_THERE = "it is not there"
 
 
-def refusal(folder: Path, writable: bool = True) -> str | None:
+def refusal(folder: Path, *, writable: bool = True) -> str | None:
     """Why ``folder`` cannot be listed and, with ``writable``, written into; None when it can."""
     try:
         if not folder.is_dir():

@@ -104,7 +104,7 @@ def not_here(path: Path) -> str | None:
     )
 
 
-def unsettled_for(path: Path, settle: float, now: float) -> float:
+def unsettled_for(path: Path, settle: float, *, now: float) -> float:
     """Seconds at ``now`` (from 1970) until nobody has changed a file for its settle time.
 
     0 when that is so.

@@ -33,6 +33,7 @@ class Inbox:
         self,
         root: Path,
         suffixes: frozenset[str],
+        *,
         settle: float,
         recursive: bool,
         is_known: Callable[[Path, Fingerprint], bool],
@@ -45,7 +46,7 @@ class Inbox:
         self._is_known = is_known
         self._wake = wake
         self._rescan_every = rescan_every
-        self._watch = Watch(root, recursive, wake)
+        self._watch = Watch(root, recursive=recursive, wake=wake)
         self._settling = Settling(settle)
         self._taken: dict[Path, Fingerprint] = {}
         self._rescan_asked = True
@@ -146,7 +147,7 @@ class Inbox:
         return True
 
     def _walk(self, folder: Path) -> Iterable[Path]:
-        return walk(folder, self._suffixes, self._recursive, self._entry_failed)
+        return walk(folder, self._suffixes, recursive=self._recursive, failed=self._entry_failed)
 
     def _entry_failed(self, path: Path, error: OSError) -> None:
         if path != self._root:  # the root has its own message, once
@@ -178,7 +179,9 @@ class Inbox:
         if self._taken.get(path) == seen.fingerprint or self._is_known(path, seen.fingerprint):
             self._settling.forget(path)
             return None
-        if self._settling.seen(path, seen.fingerprint, now, seen.patience, seen.reason):
+        if self._settling.seen(
+            path, seen.fingerprint, now=now, patience=seen.patience, reason=seen.reason
+        ):
             return Settled(path, seen.fingerprint)
         return None
 

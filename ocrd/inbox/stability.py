@@ -56,6 +56,7 @@ class Settling:
         self,
         path: Path,
         fingerprint: Fingerprint,
+        *,
         now: float,
         patience: float = 0.0,
         reason: str = "",

@@ -15,7 +15,11 @@ from ocrd.inbox.ignore import ignore_reason, skip_folder
 
 
 def walk(
-    folder: Path, suffixes: frozenset[str], recursive: bool, failed: Callable[[Path, OSError], None]
+    folder: Path,
+    suffixes: frozenset[str],
+    *,
+    recursive: bool,
+    failed: Callable[[Path, OSError], None],
 ) -> Iterator[Path]:
     """Every path that may be ours to read, folder after folder.
 

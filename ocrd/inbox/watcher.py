@@ -76,6 +76,7 @@ class Watch:
     def __init__(
         self,
         root: Path,
+        *,
         recursive: bool,
         wake: threading.Event,
         observer: Callable[[], BaseObserver] = Observer,

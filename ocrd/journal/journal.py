@@ -38,7 +38,7 @@ class Journal:
     """One journal, shared by the daemon's threads; every call is one transaction."""
 
     def __init__(
-        self, folder: Path, clock: Callable[[], float] = time.time, patience: float = 10.0
+        self, folder: Path, clock: Callable[[], float] = time.time, *, patience: float = 10.0
     ) -> None:
         """``patience``: seconds to wait while another process writes.
 
@@ -74,15 +74,15 @@ class Journal:
         with self._lock:
             return self._db.execute(sql, values).fetchall()
 
-    def add(self, path: Path, inbox: Path, fingerprint: Fingerprint) -> str | None:
+    def add(self, path: Path, inbox: Path, *, fingerprint: Fingerprint) -> str | None:
         """Queue a settled file; None when exactly this file is known already."""
         with self._at_once():
-            job = self._insert(path, str(inbox), fingerprint)
+            job = self._insert(path, str(inbox), fingerprint=fingerprint)
             if job is not None:
                 self._forget_failures(path)
             return job
 
-    def _insert(self, path: Path, inbox: str, fingerprint: Fingerprint) -> str | None:
+    def _insert(self, path: Path, inbox: str, *, fingerprint: Fingerprint) -> str | None:
         now = self._clock()
         rows = self._run(
             "INSERT INTO jobs (id, path, name_key, inbox, device, inode, size, mtime_ns, state, created, changed)"
@@ -105,7 +105,7 @@ class Journal:
         """
         this = (key(path), *values(fingerprint))
         with self._at_once():
-            if self._insert(path, SUBMITTED, fingerprint) is None:
+            if self._insert(path, SUBMITTED, fingerprint=fingerprint) is None:
                 now = self._clock()
                 ended = f"{_SAME_FILE} AND state IN ('done', 'failed')"
                 # It lies where it lies: the inbox that it once came by may be configured no more.
@@ -117,7 +117,7 @@ class Journal:
             self._forget_failures(path)
             return str(self._run(f"SELECT id FROM jobs WHERE {_SAME_FILE}", *this)[0]["id"])
 
-    def refresh(self, job: str, path: Path, fingerprint: Fingerprint) -> None:
+    def refresh(self, job: str, path: Path, *, fingerprint: Fingerprint) -> None:
         """A submitted file has changed: its job begins anew with what lies there now."""
         with self._at_once():
             # Submitted again meanwhile, it has a job of its own already, which `latest` finds.
@@ -228,6 +228,7 @@ class Journal:
         self,
         job: str,
         wait: float = 0.0,
+        *,
         message: str | None = None,
         crashed: bool = False,
         tried: bool = True,
@@ -288,7 +289,7 @@ class Journal:
                     key(source), hex_of(path), sha256,
                 )  # fmt: skip
 
-    def wrote(self, source: Path, path: Path, sha256: str) -> bool:
+    def wrote(self, source: Path, path: Path, *, sha256: str) -> bool:
         """Whether these bytes at ``path`` are what we wrote there for ``source``."""
         return bool(
             self._run(
@@ -297,7 +298,7 @@ class Journal:
             )
         )  # fmt: skip
 
-    def finish(self, job: str, tell: bool = False, sidecars: Sequence[Path] = ()) -> None:
+    def finish(self, job: str, *, tell: bool = False, sidecars: Sequence[Path] = ()) -> None:
         """Done: the pages now live in the sidecars. With ``tell`` somebody is to be told.
 
         What was done with the same file before is forgotten, when it was told.
@@ -315,7 +316,7 @@ class Journal:
             )  # fmt: skip
             self._run("DELETE FROM pages WHERE job = ?", job)
 
-    def fail(self, job: str, reason: str, message: str, tell: bool = False) -> None:
+    def fail(self, job: str, reason: str, *, message: str, tell: bool = False) -> None:
         with self._at_once():
             self._run(
                 "UPDATE jobs SET state = 'failed', reason = ?, message = ?, told = ?, changed = ? WHERE id = ?",

@@ -23,13 +23,16 @@ OLDEST_MACOS = 14
 _PROBE = "import torch; print(torch.backends.mps.is_available())"
 
 
-def surroundings(full: bool) -> tuple[Check, ...]:
+def surroundings(*, full: bool) -> tuple[Check, ...]:
     """Checks of this machine.
 
     In full torch itself is asked for MPS, which takes it seconds to load.
     """
     mps = mps_check(
-        sys.platform, platform.machine(), platform.mac_ver()[0], _ask_torch if full else None
+        sys.platform,
+        platform.machine(),
+        macos=platform.mac_ver()[0],
+        ask=_ask_torch if full else None,
     )
     return (*library_checks(_required(), _installed), mps)
 
@@ -60,7 +63,7 @@ def library_checks(
 
 
 def mps_check(
-    system: str, machine: str, macos: str, ask: Callable[[], bool | None] | None
+    system: str, machine: str, *, macos: str, ask: Callable[[], bool | None] | None
 ) -> Check:
     """Whether MPS can be had; a warning at most, as the CPU reads as well, only slower."""
     expected = f"Apple Silicon, macOS {OLDEST_MACOS} or newer"

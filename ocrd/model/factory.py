@@ -26,6 +26,7 @@ def places_of(model: ModelConfig) -> Places:
 def healer_of(
     model: ModelConfig,
     memory: HashMemory,
+    *,
     meter: Meter,
     reset: bool = False,
     source: Path | None = None,

@@ -66,7 +66,7 @@ class Plan:
         return source.how if source else "fetch"
 
 
-def make_plan(order: Order, refuted: Mapping[str, str], resumed: bool = False) -> Plan:
+def make_plan(order: Order, refuted: Mapping[str, str], *, resumed: bool = False) -> Plan:
     """Decide where each file comes from.
 
     ``refuted``: hashes that files of the final folder were found not to have.
@@ -92,19 +92,24 @@ def make_plan(order: Order, refuted: Mapping[str, str], resumed: bool = False) -
             raise ModelError(
                 f"{order.source} lacks {', '.join(missing[:3])} of {places.repo}; nothing was changed"
             )
-        return _planned(order, manifest, copies, refuted, resumed)
+        return _planned(order, manifest, copies=copies, refuted=refuted, resumed=resumed)
     copies = [] if order.reset else _copies_here(places)
     try:
         return _planned(
-            order, hub.list_revision(places.repo, places.revision), copies, refuted, resumed
+            order,
+            hub.list_revision(places.repo, places.revision),
+            copies=copies,
+            refuted=refuted,
+            resumed=resumed,
         )
     except ModelUnavailable as error:
-        return _without_hub(order, copies, refuted, error)
+        return _without_hub(order, copies, refuted=refuted, error=error)
 
 
 def _planned(
     order: Order,
     manifest: Manifest,
+    *,
     copies: list[Copy],
     refuted: Mapping[str, str],
     resumed: bool,
@@ -113,7 +118,17 @@ def _planned(
     with_staged = resumed or not order.reset
     device = nearest(order.places.siblings).stat().st_dev
     sources = {
-        name: tuple(_sources(order.places, name, entry, copies, refuted, with_staged, device))
+        name: tuple(
+            _sources(
+                order.places,
+                name,
+                entry=entry,
+                copies=copies,
+                refuted=refuted,
+                with_staged=with_staged,
+                device=device,
+            )
+        )
         for name, entry in manifest.files.items()
     }
     return Plan(manifest, sources, order.places.reset if order.reset else (), unreachable)
@@ -122,6 +137,7 @@ def _planned(
 def _sources(
     places: Places,
     name: str,
+    *,
     entry: Entry,
     copies: list[Copy],
     refuted: Mapping[str, str],
@@ -168,7 +184,7 @@ def _revisions(places: Places) -> list[str]:
 
 
 def _without_hub(
-    order: Order, copies: list[Copy], refuted: Mapping[str, str], error: ModelUnavailable
+    order: Order, copies: list[Copy], *, refuted: Mapping[str, str], error: ModelUnavailable
 ) -> Plan:
     """What is on this machine may be enough. Raises ``error`` when it is not."""
     commit = cached_commit(order.places.cached.path, order.places.revision)
@@ -178,7 +194,9 @@ def _without_hub(
             _is_wanted(order.places, manifest) or manifest.revision == commit
         ):
             continue
-        plan = _planned(order, manifest, copies, refuted, False, error)
+        plan = _planned(
+            order, manifest, copies=copies, refuted=refuted, resumed=False, unreachable=error
+        )
         if plan.bytes_by("fetch") == 0:
             return plan
     raise error
@@ -219,13 +237,13 @@ def _refuse_source_in(removed: tuple[Place, ...], source: Path) -> None:
             )
 
 
-def must_remove_first(plan: Plan, places: Places, free: int) -> bool:
+def must_remove_first(plan: Plan, places: Places, *, free: int) -> bool:
     """Whether the new copy fits only when the others are gone.
 
     Raises ModelUnavailable that says how much is missing, when it does not fit at all: before
     anything is touched.
     """
-    here = sum(part_size(places.staging.path, name, entry) for name, entry in plan.manifest.files.items()
+    here = sum(part_size(places.staging.path, name, entry=entry) for name, entry in plan.manifest.files.items()
                if plan.how(name) == "fetch")  # fmt: skip
     needed = plan.bytes_by("fetch", "copy") - here
     needed += min(ROOM, max(0, needed))
@@ -245,7 +263,7 @@ def must_remove_first(plan: Plan, places: Places, free: int) -> bool:
     return needed > free
 
 
-def part_file(staging: Path, name: str, entry: Entry) -> Path:
+def part_file(staging: Path, name: str, *, entry: Entry) -> Path:
     """Where a file's first bytes wait for the rest.
 
     Under its hash, so that another revision's are not continued.
@@ -253,8 +271,8 @@ def part_file(staging: Path, name: str, entry: Entry) -> Path:
     return staging / f"{name}.{entry.hash[:16]}.part"
 
 
-def part_size(staging: Path, name: str, entry: Entry) -> int:
+def part_size(staging: Path, name: str, *, entry: Entry) -> int:
     try:
-        return part_file(staging, name, entry).stat().st_size
+        return part_file(staging, name, entry=entry).stat().st_size
     except OSError:
         return 0

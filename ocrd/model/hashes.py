@@ -28,18 +28,18 @@ def ignore_bytes(_count: int) -> None:
     """Nobody wants to know."""
 
 
-def hash_as(entry: Entry, path: Path, on_bytes: OnBytes = ignore_bytes) -> bool:
+def hash_as(entry: Entry, path: Path, *, on_bytes: OnBytes = ignore_bytes) -> bool:
     """Whether the file's bytes are those that ``entry`` means. Reads all of it; raises OSError."""
     if path.stat().st_size != entry.size:
         return False
     if entry.sha256 is not None:
-        return digest(path, hashlib.sha256(), on_bytes) == entry.sha256
+        return digest(path, hashlib.sha256(), on_bytes=on_bytes) == entry.sha256
     # git's name of a file's content: a header with its size, then the bytes.
     git = hashlib.sha1(b"blob %d\0" % entry.size, usedforsecurity=False)
-    return digest(path, git, on_bytes) == entry.blob_id
+    return digest(path, git, on_bytes=on_bytes) == entry.blob_id
 
 
-def digest(path: Path, state: hashlib._Hash, on_bytes: OnBytes = ignore_bytes) -> str:
+def digest(path: Path, state: hashlib._Hash, *, on_bytes: OnBytes = ignore_bytes) -> str:
     """The hex digest of a file on top of ``state``."""
     buffer = memoryview(bytearray(CHUNK))
     with path.open("rb", buffering=0) as file:
@@ -72,7 +72,7 @@ class HashMemory:
         """Whether this file, unchanged since, was found to be ``entry``."""
         return self._known.get(_key(path)) == [*signature(path), entry.hash]
 
-    def remember(self, path: Path, entry: Entry, seen: Signature) -> None:
+    def remember(self, path: Path, entry: Entry, *, seen: Signature) -> None:
         """Keep that ``path``, as it was when ``seen`` was taken before hashing, is ``entry``."""
         self._known[_key(path)] = [*seen, entry.hash]
 

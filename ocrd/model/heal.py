@@ -151,7 +151,7 @@ class Healer:
         )
         for name, entry in plan.manifest.files.items():
             # Hashed under another path; size, time and inode tell that it is the same file.
-            self.hashed.remember(places.final.path / name, entry, seen[name])
+            self.hashed.remember(places.final.path / name, entry, seen=seen[name])
         return self._remembered(self._verified(places.final.path, self.wanted))
 
     def _looked_at(self, folder: Path) -> Report | None:
@@ -160,7 +160,7 @@ class Healer:
 
     def _removes_first(self, plan: Plan) -> bool:
         places = self.order.places
-        return must_remove_first(plan, places, self.free(nearest(places.siblings)))
+        return must_remove_first(plan, places, free=self.free(nearest(places.siblings)))
 
     def _build(self, plan: Plan) -> None:
         """Fill the staging folder until every byte in it is right.
@@ -175,13 +175,15 @@ class Healer:
             self._reset_begun = True
         if first:
             self._remove_others(plan)
-        parts = {part_file(places.staging.path, name, entry).name for name, entry in files.items()}
-        staging = make_staging(places, files, parts)
+        parts = {
+            part_file(places.staging.path, name, entry=entry).name for name, entry in files.items()
+        }
+        staging = make_staging(places, files, parts=parts)
         left = {name: list(sources) for name, sources in plan.sources.items()}
         fetches = dict.fromkeys(files, 0)
         missing = sorted(files)
         while missing:
-            self._bring(plan, missing, left, fetches)
+            self._bring(plan, missing, left=left, fetches=fetches)
             write_manifest(staging, plan.manifest)
             report = self._verified(staging, replace(self.wanted, manifest=plan.manifest))
             missing = sorted({check.name for check in report.failures} & set(files))
@@ -190,7 +192,9 @@ class Healer:
             if not missing and not report.ok:
                 self._refuse_contents(plan, report)
         self._remove_others(plan)
-        make_staging(places, {*files, MANIFEST}, ())  # no part of a download goes into the model
+        make_staging(
+            places, {*files, MANIFEST}, parts=()
+        )  # no part of a download goes into the model
 
     def _remove_others(self, plan: Plan) -> None:
         for place in plan.removals:
@@ -200,6 +204,7 @@ class Healer:
         self,
         plan: Plan,
         missing: list[str],
+        *,
         left: dict[str, list[Source]],
         fetches: dict[str, int],
     ) -> None:
@@ -212,7 +217,7 @@ class Healer:
         here = [name for name in missing if left[name]]
         self.meter.begin("copying", sum(files[name].size for name in here))
         for name in here:
-            if not self._take(left[name].pop(0), staging / name, files[name]):
+            if not self._take(left[name].pop(0), staging / name, entry=files[name]):
                 self.meter.skip(files[name].size)
         there = [name for name in missing if not (staging / name).is_file() and not left[name]]
         self.meter.begin("fetching", sum(files[name].size for name in there))
@@ -229,13 +234,15 @@ class Healer:
             fetches[name] += 1
             self._fetch(plan.manifest, name)
 
-    def _take(self, source: Source, target: Path, entry: Entry) -> bool:
+    def _take(self, source: Source, target: Path, *, entry: Entry) -> bool:
         try:
             if source.how != "staged":
-                link_or_copy(source.path, target, source.how == "link", self.meter.advance)
+                link_or_copy(
+                    source.path, target, link=source.how == "link", on_bytes=self.meter.advance
+                )
             if self.hashed.agrees(source.path, entry) and target.samefile(source.path):
                 self.hashed.remember(
-                    target, entry, signature(target)
+                    target, entry, seen=signature(target)
                 )  # a second name for bytes that were hashed
         except OSError as error:
             structlog.get_logger(component="model").warning(
@@ -247,9 +254,9 @@ class Healer:
     def _fetch(self, manifest: Manifest, name: str) -> None:
         staging = self.order.places.staging.path
         entry = manifest.files[name]
-        part = part_file(staging, name, entry)
-        self.meter.skip(part_size(staging, name, entry))
-        hub.fetch(manifest, name, part, self.meter.advance)
+        part = part_file(staging, name, entry=entry)
+        self.meter.skip(part_size(staging, name, entry=entry))
+        hub.fetch(manifest, name, part=part, on_bytes=self.meter.advance)
         part.replace(staging / name)
 
     def _refuse_contents(self, plan: Plan, report: Report) -> None:
@@ -272,15 +279,17 @@ class Healer:
 
     def _verified(self, folder: Path, wanted: Wanted) -> Report:
         """Every byte hashed, once in this process."""
-        self.meter.begin("checking", bytes_to_hash(folder, self.hashed, False, wanted.manifest))
-        return verify(folder, self.hashed, wanted, False, self.meter.advance)
+        self.meter.begin(
+            "checking", bytes_to_hash(folder, self.hashed, full=False, manifest=wanted.manifest)
+        )
+        return verify(folder, self.hashed, wanted=wanted, full=False, on_bytes=self.meter.advance)
 
     def _remembered(self, report: Report) -> Report:
         """Keep for later quick looks what was hashed now."""
         report.raise_if_broken()
         manifest = read_manifest(report.folder)
         for name, entry in manifest.files.items() if manifest else ():
-            self.memory.remember(report.folder / name, entry, signature(report.folder / name))
+            self.memory.remember(report.folder / name, entry, seen=signature(report.folder / name))
         with contextlib.suppress(OSError):  # not to remember costs one hashing next time
             self.memory.save()
         return replace(report, full=True)

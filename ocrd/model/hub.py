@@ -85,7 +85,7 @@ def list_revision(repo: str, revision: str) -> Manifest:
     return Manifest(repo, commit, files)
 
 
-def fetch(manifest: Manifest, name: str, part: Path, on_bytes: OnBytes) -> None:
+def fetch(manifest: Manifest, name: str, *, part: Path, on_bytes: OnBytes) -> None:
     """Bring ``part`` to the whole of file ``name``, going on where it ends.
 
     The bytes are not checked here.
@@ -103,10 +103,10 @@ def fetch(manifest: Manifest, name: str, part: Path, on_bytes: OnBytes) -> None:
             raise ModelUnavailable(
                 f"the hub offers another {name} than it lists for {manifest.repo}; trying later"
             )
-        _download(url, part, entry.size, on_bytes)
+        _download(url, part, size=entry.size, on_bytes=on_bytes)
 
 
-def _download(url: str, part: Path, size: int, on_bytes: OnBytes) -> None:
+def _download(url: str, part: Path, *, size: int, on_bytes: OnBytes) -> None:
     """Append to ``part`` until it has ``size`` bytes; a connection that breaks is made again."""
     import httpx2
     from huggingface_hub import errors
@@ -115,7 +115,7 @@ def _download(url: str, part: Path, size: int, on_bytes: OnBytes) -> None:
     barren = 0
     while (before := part.stat().st_size) < size:
         try:
-            _append(url, part, size, on_bytes)
+            _append(url, part, size=size, on_bytes=on_bytes)
         except (httpx2.TransportError, errors.HfHubHTTPError) as error:
             if (
                 isinstance(error, errors.HfHubHTTPError)
@@ -131,7 +131,7 @@ def _download(url: str, part: Path, size: int, on_bytes: OnBytes) -> None:
                 raise OSError(f"{part.stat().st_size} of {size} bytes came")
 
 
-def _append(url: str, part: Path, size: int, on_bytes: OnBytes) -> None:
+def _append(url: str, part: Path, *, size: int, on_bytes: OnBytes) -> None:
     from huggingface_hub import constants
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
 
@@ -204,7 +204,7 @@ def _clear_errors(what: str) -> Iterator[None]:
             f"{what}: the hub knows no such repository, or it is private; mend model.repo, or set HF_TOKEN"
         ) from error
     except errors.HfHubHTTPError as error:
-        raise _after_status(what, error.response.status_code, error) from error
+        raise _after_status(what, error.response.status_code, error=error) from error
     except (httpx2.HTTPError, httpx2.InvalidURL, errors.FileMetadataError) as error:
         reason = str(error).split("\n")[0] or type(error).__name__
         raise ModelUnavailable(
@@ -226,7 +226,7 @@ def _clear_errors(what: str) -> Iterator[None]:
         ) from error
 
 
-def _after_status(what: str, status: int, error: Exception) -> ModelError:
+def _after_status(what: str, status: int, *, error: Exception) -> ModelError:
     if status == 401:
         return ModelError(
             f"{what}: the hub refuses the token (401); mend HF_TOKEN or run: hf auth login"

@@ -52,7 +52,7 @@ class Copy:
         return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.store))
 
 
-def folder_copy(folder: Path, repo: str, ours: bool = False) -> Copy:
+def folder_copy(folder: Path, repo: str, *, ours: bool = False) -> Copy:
     """A model folder of ours, or one that ``hf download --local-dir`` made."""
     store = folder if ours else None
     with contextlib.suppress(ModelError):
@@ -61,7 +61,7 @@ def folder_copy(folder: Path, repo: str, ours: bool = False) -> Copy:
     return Copy(folder, _local_dir_record(folder, repo), store)
 
 
-def cache_copies(repo_folder: Path, repo: str, ours: bool = False) -> list[Copy]:
+def cache_copies(repo_folder: Path, repo: str, *, ours: bool = False) -> list[Copy]:
     """The snapshots of one repository in a hub cache (``models--ORG--NAME``).
 
     ``ours``: of this user's own cache.

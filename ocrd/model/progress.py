@@ -44,6 +44,7 @@ class Meter:
         self,
         tell: Tell = tell_nobody,
         pause: float = 0.25,
+        *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tell = tell

@@ -67,7 +67,7 @@ def _findings(tree: ast.Module) -> Findings:
                 cuda.add(call.lineno)
             elif name in _SCATTERS:
                 scatters.add(call.lineno)
-                if not _conversion(_source_of(call), scope, call.lineno) >= _BOTH:
+                if not _conversion(_source_of(call), scope, line=call.lineno) >= _BOTH:
                     unconverted.add(call.lineno)
     return Findings(tuple(sorted(scatters)), tuple(sorted(unconverted)), tuple(sorted(cuda)))
 
@@ -102,7 +102,7 @@ def _source_of(call: ast.Call) -> ast.expr | None:
     return by_name or (call.args[1] if len(call.args) > 1 else None)
 
 
-def _conversion(source: ast.expr | None, scope: ast.AST, line: int) -> frozenset[str]:
+def _conversion(source: ast.expr | None, scope: ast.AST, *, line: int) -> frozenset[str]:
     """Which of device and dtype ``source`` was brought to.
 
     In the call itself, or where its name was last assigned.

@@ -19,7 +19,11 @@ OnWait = Callable[[ModelUnavailable, float], None]
 
 
 def heal_patiently(
-    healer: Healer, tries: int | None, on_wait: OnWait, sleep: Callable[[float], None] = time.sleep
+    healer: Healer,
+    tries: int | None,
+    *,
+    on_wait: OnWait,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Report:
     """Heal; wait and try again for what may pass, ``tries`` times in a row without a new byte,
     for ever with None.

@@ -73,7 +73,7 @@ def refuse_leftover(places: Places) -> None:
         )
 
 
-def link_or_copy(source: Path, target: Path, link: bool, on_bytes: OnBytes) -> None:
+def link_or_copy(source: Path, target: Path, *, link: bool, on_bytes: OnBytes) -> None:
     """Give ``source`` a second name, or copy it where that cannot be. Raises OSError."""
     target.unlink(missing_ok=True)
     if link:
@@ -94,7 +94,7 @@ def link_or_copy(source: Path, target: Path, link: bool, on_bytes: OnBytes) -> N
         )  # half a copy on a full disk would take the room of what comes next
 
 
-def make_staging(places: Places, whole: Collection[str], parts: Collection[str]) -> Path:
+def make_staging(places: Places, whole: Collection[str], *, parts: Collection[str]) -> Path:
     """The staging folder, with nothing in it but these files.
 
     Plain ones, and ``parts`` that have no second name.

@@ -97,6 +97,7 @@ def wanted_by(model: ModelConfig) -> Wanted:
 def verify(
     folder: Path,
     memory: HashMemory,
+    *,
     wanted: Wanted = Wanted(),
     full: bool = False,
     on_bytes: OnBytes = ignore_bytes,
@@ -106,7 +107,7 @@ def verify(
     try:
         if not folder.is_dir():
             return Report(folder, full, (Check("folder", "fail", "not there", what),))
-        return _examined(folder, memory, wanted, full, on_bytes)
+        return _examined(folder, memory, wanted=wanted, full=full, on_bytes=on_bytes)
     except OSError as error:  # a folder that may not be looked into, say
         return Report(
             folder,
@@ -116,19 +117,24 @@ def verify(
 
 
 def _examined(
-    folder: Path, memory: HashMemory, wanted: Wanted, full: bool, on_bytes: OnBytes
+    folder: Path, memory: HashMemory, *, wanted: Wanted, full: bool, on_bytes: OnBytes
 ) -> Report:
-    files = list(_manifest_checks(folder, wanted, memory, full, on_bytes))
+    files = list(_manifest_checks(folder, wanted, memory=memory, full=full, on_bytes=on_bytes))
     proven = {check.name for check in files if check.state == "ok"}
     return Report(
         folder,
         full,
-        (*files, *_content_checks(folder, wanted.pinned and published_code.FILE not in proven)),
+        (
+            *files,
+            *_content_checks(
+                folder, code_decides=wanted.pinned and published_code.FILE not in proven
+            ),
+        ),
     )
 
 
 def bytes_to_hash(
-    folder: Path, memory: HashMemory, full: bool, manifest: Manifest | None = None
+    folder: Path, memory: HashMemory, *, full: bool, manifest: Manifest | None = None
 ) -> int:
     """How many bytes `verify` is going to hash: what a progress bar counts to."""
     try:
@@ -137,11 +143,13 @@ def bytes_to_hash(
         return 0
     files = manifest.files if manifest else {}
     return sum(
-        e.size for name, e in files.items() if full or not _remembered(folder / name, e, memory)
+        e.size
+        for name, e in files.items()
+        if full or not _remembered(folder / name, e, memory=memory)
     )
 
 
-def _remembered(path: Path, entry: Entry, memory: HashMemory) -> bool:
+def _remembered(path: Path, entry: Entry, *, memory: HashMemory) -> bool:
     try:
         return memory.agrees(path, entry)
     except OSError:
@@ -149,7 +157,7 @@ def _remembered(path: Path, entry: Entry, memory: HashMemory) -> bool:
 
 
 def _manifest_checks(
-    folder: Path, wanted: Wanted, memory: HashMemory, full: bool, on_bytes: OnBytes
+    folder: Path, wanted: Wanted, *, memory: HashMemory, full: bool, on_bytes: OnBytes
 ) -> Iterator[Check]:
     try:
         manifest = wanted.manifest or read_manifest(folder)
@@ -174,11 +182,11 @@ def _manifest_checks(
     there = f"{wanted.repo or 'any repository'} at {wanted.revision or 'any revision'}"
     yield Check("manifest", "ok" if right else "fail", here, there)
     for name, entry in sorted(manifest.files.items()):
-        yield _file_check(folder / name, entry, memory, full, on_bytes)
+        yield _file_check(folder / name, entry, memory=memory, full=full, on_bytes=on_bytes)
 
 
 def _file_check(
-    path: Path, entry: Entry, memory: HashMemory, full: bool, on_bytes: OnBytes
+    path: Path, entry: Entry, *, memory: HashMemory, full: bool, on_bytes: OnBytes
 ) -> Check:
     name = path.name
     expected = f"{entry.size} bytes"
@@ -190,8 +198,8 @@ def _file_check(
             return Check(name, "fail", f"{seen[0]} bytes", expected, name)
         if not full and memory.agrees(path, entry):
             return Check(name, "ok", f"{entry.size} bytes, hash as remembered", expected)
-        if hash_as(entry, path, on_bytes):
-            memory.remember(path, entry, seen)
+        if hash_as(entry, path, on_bytes=on_bytes):
+            memory.remember(path, entry, seen=seen)
             return Check(name, "ok", f"{entry.size} bytes, hash agrees", expected)
     except OSError as error:
         return Check(name, "fail", f"cannot be read ({error.strerror or error})", expected, name)
@@ -204,7 +212,7 @@ def _file_check(
     return Check(name, "fail", "other bytes: its hash differs", wanted, name)
 
 
-def _content_checks(folder: Path, code_decides: bool) -> Iterator[Check]:
+def _content_checks(folder: Path, *, code_decides: bool) -> Iterator[Check]:
     what = f"model_type {MODEL_TYPE}, architecture {ARCHITECTURE_PREFIX}*"
     arch: Architecture | None = None
     try:
@@ -218,10 +226,10 @@ def _content_checks(folder: Path, code_decides: bool) -> Iterator[Check]:
     yield _checked(
         "tokenizer",
         lambda: _tokenizer(folder, arch),
-        "loads, knows <image>, fits",
-        "tokenizer.json",
+        expected="loads, knows <image>, fits",
+        file="tokenizer.json",
     )
-    yield _published_code(folder, code_decides)
+    yield _published_code(folder, decides=code_decides)
 
 
 def _weight_checks(folder: Path, arch: Architecture | None) -> Iterator[Check]:
@@ -239,10 +247,12 @@ def _weight_checks(folder: Path, arch: Architecture | None) -> Iterator[Check]:
         only = files[0] if len(files) == 1 else None
 
         def layout() -> str:
-            refuse_wrong_tensors(shapes, arch, folder)
+            refuse_wrong_tensors(shapes, arch, model_dir=folder)
             return "every tensor, every shape"
 
-        yield _checked("tensors", layout, "every tensor that config.json asks for", only)
+        yield _checked(
+            "tensors", layout, expected="every tensor that config.json asks for", file=only
+        )
 
 
 def _tokenizer(folder: Path, arch: Architecture | None) -> str:
@@ -259,14 +269,14 @@ def _tokenizer(folder: Path, arch: Architecture | None) -> str:
     return f"{size} tokens"
 
 
-def _checked(name: str, look: Callable[[], str], expected: str, file: str | None) -> Check:
+def _checked(name: str, look: Callable[[], str], *, expected: str, file: str | None) -> Check:
     try:
         return Check(name, "ok", look(), expected)
     except ModelError as error:
         return Check(name, "fail", str(error), expected, file)
 
 
-def _published_code(folder: Path, decides: bool) -> Check:
+def _published_code(folder: Path, *, decides: bool) -> Check:
     """The code tells the pinned revision from one that fails on a Mac where no hash does.
 
     Then it decides.

@@ -55,6 +55,7 @@ def hash_bytes(data: bytes) -> str:
 def render(
     source: Source,
     provenance: Provenance,
+    *,
     task: str,
     pages: Sequence[PageReading],
     formats: Sequence[str],
@@ -79,13 +80,16 @@ def render(
         fallbacks = sorted(
             (*mishaps, *(f for p in pages for f in p.fallbacks)), key=lambda f: f.page
         )
-        out["json"] = _document(source, provenance, task, pages, hashes, fallbacks)
+        out["json"] = _document(
+            source, provenance, task=task, pages=pages, hashes=hashes, fallbacks=fallbacks
+        )
     return out
 
 
 def _document(
     source: Source,
     provenance: Provenance,
+    *,
     task: str,
     pages: Sequence[PageReading],
     hashes: Mapping[str, str],
@@ -150,7 +154,7 @@ class Destination:
         return self.folder / f"{self.base}.{format_}"
 
 
-def destination(source: Path, template: str, inbox: Path, output: Path | None) -> Destination:
+def destination(source: Path, template: str, *, inbox: Path, output: Path | None) -> Destination:
     """The first choice: beside the source, or under ``output`` with the inbox's sub-folders
     kept.
     """
@@ -171,7 +175,7 @@ def _short_enough(base: str) -> str:
 
 
 def choose_destination(
-    first: Destination, formats: Sequence[str], ours: Callable[[Path], bool]
+    first: Destination, formats: Sequence[str], *, ours: Callable[[Path], bool]
 ) -> Destination:
     """``first``, or with ``-2``, ``-3``... until every file is free or ``ours`` to replace."""
     for candidate in _candidates(first):
@@ -190,7 +194,7 @@ def _candidates(first: Destination) -> Iterator[Destination]:
 
 
 def complete_set(
-    first: Destination, source_sha256: str, formats: Sequence[str]
+    first: Destination, source_sha256: str, *, formats: Sequence[str]
 ) -> Destination | None:
     """Where a finished set for exactly this source is.
 
@@ -223,7 +227,7 @@ def read_document(path: Path) -> dict[str, Any] | None:
 
 
 def write_set(
-    where: Destination, contents: Mapping[str, bytes], ours: Callable[[Path], bool]
+    where: Destination, contents: Mapping[str, bytes], *, ours: Callable[[Path], bool]
 ) -> None:
     """Write each file whole, in order: a temporary file, fsync, rename, folder fsync.
 

@@ -43,7 +43,7 @@ def manager_here(domain: str | None = None) -> Manager:
 
 
 def installation_here(
-    config: Path | None, domain: str | None = None, dry_run: bool = False
+    config: Path | None, domain: str | None = None, *, dry_run: bool = False
 ) -> Installation:
     """Without ``config`` that of the service that is installed already, else the usual one.
 

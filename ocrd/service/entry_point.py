@@ -43,6 +43,7 @@ _SECRET = re.compile(r"://[^/]*@")
 def entry_point(
     argv0: str = sys.argv[0],
     interpreter: str = sys.executable,
+    *,
     which: Callable[[str], str | None] = shutil.which,
 ) -> Path:
     """The ``ocrd`` program by the name that stays.

@@ -33,7 +33,9 @@ from ocrd.service.launchd import Launchd
 from ocrd.service.manager import Daemon, refuse_inside
 
 
-def install(order: Installation, inbox: Path | None = None, pocket: bool = False) -> Iterator[str]:
+def install(
+    order: Installation, inbox: Path | None = None, *, pocket: bool = False
+) -> Iterator[str]:
     """Write what is missing and start the service.
 
     Yields a sentence for each thing that was done or found done.
@@ -43,16 +45,16 @@ def install(order: Installation, inbox: Path | None = None, pocket: bool = False
     refuse_inside("install")
     if not order.dry_run:
         order.manager.check()
-    config, said = _configuration(order, inbox, pocket)
+    config, said = _configuration(order, inbox, pocket=pocket)
     yield said
     yield from _warnings(order, config)
     record = record_of(order)
     if isinstance(order.manager, Launchd) and not order.dry_run:
         _move_domain(order.manager, record)
-    yield from _folders(order, config, record)
+    yield from _folders(order, config, record=record)
     files = {**order.files(), order.manager.file: order.service_file()}
     for path, data in files.items():
-        yield _file(order, record, path, data)
+        yield _file(order, record, path=path, data=data)
     yield from _service(order, record)
     if order.quick_action is not None and not order.dry_run:
         with contextlib.suppress(ServiceError):  # Finder looks by itself too, only later
@@ -70,7 +72,7 @@ def _move_domain(manager: Launchd, record: Record) -> None:
     record.save()
 
 
-def _configuration(order: Installation, inbox: Path | None, pocket: bool) -> tuple[Config, str]:
+def _configuration(order: Installation, inbox: Path | None, *, pocket: bool) -> tuple[Config, str]:
     if order.dry_run and not order.config.exists():
         return Config.model_validate({}), f"would write {order.config}"
     wrote = False if order.dry_run else first_run.write_config(order.config, inbox, pocket)
@@ -87,7 +89,7 @@ def _warnings(order: Installation, config: Config) -> Iterator[str]:
             yield f"note: {why}, which macOS guards: allow it when asked, or choose a place such as ~/OCR"
 
 
-def _folders(order: Installation, config: Config, record: Record) -> Iterator[str]:
+def _folders(order: Installation, config: Config, *, record: Record) -> Iterator[str]:
     for folder in first_run.missing(inbox.path for inbox in config.inbox):
         if order.dry_run:
             yield f"would make {folder}"
@@ -99,7 +101,7 @@ def _folders(order: Installation, config: Config, record: Record) -> Iterator[st
         yield f"watching {inbox.path}"
 
 
-def _file(order: Installation, record: Record, path: Path, data: bytes) -> str:
+def _file(order: Installation, record: Record, *, path: Path, data: bytes) -> str:
     sha256 = hash_bytes(data)
     found = hash_file(path) if path.is_file() else None
     if found == sha256:

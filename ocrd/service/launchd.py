@@ -89,7 +89,7 @@ class Launchd:
         self._unload()
         return True
 
-    def restart(self, changed: bool) -> None:
+    def restart(self, *, changed: bool) -> None:
         if changed or not self._known():
             self.load()
             return

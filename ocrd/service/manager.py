@@ -53,7 +53,7 @@ class Manager(Protocol):
     def stop(self) -> bool:
         """False when it did not run. It starts again at the next login."""
 
-    def restart(self, changed: bool) -> None:
+    def restart(self, *, changed: bool) -> None:
         """With ``changed`` its file is taken anew."""
 
     def clear(self) -> None:

@@ -49,7 +49,7 @@ class Systemd:
         self._do("stop", UNIT, seconds=STOPPING)
         return True
 
-    def restart(self, changed: bool) -> None:
+    def restart(self, *, changed: bool) -> None:
         started = time.time()
         if changed:
             self._do("daemon-reload")

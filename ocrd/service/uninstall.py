@@ -19,7 +19,7 @@ from ocrd.service.manager import Daemon, refuse_inside
 from ocrd.service.systemd import Systemd
 
 
-def uninstall(order: Installation, model: bool = False) -> Iterator[str]:
+def uninstall(order: Installation, *, model: bool = False) -> Iterator[str]:
     """Stop the service and remove what `install` made.
 
     Yields a sentence for each thing. Raises as `install`.
@@ -33,7 +33,7 @@ def uninstall(order: Installation, model: bool = False) -> Iterator[str]:
     yield _stop(order)
     ours = [*(Path(file) for file in record.files), order.manager.file, *order.files()]
     for path in dict.fromkeys(ours):
-        yield from _remove(order, record, path)
+        yield from _remove(order, record, path=path)
     if not order.dry_run:
         _remove_bundle(order)
         with contextlib.suppress(ServiceError):
@@ -61,7 +61,7 @@ def _stop(order: Installation) -> str:
     return "stopped the service" if stopped else "the service did not run"
 
 
-def _remove(order: Installation, record: Record, path: Path) -> Iterator[str]:
+def _remove(order: Installation, record: Record, *, path: Path) -> Iterator[str]:
     if not os.path.lexists(path):
         return
     if order.dry_run:

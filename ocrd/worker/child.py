@@ -41,7 +41,7 @@ TOKENS_BETWEEN_REPORTS = 16
 
 class Child:
     def __init__(
-        self, requests: IO[bytes], answers: IO[bytes], devices: Devices | None = None
+        self, requests: IO[bytes], answers: IO[bytes], *, devices: Devices | None = None
     ) -> None:
         """``devices`` in place of torch's own, for tests."""
         self._requests = requests
@@ -106,19 +106,19 @@ class Child:
 
     def _load(self, setup: Setup) -> Runner | None:
         try:
-            warm_up = WarmUp(setup, self.say, self._devices)
+            warm_up = WarmUp(setup, self.say, devices=self._devices)
             runner = warm_up.runner()
         except OcrdError as error:
             kind = ModelError if isinstance(error, ModelError) else type(error)
-            self._refuse(None, kind.__name__, "model", str(error))
+            self._refuse(None, kind.__name__, reason="model", message=str(error))
             return None
         except Exception as error:  # torch that does not import, say: what unwinds from here would be heard by nobody
             structlog.get_logger(component="worker").exception("the engine cannot be started")
             self._refuse(
                 None,
                 "EngineError",
-                "engine",
-                f"the engine cannot be started ({type(error).__name__}: {error})",
+                reason="engine",
+                message=f"the engine cannot be started ({type(error).__name__}: {error})",
             )
             return None
         import torch
@@ -142,13 +142,13 @@ class Child:
         try:
             self._read_document(runner, request)
         except DocumentError as error:
-            self._refuse(request.job, type(error).__name__, error.reason, str(error))
+            self._refuse(request.job, type(error).__name__, reason=error.reason, message=str(error))
         except FreshWorkerNeeded as error:
             said = [asdict(fallback) for fallback in error.fallbacks]
             self.say(event="retire", job=request.job, message=str(error), fallbacks=said)
             raise SystemExit from None
         except OcrdError as error:
-            self._refuse(request.job, type(error).__name__, "engine", str(error))
+            self._refuse(request.job, type(error).__name__, reason="engine", message=str(error))
         except OSError as error:
             self._not_now(request, error)
         except Exception as error:  # one page must not end the worker; the whole trace is kept
@@ -161,7 +161,7 @@ class Child:
                 fields={"stack": stack},
             )
             what = f"{request.file.name}: the engine failed ({type(error).__name__}: {error}); the log has the stack trace"
-            self._refuse(request.job, "EngineError", "engine", what)
+            self._refuse(request.job, "EngineError", reason="engine", message=what)
 
     def _read_document(self, runner: Runner, request: Request) -> None:
         with open_document(request.file, _sizes(request)) as document:
@@ -177,7 +177,7 @@ class Child:
                     page = next(coming, None)
                     if page is None:
                         return
-                    telling.expect(page.index, request.job, page.index, page.image)
+                    telling.expect(page.index, request.job, page=page.index, image=page.image)
                     yield page.index, page.image
 
             for reading in telling.read(pages(), request):
@@ -194,7 +194,7 @@ class Child:
         def pages() -> Iterator[tuple[int, Image.Image]]:
             for number, request in enumerate(requests):
                 if (image := self._only_page(request)) is not None:
-                    telling.expect(number, request.job, 0, image)
+                    telling.expect(number, request.job, page=0, image=image)
                     yield number, image
 
         last: Request | None = None
@@ -221,7 +221,7 @@ class Child:
                 self.say(event="opened", job=request.job, pages=1)
                 return next(iter(document.pages(0))).image
         except DocumentError as error:
-            self._refuse(request.job, type(error).__name__, error.reason, str(error))
+            self._refuse(request.job, type(error).__name__, reason=error.reason, message=str(error))
         except OSError as error:
             self._not_now(request, error)
         return None
@@ -237,7 +237,7 @@ class Child:
             message=f"{request.file.name}: {error.strerror or error}",
         )
 
-    def _refuse(self, job: str | None, error: str, reason: str, message: str) -> None:
+    def _refuse(self, job: str | None, error: str, *, reason: str, message: str) -> None:
         refusal: Message = {
             "event": "refused",
             "job": job,
@@ -260,7 +260,7 @@ class _Telling:
     # Job, page, and the seconds within which its first tokens are there, by key.
     known: dict[int, tuple[str, int, float]]
 
-    def expect(self, key: int, job: str, page: int, image: Image.Image) -> None:
+    def expect(self, key: int, job: str, *, page: int, image: Image.Image) -> None:
         self.known[key] = (job, page, self.runner.budget(image, TOKENS_BETWEEN_REPORTS))
 
     def read(
@@ -270,7 +270,13 @@ class _Telling:
 
         limits = DecodeLimits(max_new_tokens=request.max_new_tokens, seconds=request.page_deadline)
         return self.runner.read_pages(
-            pages, request.task, limits, self._token, self._attempt, request.fresh, request.alone
+            pages,
+            request.task,
+            limits=limits,
+            on_token=self._token,
+            on_attempt=self._attempt,
+            fresh=request.fresh,
+            alone=request.alone,
         )
 
     def _token(self, key: int, count: int) -> None:
@@ -305,15 +311,15 @@ def missing_variables(wanted: Mapping[str, str], here: Mapping[str, str]) -> dic
 
 def main(devices: Devices | None = None) -> None:
     requests, answers = (int(fd) for fd in sys.argv[1:3])
-    os.set_inheritable(requests, False)
-    os.set_inheritable(answers, False)
+    os.set_inheritable(requests, False)  # noqa: FBT003
+    os.set_inheritable(answers, False)  # noqa: FBT003
     # A broken pipe: the parent was killed, and there is nobody left to answer.
     with (
         contextlib.suppress(BrokenPipeError),
         os.fdopen(requests, "rb") as reading,
         os.fdopen(answers, "wb") as writing,
     ):
-        Child(reading, writing, devices).serve()
+        Child(reading, writing, devices=devices).serve()
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ def memory_limits(config: Config) -> MemoryLimits:
 def read_request(
     config: Config,
     job: str,
+    *,
     path: Path,
     task: str,
     start: int = 0,

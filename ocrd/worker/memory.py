@@ -30,7 +30,7 @@ class MemoryLimits:
     growth: float = float("inf")
 
 
-def recycle_reason(first: Memory, now: Memory, limits: MemoryLimits) -> str | None:
+def recycle_reason(first: Memory, now: Memory, *, limits: MemoryLimits) -> str | None:
     """Why a worker with this memory is to be replaced; None when it is well.
 
     One that is above the ceiling from its first document on is not, before it grew by a tenth of

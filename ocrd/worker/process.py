@@ -81,6 +81,7 @@ class Worker:
         self,
         setup: Setup,
         load_deadline: float,
+        *,
         on_preparing: Callable[[Message], None] = lambda _message: None,
         on_end: Callable[[], None] = lambda: None,
         memory_limits: MemoryLimits = MemoryLimits(),  # noqa: B008 - frozen
@@ -120,7 +121,7 @@ class Worker:
         alive = self._process is not None and self._process.poll() is None
         return self.ready is not None and alive and not self._hung_up.is_set()
 
-    def start(self, distrust: bool = False, on_cpu: bool = False) -> Ready:
+    def start(self, *, distrust: bool = False, on_cpu: bool = False) -> Ready:
         """Start the worker and wait until its model is whole and loaded; at once when it is warm.
 
         With ``distrust`` the model is hashed in full first; with ``on_cpu`` no other device is
@@ -133,7 +134,7 @@ class Worker:
             return self.ready
         self._end()
         try:
-            return self._started(distrust, on_cpu)
+            return self._started(distrust=distrust, on_cpu=on_cpu)
         except DiedLoading:
             # What kills a worker while it loads may be the device itself: a Metal assertion cannot
             # be caught.
@@ -146,7 +147,7 @@ class Worker:
                 )
             raise
 
-    def _started(self, distrust: bool, on_cpu: bool) -> Ready:
+    def _started(self, *, distrust: bool, on_cpu: bool) -> Ready:
         with self._lock:
             if self._stopping:
                 raise WorkerDied("the worker is being stopped")
@@ -187,17 +188,17 @@ class Worker:
                     self._end()
                     raise _refusal(message)
 
-    def read(self, request: Request, on_cpu: bool = False) -> Iterator[Message]:
+    def read(self, request: Request, *, on_cpu: bool = False) -> Iterator[Message]:
         """Ask for a document; yields ``opened``, ``tokens`` and ``page`` messages, ends when it
         is finished.
 
         Raises the error that the worker reports (see `Refused`), WorkerDied when it dies or hangs,
         WorkerRetired when only another one can read it.
         """
-        for message in self._conversation([request], on_cpu):
+        for message in self._conversation([request], on_cpu=on_cpu):
             match message["event"]:
                 case "refused":
-                    raise Refused(message["reason"], message["message"], message["error"])
+                    raise Refused(message["reason"], message["message"], error=message["error"])
                 case "transient":
                     raise Transient(message["message"])
                 case "opened" | "tokens" | "page":
@@ -215,7 +216,7 @@ class Worker:
         yield from self._conversation(requests, on_cpu=False)
 
     def _conversation(  # noqa: PLR0912 - a case for each event
-        self, requests: Sequence[Request], on_cpu: bool
+        self, requests: Sequence[Request], *, on_cpu: bool
     ) -> Iterator[Message]:
         self.start(on_cpu=on_cpu)
         assert self._requests is not None
@@ -314,7 +315,7 @@ class Worker:
         ).start()
         send(self._requests, setup)
 
-    def _listen(
+    def _listen(  # noqa: PLR0917 - a thread's target
         self,
         pipe: IO[bytes],
         answers: queue.Queue[Message | None],
@@ -341,7 +342,7 @@ class Worker:
     def _recycle(self, memory: Memory) -> None:
         """End a worker that has become too large; the next job gets a new one."""
         self._first_memory = self._first_memory or memory
-        if why := recycle_reason(self._first_memory, memory, self._memory_limits):
+        if why := recycle_reason(self._first_memory, memory, limits=self._memory_limits):
             self._log.info("the worker is replaced", why=why, pid=self.pid)
             self._end()
 
@@ -388,7 +389,7 @@ class Worker:
 class Refused(OcrdError):
     """The worker will not read this document, for a ``reason`` that lasts."""
 
-    def __init__(self, reason: str, message: str, error: str) -> None:
+    def __init__(self, reason: str, message: str, *, error: str) -> None:
         super().__init__(message)
         self.reason = reason
         self.error = error

@@ -33,7 +33,7 @@ Say = Callable[..., None]
 class WarmUp:
     """Each step tells the parent how far it is, for ``ocrd status``."""
 
-    def __init__(self, setup: Setup, say: Say, devices: Devices | None = None) -> None:
+    def __init__(self, setup: Setup, say: Say, *, devices: Devices | None = None) -> None:
         """``devices`` in place of torch's own, for tests."""
         self._setup = setup
         self._say = say
@@ -84,12 +84,16 @@ class WarmUp:
                 return {"repo": manifest.repo, "revision": manifest.revision}
         return {"repo": self._folder.name, "revision": None}
 
-    def _make_whole(self, full: bool) -> bool:
+    def _make_whole(self, *, full: bool) -> bool:
         """Verify and heal; whether anything had to be healed."""
         self._healing = False
-        self._meter.begin("checking", bytes_to_hash(self._folder, self._memory, full))
+        self._meter.begin("checking", bytes_to_hash(self._folder, self._memory, full=full))
         report = verify(
-            self._folder, self._memory, wanted_by(self._model), full, self._meter.advance
+            self._folder,
+            self._memory,
+            wanted=wanted_by(self._model),
+            full=full,
+            on_bytes=self._meter.advance,
         )
         with contextlib.suppress(OSError):
             self._memory.save()
@@ -107,7 +111,9 @@ class WarmUp:
             "the model is broken; healing it", broken=broken
         )
         heal_patiently(
-            healer_of(self._model, self._memory, self._meter), self._setup.tries, self._wait
+            healer_of(self._model, self._memory, meter=self._meter),
+            self._setup.tries,
+            on_wait=self._wait,
         )
 
     def _new_runner(self) -> Runner:
@@ -131,16 +137,16 @@ class WarmUp:
         return Runner(
             self._folder,
             setup.device,
-            setup.dtype,
-            setup.mode,
-            self._devices or TorchDevices(),
-            CANARY,
-            known_text(self._folder),
-            Policy(setup.max_fallbacks, setup.cool_down),
-            setup.batch,
-            setup.skip_blank,
-            progress,
-            lambda within: self._say(event="canary", within=within),
+            dtype=setup.dtype,
+            mode=setup.mode,
+            devices=self._devices or TorchDevices(),
+            canary=CANARY,
+            known=known_text(self._folder),
+            policy=Policy(setup.max_fallbacks, setup.cool_down),
+            batch=setup.batch,
+            skip_blank=setup.skip_blank,
+            progress=progress,
+            on_canary=lambda within: self._say(event="canary", within=within),
         )
 
     def _tell(self, progress: Progress) -> None:

@@ -53,7 +53,7 @@ class Difference:
 
 @torch.inference_mode()
 def compare(
-    network: Network, name: str, case: dict[str, object], outputs: dict[str, Tensor]
+    network: Network, name: str, *, case: dict[str, object], outputs: dict[str, Tensor]
 ) -> tuple[Difference, Tensor]:
     """Run one case, and give its prompt.
 
@@ -71,7 +71,7 @@ def compare(
         grid = (int(tiles[0]), int(tiles[1]))
         views = torch.randn(grid[0] * grid[1], 3, TILE, TILE, generator=generator)
         tile_features = network.see(views).projected
-    picture = network.lay_out(seen.projected[0], tile_features, grid)
+    picture = network.lay_out(seen.projected[0], tile_features, grid=grid)
 
     ids = outputs[f"{name}.ids"][0]
     slots = outputs[f"{name}.mask"][0].bool().nonzero().flatten()
@@ -81,11 +81,11 @@ def compare(
         raise SystemExit(
             f"{name}: {picture.shape[0]} image tokens where the golden prompt has {last - first + 1}"
         )
-    prompt = network.embed_prompt(ids[:first], picture, ids[last + 1 :])
+    prompt = network.embed_prompt(ids[:first], picture, after=ids[last + 1 :])
     expected = outputs[f"{name}.last_logits"]
-    cache = SlotCache(network.arch.decoder.layers, 1, ids.numel())
+    cache = SlotCache(network.arch.decoder.layers, 1, room=ids.numel())
     cache.begin_prompt(prompt.shape[1], network.device)
-    hidden = run_decoder(network.language_model, prompt, cache)
+    hidden = run_decoder(network.language_model, prompt, cache=cache)
     logits = network.lm_head(hidden[0, -expected.shape[0] :])
 
     difference = Difference(
@@ -94,7 +94,7 @@ def compare(
         sam=_largest(seen.sam, outputs[f"{name}.sam"]),
         projected=_largest(seen.projected, outputs[f"{name}.projected"]),
         # "No end token allowed" in the golden run: the same ban here.
-        tokens_agree=decode(network, prompt, PLAIN, forbid_end=True).ids
+        tokens_agree=decode(network, prompt, limits=PLAIN, forbid_end=True).ids
         == generated(name, outputs),
     )
     return difference, prompt
@@ -113,7 +113,9 @@ def check(folder: Path) -> list[Difference]:
     network = load_network(folder, files=[folder / "model.safetensors"])
     outputs = load_file(folder / "outputs.safetensors")
     cases = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
-    compared = {name: compare(network, name, case, outputs) for name, case in cases.items()}
+    compared = {
+        name: compare(network, name, case=case, outputs=outputs) for name, case in cases.items()
+    }
     batch = Batch(network, PLAIN, slots=len(cases), forbid_end=True)
     for number, (_, prompt) in enumerate(compared.values()):
         batch.add(number, prompt)

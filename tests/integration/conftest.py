@@ -27,7 +27,7 @@ DRAWN: dict[str, str] = json.loads((PICTURES / "drawn.json").read_text(encoding=
 PATIENCE = 60.0
 
 
-def wait_until(true: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+def wait_until(true: Callable[[], object], what: str, *, patience: float = PATIENCE) -> None:
     deadline = time.monotonic() + patience
     while not true():
         assert time.monotonic() < deadline, f"waited {patience} s for {what}"

@@ -33,7 +33,7 @@ def mac(service: Service) -> Service:
     return service
 
 
-def hook(service: Service, name: str, code: str = "") -> list[str]:
+def hook(service: Service, name: str, *, code: str = "") -> list[str]:
     """A hook that writes down what it is told, then does as ``code`` says."""
     script = service.home / f"{name}.py"
     told = service.home / f"{name}.told"
@@ -143,8 +143,8 @@ def test_a_submitted_file_has_the_hooks_of_submit(service: Service) -> None:
 def test_a_hook_that_fails_or_hangs_costs_no_file_and_is_in_the_log(service: Service) -> None:
     service.configure(
         {"path": str(service.home / "second"), "settle": 0.3, "hook_seconds": 0.5,
-         "on_done": hook(service, "slow", "time.sleep(60)")},
-        on_done=hook(service, "fails", "print('no room'); sys.exit(9)"),
+         "on_done": hook(service, "slow", code="time.sleep(60)")},
+        on_done=hook(service, "fails", code="print('no room'); sys.exit(9)"),
     )  # fmt: skip
     (service.home / "second").mkdir()
     first = service.drop("a.png")
@@ -159,7 +159,7 @@ def test_a_hook_that_fails_or_hangs_costs_no_file_and_is_in_the_log(service: Ser
 
 def test_a_hook_that_a_kill_came_before_runs_at_the_next_start(service: Service) -> None:
     service.configure(
-        on_done=hook(service, "done", "time.sleep(float(open(sys.argv[0] + '.sleep').read()))")
+        on_done=hook(service, "done", code="time.sleep(float(open(sys.argv[0] + '.sleep').read()))")
     )
     pace = service.home / "done.py.sleep"
     pace.write_text("60")

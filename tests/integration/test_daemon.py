@@ -161,7 +161,7 @@ def test_an_idle_worker_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.2)
         assert said == []
         worker._working.set()
-        wait_until(lambda: len(said) >= 3, "signs of life", 5)
+        wait_until(lambda: len(said) >= 3, "signs of life", patience=5)
         worker._working.clear()
         time.sleep(0.1)
         before = len(said)

@@ -29,7 +29,9 @@ def test_another_revision_shares_the_files_that_did_not_change(
     tokenizer = json.dumps(json.loads(published_files()["tokenizer.json"]), indent=1).encode()
     machine.places = replace(
         machine.places,
-        revision=hub.publish(REPO, published_files() | {"tokenizer.json": tokenizer}, "second"),
+        revision=hub.publish(
+            REPO, published_files() | {"tokenizer.json": tokenizer}, seed="second"
+        ),
     )
     hub.asked.clear()
     assert machine.heal().ok and machine.verified().ok

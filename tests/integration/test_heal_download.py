@@ -150,7 +150,7 @@ def test_a_branch_that_moves_meanwhile_ends_at_the_commit_that_it_began_with(
     hub.faults.cut = {FIRST: [100_000]}
 
     def move() -> None:
-        hub.publish(REPO, published_files() | {"config.json": b"{}"}, "later")
+        hub.publish(REPO, published_files() | {"config.json": b"{}"}, seed="later")
 
     setattr(hub.faults, moment, move)
     assert machine.heal().ok and machine.verified().ok
@@ -312,7 +312,7 @@ def test_a_repository_that_is_no_model_of_ours_is_refused_after_one_download(
     files = published_files() | {
         "config.json": b'{"model_type": "llama", "architectures": ["Llama"]}'
     }
-    machine.places = replace(machine.places, revision=hub.publish(REPO, files, "other"))
+    machine.places = replace(machine.places, revision=hub.publish(REPO, files, seed="other"))
     with pytest.raises(ModelError, match=r"model\.repo"):
         machine.heal()
     assert len([a for a in hub.fetched(FIRST) if "cdn" in a.path]) == 1 and machine.contents() == {}

@@ -93,7 +93,7 @@ def test_room_on_another_disk_does_not_count(machine: Machine, hub: LocalHub) ->
         machine.free = room_for(sum(len(published_files()[name]) for name in WANTED)) - 1
         for reset in (True, False):  # a second name cannot be given there either
             with pytest.raises(ModelUnavailable, match="missing"):
-                machine.heal(reset)
+                machine.heal(reset=reset)
         machine.free += 1
         hub.asked.clear()
         assert machine.heal().ok and machine.verified().ok and hub.bytes_asked == 0
@@ -196,7 +196,7 @@ def test_half_a_copy_does_not_stay_on_a_full_disk(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        staging_module.link_or_copy(tmp_path / "from", tmp_path / "to", False, full)
+        staging_module.link_or_copy(tmp_path / "from", tmp_path / "to", link=False, on_bytes=full)
     assert [p.name for p in tmp_path.iterdir()] == ["from"]
 
 
@@ -324,8 +324,8 @@ def test_a_copy_that_went_wrong_is_found(
 
     real = staging_module.link_or_copy
 
-    def spoil(source: Path, target: Path, link: bool, on_bytes: Callable[[int], None]) -> None:
-        real(source, target, link, on_bytes)
+    def spoil(source: Path, target: Path, *, link: bool, on_bytes: Callable[[int], None]) -> None:
+        real(source, target, link=link, on_bytes=on_bytes)
         if target.name == FIRST and target.stat().st_nlink == 1:
             flip(target)
 
@@ -360,7 +360,7 @@ def test_what_healing_hashed_is_remembered(machine: Machine) -> None:
     machine.heal()
     memory = HashMemory(machine.home / "hashes.json")
     hashed: list[int] = []
-    assert verify(machine.folder, memory, Wanted(REPO), on_bytes=hashed.append).ok
+    assert verify(machine.folder, memory, wanted=Wanted(REPO), on_bytes=hashed.append).ok
     assert hashed == []
 
 

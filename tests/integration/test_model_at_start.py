@@ -63,7 +63,7 @@ def folder(service: Service) -> Path:
 
 def whole(service: Service) -> bool:
     return verify(
-        folder(service), HashMemory(), Wanted(REPO, service.model["revision"]), full=True
+        folder(service), HashMemory(), wanted=Wanted(REPO, service.model["revision"]), full=True
     ).ok
 
 
@@ -215,7 +215,7 @@ def test_an_idle_worker_that_dies_is_replaced_at_once(managed: Service, serving:
     wait_until(
         lambda: state(managed) == "ready" and managed.status()["engine"]["pid"] != before,
         "another worker",
-        20,
+        patience=20,
     )
     assert managed.stop() == 0
 

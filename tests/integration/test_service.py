@@ -108,7 +108,9 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
     status = mac.status()
     assert status["running"] and status["by"] == "launchd" and status["service"]["loaded"]
     assert status["service"]["trouble"] is None and not status["service"]["disabled"]
-    wait_until(lambda: (mac.status()["engine"] or {}).get("state") == "ready", "the model", 100)
+    wait_until(
+        lambda: (mac.status()["engine"] or {}).get("state") == "ready", "the model", patience=100
+    )
     shown = mac.call("status")
     assert (
         "installed (launchd), loaded" in shown
@@ -236,7 +238,7 @@ def test_a_crash_is_restarted_and_the_page_in_hand_is_read_again(mac: Mac) -> No
         wait_until(lambda: mac.status()["running"], "the daemon")
         os.kill(mac.status()["pid"], signal.SIGKILL)
     for number in range(5):
-        wait_until((mac.inbox / f"{number}.png.json").exists, f"{number}.png", 100)
+        wait_until((mac.inbox / f"{number}.png.json").exists, f"{number}.png", patience=100)
     assert [e["code"] for e in mac.history() if e["event"] == "exited"] == [-9, -9, -9]
     assert len(list(mac.inbox.glob("*.txt"))) == 5
 
@@ -348,7 +350,7 @@ def test_it_ends_within_five_seconds_in_the_middle_of_a_page_and_goes_on_there(m
     mac.install()
     for number in range(12):
         shutil.copyfile(PICTURES / "receipt.png", mac.inbox / f"{number}.png")
-    wait_until(lambda: mac.status()["jobs"]["running"], "a page in hand", 100)
+    wait_until(lambda: mac.status()["jobs"]["running"], "a page in hand", patience=100)
     started = time.monotonic()
     mac.call("stop")
     assert time.monotonic() - started < 6
@@ -356,7 +358,7 @@ def test_it_ends_within_five_seconds_in_the_middle_of_a_page_and_goes_on_there(m
     assert mac.status()["jobs"]["running"] == 0
     mac.call("start")
     for number in range(12):
-        wait_until((mac.inbox / f"{number}.png.json").exists, f"{number}.png", 100)
+        wait_until((mac.inbox / f"{number}.png.json").exists, f"{number}.png", patience=100)
 
 
 def test_the_doctor_knows_a_service_whose_program_is_gone(mac: Mac) -> None:
@@ -413,7 +415,7 @@ def test_a_module_of_the_users_in_the_services_folder_is_none_of_ours(mac: Mac) 
         (mac.home / name).write_text("raise RuntimeError('somebody else\\'s module was run')")
     mac.install()
     picture = Path(shutil.copyfile(PICTURES / "greeting.png", mac.inbox / "a.png"))
-    wait_until(picture.with_name("a.png.json").exists, "the sidecar", 100)
+    wait_until(picture.with_name("a.png.json").exists, "the sidecar", patience=100)
 
 
 def test_a_second_install_keeps_the_configuration_that_the_service_has(mac: Mac) -> None:

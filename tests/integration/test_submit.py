@@ -201,7 +201,7 @@ def test_a_thousand_submits_while_the_daemon_is_killed_and_restarted_lose_nothin
     wait_until(
         lambda: service.status()["jobs"]["done"] == 1000,
         f"1000 files; {service.status()['jobs']}",
-        200,
+        patience=200,
     )
     assert service.stop() == 0
     journal = Journal(service.home / "state")

@@ -57,4 +57,4 @@ def test_the_marks_are_the_tokenizers_own(tmp_path: Path) -> None:
         "<|ref|>",
     ]
     assert tokenizer.token_to_id("\n") in marks.cells
-    assert encode_prompt(prompt_text("text"), tokenizer, 0).before == (0,)
+    assert encode_prompt(prompt_text("text"), tokenizer, bos=0).before == (0,)

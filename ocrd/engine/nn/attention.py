@@ -23,7 +23,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 ATTENTION = "ocrd"
 
 
-def attend(
+def attend(  # noqa: PLR0917 - transformers calls it by position
     module: nn.Module,
     query: Tensor,
     key: Tensor,

@@ -111,30 +111,34 @@ def measure(network: Network) -> Figures:
     until = time.monotonic() + A_BIT + (PATIENCE - A_BIT) * min(1.0, size / LARGE)
     figures = Figures(dense={}, expert={}, prompt={}, few={}, many={})
     ways = {
-        name: _each(times, _ones(PREFILL, dense[:1]), dense[:1])
-        for name, times in _right(PROMPT, 16, dense[0])
+        name: _each(times, _ones(PREFILL, dense[:1]), weights=dense[:1])
+        for name, times in _right(PROMPT, 16, weight=dense[0])
     }
-    figures.prompt[PREFILL] = _speeds(ways, PREFILL * 1e9, device, until)
+    figures.prompt[PREFILL] = _speeds(ways, PREFILL * 1e9, device=device, until=until)
     weights = [network.lm_head.weight[:SOME_OF_THE_HEAD], *dense]
     packs = _packs(weights)
     for rows in ROWS:
         ways = {
-            name: _each(times, _ones(rows, weights), weights)
-            for name, times in _right(TIMES, rows, dense[0])
+            name: _each(times, _ones(rows, weights), weights=weights)
+            for name, times in _right(TIMES, rows, weight=dense[0])
         }
-        if packs and _agree(packs[-1].times, rows, weights[-1]):
-            ways[PACKED] = _each(_packed, _ones(rows, weights), packs)
-        figures.dense[rows] = _speeds(ways, sum(_bytes(w) for w in weights), device, until)
+        if packs and _agree(packs[-1].times, rows, weight=weights[-1]):
+            ways[PACKED] = _each(_packed, _ones(rows, weights), weights=packs)
+        figures.dense[rows] = _speeds(
+            ways, sum(_bytes(w) for w in weights), device=device, until=until
+        )
     if mixtures:
         # The ways of one expert's rows are part of going expert by expert, so they are chosen
         # first.
         some = list(mixtures[0].gate_up_proj[:SPREAD_OVER])
         for rows in ROWS:
             ways = {
-                name: _each(times, _ones(rows, some), some)
-                for name, times in _right(TIMES, rows, some[0])
+                name: _each(times, _ones(rows, some), weights=some)
+                for name, times in _right(TIMES, rows, weight=some[0])
             }
-            figures.expert[rows] = _speeds(ways, sum(_bytes(w) for w in some), device, until)
+            figures.expert[rows] = _speeds(
+                ways, sum(_bytes(w) for w in some), device=device, until=until
+            )
         network.ways.prompt = _best(figures.prompt[PREFILL], "linear")
         network.ways.expert = {
             rows: _best(speeds, "linear") for rows, speeds in figures.expert.items()
@@ -143,16 +147,18 @@ def measure(network: Network) -> Figures:
         for rows in FEW:
             hit = min(shape.experts, rows * shape.experts_per_token)
             read = sum(_bytes(m.gate_up_proj[0]) + _bytes(m.down_proj[0]) for m in mixtures) * hit
-            wrong = _wrong(mixtures[0], rows, shape.experts_per_token)
-            ways = _mixed(mixtures, rows, shape.experts_per_token, slow | wrong)
-            speeds = figures.few[rows] = _speeds(ways, read, device, until)
+            wrong = _wrong(mixtures[0], rows, chosen=shape.experts_per_token)
+            ways = _mixed(mixtures, rows, chosen=shape.experts_per_token, without=slow | wrong)
+            speeds = figures.few[rows] = _speeds(ways, read, device=device, until=until)
             # What copies a row's experts and is no good for one row takes seconds for eight.
             slow = frozenset(
                 name for name, speed in speeds.items() if speed < BEHIND * max(speeds.values())
             )
-        wrong = _wrong(mixtures[0], ROWS[-1] + 1, shape.experts_per_token)
-        ways = _mixed(mixtures[:1], PREFILL, shape.experts_per_token, TOO_MUCH | wrong)
-        figures.many[PREFILL] = _speeds(ways, PREFILL * 1e9, device, until)
+        wrong = _wrong(mixtures[0], ROWS[-1] + 1, chosen=shape.experts_per_token)
+        ways = _mixed(
+            mixtures[:1], PREFILL, chosen=shape.experts_per_token, without=TOO_MUCH | wrong
+        )
+        figures.many[PREFILL] = _speeds(ways, PREFILL * 1e9, device=device, until=until)
     return figures
 
 
@@ -170,21 +176,21 @@ def _ones(rows: int, weights: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _right(
-    times: Mapping[str, Callable[[Tensor, Tensor], Tensor]], rows: int, weight: Tensor
+    times: Mapping[str, Callable[[Tensor, Tensor], Tensor]], rows: int, *, weight: Tensor
 ) -> list[tuple[str, Any]]:
     """Those of ``times`` that give the product here: one that is fast and wrong would win."""
     return [
         (name, each)
         for name, each in times.items()
-        if _agree(partial(_given, each, weight), rows, weight)
+        if _agree(partial(_given, each, weight), rows, weight=weight)
     ]
 
 
-def _given(times: Callable[[Tensor, Tensor], Tensor], weight: Tensor, rows: Tensor) -> Tensor:
+def _given(times: Callable[[Tensor, Tensor], Tensor], weight: Tensor, *, rows: Tensor) -> Tensor:
     return times(rows, weight)
 
 
-def _agree(times: Callable[[Tensor], Tensor], rows: int, weight: Tensor) -> bool:
+def _agree(times: Callable[[Tensor], Tensor], rows: int, *, weight: Tensor) -> bool:
     given = _random(rows, weight.shape[1], like=weight)
     try:
         return _close(times(given), F.linear(given, weight))
@@ -192,7 +198,7 @@ def _agree(times: Callable[[Tensor], Tensor], rows: int, weight: Tensor) -> bool
         return False
 
 
-def _wrong(experts: Any, rows: int, chosen: int) -> frozenset[str]:
+def _wrong(experts: Any, rows: int, *, chosen: int) -> frozenset[str]:
     """The ways of running experts that do not give, or cannot, what each expert gives by itself."""
     weight = experts.gate_up_proj
     hidden = _random(rows, weight.shape[-1], like=weight)
@@ -242,7 +248,7 @@ def _pack(network: Network) -> None:
 
 
 def _each(
-    times: Callable[[Tensor, W], Tensor], given: Sequence[Tensor], weights: Sequence[W]
+    times: Callable[[Tensor, W], Tensor], given: Sequence[Tensor], *, weights: Sequence[W]
 ) -> Callable[[], None]:
     """One product with each weight."""
 
@@ -258,7 +264,7 @@ def _packed(rows: Tensor, pack: Pack) -> Tensor:
 
 
 def _mixed(
-    mixtures: Sequence[Any], rows: int, chosen: int, without: frozenset[str]
+    mixtures: Sequence[Any], rows: int, *, chosen: int, without: frozenset[str]
 ) -> dict[str, Callable[[], None]]:
     """Each way over a layer's experts, for ``rows`` whose experts are spread evenly."""
     weight = mixtures[0].gate_up_proj
@@ -274,7 +280,7 @@ def _mixed(
 
 
 def _speeds(
-    ways: dict[str, Callable[[], None]], amount: float, device: torch.device, until: float
+    ways: dict[str, Callable[[], None]], amount: float, *, device: torch.device, until: float
 ) -> dict[str, float]:
     """Billions of ``amount`` a second, of each way that works here."""
     speeds = {}
@@ -283,7 +289,7 @@ def _speeds(
         if time.monotonic() > until:
             break
         try:
-            seconds = _seconds(run, device, HOPELESS * best)
+            seconds = _seconds(run, device, hopeless=HOPELESS * best)
             best = min(best, seconds)
             speeds[name] = round(amount / seconds / 1e9, 2)
         except (
@@ -294,7 +300,7 @@ def _speeds(
     return speeds
 
 
-def _seconds(run: Callable[[], None], device: torch.device, hopeless: float) -> float:
+def _seconds(run: Callable[[], None], device: torch.device, *, hopeless: float) -> float:
     """The best of a few; of two where both took longer than ``hopeless``."""
     best = float("inf")
     for attempt in range(1 + REPEATS):

@@ -95,6 +95,7 @@ def recipe(ours: str, arch: Architecture) -> Recipe:
 def load_network(
     model_dir: Path,
     device: torch.device | str = "cpu",
+    *,
     dtype: torch.dtype = torch.float32,
     progress: Callable[[float], None] = lambda _done: None,
     files: Sequence[Path] | None = None,
@@ -115,14 +116,14 @@ def load_network(
     with ExitStack() as stack:
         tensors = weights.read_headers(files or weights.weight_files(model_dir))
         weights.refuse_wrong_tensors(
-            {name: tensor.shape for name, tensor in tensors.items()}, arch, model_dir
+            {name: tensor.shape for name, tensor in tensors.items()}, arch, model_dir=model_dir
         )
         reader = _Reader(stack)
         parameters = dict(network.named_parameters())
         for done, (ours, parameter) in enumerate(parameters.items(), start=1):
-            _fill(parameter, recipe(ours, arch), tensors, reader)
+            _fill(parameter, recipe(ours, arch), tensors=tensors, reader=reader)
             progress(done / len(parameters))
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(requires_grad=False)
 
 
 class _Reader:
@@ -137,7 +138,7 @@ class _Reader:
         self._files: dict[Path, FileIO] = {}
         self._block = bytearray(BLOCK)
 
-    def fill(self, place: Tensor, source: weights.Tensor, first: int = 0) -> None:
+    def fill(self, place: Tensor, source: weights.Tensor, *, first: int = 0) -> None:
         """Fill ``place``, which lies in one piece, from the tensor's number ``first`` on.
 
         Raises ModelError for a file that ends early or holds no such numbers.
@@ -152,12 +153,12 @@ class _Reader:
         file = self._open(source.file)
         file.seek(source.start + first * size)
         if dtype == place.dtype and place.device.type == "cpu":
-            self._read(file, flat.view(torch.uint8).numpy().data, source)
+            self._read(file, flat.view(torch.uint8).numpy().data, source=source)
             return
         numbers = torch.frombuffer(self._block, dtype=dtype)
         for start in range(0, flat.numel(), numbers.numel()):
             count = min(numbers.numel(), flat.numel() - start)
-            self._read(file, memoryview(self._block)[: count * size], source)
+            self._read(file, memoryview(self._block)[: count * size], source=source)
             flat[start : start + count].copy_(numbers[:count])
 
     def _open(self, path: Path) -> FileIO:
@@ -168,7 +169,7 @@ class _Reader:
                 raise ModelError(f"{path} cannot be read ({error.strerror})") from error
         return self._files[path]
 
-    def _read(self, file: FileIO, into: memoryview, source: weights.Tensor) -> None:
+    def _read(self, file: FileIO, into: memoryview, *, source: weights.Tensor) -> None:
         while into:  # a read may bring less than was asked for, and never more than 2 GB
             try:
                 got = file.readinto(into)
@@ -180,10 +181,12 @@ class _Reader:
 
 
 def _fill(
-    parameter: nn.Parameter, how: Recipe, tensors: Mapping[str, weights.Tensor], reader: _Reader
+    parameter: nn.Parameter, how: Recipe, *, tensors: Mapping[str, weights.Tensor], reader: _Reader
 ) -> None:
     for name, place in how.pairs(parameter.data):
-        reader.fill(place, tensors[name], 0 if how.thirds is None else how.thirds * place.numel())
+        reader.fill(
+            place, tensors[name], first=0 if how.thirds is None else how.thirds * place.numel()
+        )
 
 
 def _restore_buffers(network: Network) -> None:

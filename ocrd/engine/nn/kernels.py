@@ -53,7 +53,9 @@ def split(rows: Tensor, weight: Tensor) -> Tensor:
 TIMES: dict[str, Times] = {"linear": F.linear, "wide": wide, "split": split}
 
 
-def onednn(rows: Tensor, weight: Tensor, bias: Tensor | None = None, then: str = "none") -> Tensor:
+def onednn(
+    rows: Tensor, weight: Tensor, *, bias: Tensor | None = None, then: str = "none"
+) -> Tensor:
     """oneDNN's product, which torch itself takes only for bfloat16; ``then`` may be ``gelu``.
 
     In float32 it is 10 to 20% faster than the BLAS on an AMD processor. Raises RuntimeError where
@@ -142,7 +144,7 @@ class ManyRows(nn.Linear):
     def with_gelu(self, hidden: Tensor) -> Tensor:
         """The layer, and GELU behind it."""
         if self.ways and self.ways.prompt == "onednn":
-            return onednn(hidden, self.weight, self.bias, "gelu")
+            return onednn(hidden, self.weight, bias=self.bias, then="gelu")
         return F.gelu(self.forward(hidden))
 
 
@@ -153,7 +155,7 @@ def use_many_rows(eye: nn.Module) -> None:
             module.__class__ = ManyRows
 
 
-def by_expert(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+def by_expert(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:  # noqa: PLR0917 - transformers calls it by position
     """Each expert in turn over the rows that chose it: [n, D], [n, k], [n, k] -> [n, D].
 
     The host has to know who chose whom, so on a GPU each layer waits for it once.
@@ -188,7 +190,7 @@ RUN_EXPERTS = {
 }
 
 
-def run_experts(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+def run_experts(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:  # noqa: PLR0917 - transformers calls it by position
     ways: Ways = experts.ways
     rows = hidden.shape[0]
     way = ways.few[next(most for most in FEW if rows <= most)] if rows <= FEW[-1] else ways.many

@@ -17,7 +17,7 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped here
     Then all slots go on by a token at a time.
     """
 
-    def __init__(self, layers: int, slots: int, room: int, most: int | None = None) -> None:
+    def __init__(self, layers: int, slots: int, *, room: int, most: int | None = None) -> None:
         """``room``: positions to begin with; ``most``: those that there can be."""
         super().__init__(layers=[])
         # Positions filled, by slot.
@@ -55,7 +55,7 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped here
         )
         self.lengths = [length + 1 for length in self.lengths]
 
-    def update(
+    def update(  # noqa: PLR0917 - transformers calls it by position
         self,
         key_states: Tensor,
         value_states: Tensor,

@@ -117,7 +117,9 @@ class Network(nn.Module):
         both = torch.cat([clip, sam.flatten(2).transpose(1, 2)], dim=-1)
         return ViewFeatures(sam=sam, projected=self.projector(both))
 
-    def lay_out(self, global_view: Tensor, tiles: Tensor | None, grid: tuple[int, int]) -> Tensor:
+    def lay_out(
+        self, global_view: Tensor, tiles: Tensor | None, *, grid: tuple[int, int]
+    ) -> Tensor:
         """One picture's image tokens.
 
         Tiles as one big grid, then the global view, then the separator.
@@ -135,7 +137,7 @@ class Network(nn.Module):
         newline = self.image_newline.expand(grid.shape[0], 1, -1)
         return torch.cat([grid, newline], dim=1).flatten(0, 1)
 
-    def embed_prompt(self, before: Tensor, image: Tensor, after: Tensor) -> Tensor:
+    def embed_prompt(self, before: Tensor, image: Tensor, *, after: Tensor) -> Tensor:
         """Token ids before [a], image tokens [t, D], token ids after [b] -> [1, a + t + b, D]."""
         embed = self.language_model.embed_tokens
         return torch.cat([embed(before), image.to(embed.weight.dtype), embed(after)])[None]

@@ -98,7 +98,9 @@ class PiecewiseLayer(DeepseekOcr2SamVisionLayer):  # type: ignore[misc]  # trans
         )
         over_rows = self.attn.get_rel_pos(height, height, self.attn.rel_pos_h)
         over_columns = self.attn.get_rel_pos(width, width, self.attn.rel_pos_w)
-        out = attend_in_pieces(query, key, value, over_rows, over_columns)
+        out = attend_in_pieces(
+            query, key, value=value, over_rows=over_rows, over_columns=over_columns
+        )
         return (
             out.view(count, heads, height, width, -1)
             .permute(0, 2, 3, 1, 4)
@@ -107,7 +109,7 @@ class PiecewiseLayer(DeepseekOcr2SamVisionLayer):  # type: ignore[misc]  # trans
 
 
 def attend_in_pieces(
-    query: Tensor, key: Tensor, value: Tensor, over_rows: Tensor, over_columns: Tensor
+    query: Tensor, key: Tensor, *, value: Tensor, over_rows: Tensor, over_columns: Tensor
 ) -> Tensor:
     """Attention with a decomposed relative-position bias, a piece of the scores at a time.
 
@@ -129,7 +131,8 @@ def attend_in_pieces(
         # it needs no pass.
         scaled = torch.cat([scaled, by_row, by_column], dim=-1)
         places = torch.cat(
-            [_stands(height, width, query), _stands(width, height, query, across=True)], dim=-1
+            [_stands(height, width, like=query), _stands(width, height, like=query, across=True)],
+            dim=-1,
         )
         key = torch.cat([key, places.expand(count, -1, -1)], dim=-1)
     keys = key.transpose(1, 2).contiguous()  # else some kernels would copy it for each piece
@@ -150,7 +153,7 @@ def attend_in_pieces(
     return out
 
 
-def _stands(count: int, other: int, like: Tensor, across: bool = False) -> Tensor:
+def _stands(count: int, other: int, *, like: Tensor, across: bool = False) -> Tensor:
     """[H*W, count], 1 where a patch stands in that row (or, ``across``, in that column)."""
     eye = torch.eye(count, device=like.device, dtype=like.dtype)
     return eye.repeat(other, 1) if across else eye.repeat_interleave(other, dim=0)

@@ -65,7 +65,7 @@ class Plan:
     refused: tuple[Candidate, ...]
 
 
-def make_plan(device: str, dtype: str, parameters: int, machine: Machine) -> Plan:
+def make_plan(device: str, dtype: str, *, parameters: int, machine: Machine) -> Plan:
     """From ``engine.device``, ``engine.dtype`` (each may be ``auto``) and the model's number of
     parameters.
 
@@ -79,21 +79,23 @@ def make_plan(device: str, dtype: str, parameters: int, machine: Machine) -> Pla
     refused: list[Candidate] = []
     for here in machine.devices:
         if device in ("auto", here):
-            for precision in _precisions(here, dtype, machine):
+            for precision in _precisions(here, dtype, machine=machine):
                 found = _weigh(
                     here,
                     precision,
-                    parameters,
-                    machine,
+                    parameters=parameters,
+                    machine=machine,
                     by_name=dtype != "auto" and device != "auto",
                 )
                 (candidates if found[0] else refused).append(found[1])
     if not any(c.device == "cpu" for c in candidates):
         # Where nothing fits, the CPU may still swap its way through; and it is what a failing page
         # is retried on.
-        roomy = _fits("cpu", "float32", parameters, machine)
+        roomy = _fits("cpu", "float32", parameters=parameters, machine=machine)
         wanted: Dtype = (
-            _precisions("cpu", dtype, machine)[0] if dtype != "auto" or roomy else "bfloat16"
+            _precisions("cpu", dtype, machine=machine)[0]
+            if dtype != "auto" or roomy
+            else "bfloat16"
         )
         candidates.append(Candidate("cpu", wanted, "the last resort"))
         refused = [c for c in refused if (c.device, c.dtype) != ("cpu", wanted)]
@@ -104,7 +106,7 @@ def make_plan(device: str, dtype: str, parameters: int, machine: Machine) -> Pla
 MOST_PAGES = 8
 
 
-def pages_at_once(here: Candidate, parameters: int, page_bytes: int, machine: Machine) -> int:
+def pages_at_once(here: Candidate, parameters: int, *, page_bytes: int, machine: Machine) -> int:
     """How many pages fit beside the weights when each is as long as can be; one always does.
 
     ``page_bytes``: keys and values of one such page.
@@ -113,7 +115,7 @@ def pages_at_once(here: Candidate, parameters: int, page_bytes: int, machine: Ma
     return max(1, min(MOST_PAGES, int(room // page_bytes)))
 
 
-def _precisions(device: Device, dtype: str, machine: Machine) -> tuple[Dtype, ...]:
+def _precisions(device: Device, dtype: str, *, machine: Machine) -> tuple[Dtype, ...]:
     if dtype in BYTES:
         return ("bfloat16",) if dtype == "bfloat16" else ("float32",)
     if device == "cuda" and machine.cuda_bfloat16:
@@ -122,13 +124,13 @@ def _precisions(device: Device, dtype: str, machine: Machine) -> tuple[Dtype, ..
 
 
 def _weigh(
-    device: Device, dtype: Dtype, parameters: int, machine: Machine, by_name: bool
+    device: Device, dtype: Dtype, *, parameters: int, machine: Machine, by_name: bool
 ) -> tuple[bool, Candidate]:
     needed = _needs(dtype, parameters) / 1e9
     room = SHARE[device] * machine.memory_of(device) / 1e9
     if by_name:
         return True, Candidate(device, dtype, "as engine.device and engine.dtype say")
-    if _fits(device, dtype, parameters, machine):
+    if _fits(device, dtype, parameters=parameters, machine=machine):
         return True, Candidate(device, dtype, f"needs {needed:.1f} GB of {room:.1f} GB")
     return False, Candidate(device, dtype, f"needs {needed:.1f} GB, but {room:.1f} GB may be used")
 
@@ -137,5 +139,5 @@ def _needs(dtype: Dtype, parameters: int) -> float:
     return parameters * BYTES[dtype] * WITH_ACTIVATIONS
 
 
-def _fits(device: Device, dtype: Dtype, parameters: int, machine: Machine) -> bool:
+def _fits(device: Device, dtype: Dtype, *, parameters: int, machine: Machine) -> bool:
     return _needs(dtype, parameters) <= SHARE[device] * machine.memory_of(device)

@@ -71,7 +71,7 @@ class TorchDevices:
         return nullcontext()
 
 
-def move(network: Network, device: torch.device, dtype: torch.dtype) -> None:
+def move(network: Network, device: torch.device, *, dtype: torch.dtype) -> None:
     """Bring the whole network there, a tensor at a time, and check that all of it came.
 
     Raises EngineError that names what stayed behind.
@@ -80,10 +80,10 @@ def move(network: Network, device: torch.device, dtype: torch.dtype) -> None:
     network.to(device=device, dtype=dtype)
     # Frequencies are computed in float32, whatever the weights are: `to` would have rounded them.
     network.language_model.rotary_emb = type(rotary)(network.language_model.config).to(device)
-    refuse_strays(network, device, dtype)
+    refuse_strays(network, device, dtype=dtype)
 
 
-def refuse_strays(network: Network, device: torch.device, dtype: torch.dtype) -> None:
+def refuse_strays(network: Network, device: torch.device, *, dtype: torch.dtype) -> None:
     """``sam_model``, ``vision_model``, ``projector`` and the language model on one device, in
     one dtype.
 

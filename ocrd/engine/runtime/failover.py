@@ -60,6 +60,7 @@ class Runner:
         self,
         model_dir: Path,
         device: str,
+        *,
         dtype: str,
         mode: str,
         devices: Devices,
@@ -94,7 +95,9 @@ class Runner:
         arch = read_architecture(model_dir)
         self._parameters = count_parameters(arch)
         self._page_bytes = arch.decoder.cache_values
-        self.plan: Plan = make_plan(device, dtype, self._parameters, devices.machine())
+        self.plan: Plan = make_plan(
+            device, dtype, parameters=self._parameters, machine=devices.machine()
+        )
         # Candidates that did not pass, each with its reason.
         self.skipped: list[str] = []
         self._engine: DeepSeekOCR | None = None
@@ -156,26 +159,29 @@ class Runner:
         dtype = DTYPES[candidate.dtype]
         with self._devices.running(candidate.device):
             if self._engine is None:
-                self._engine = DeepSeekOCR(self._model_dir, candidate.device, candidate.dtype, self._mode,
-                                           self._progress, place, self._skip_blank)  # fmt: skip
-                refuse_strays(self._engine.network, place, dtype)
+                self._engine = DeepSeekOCR(self._model_dir, candidate.device, dtype=candidate.dtype, mode=self._mode,
+                                           progress=self._progress, place=place, skip_blank=self._skip_blank)  # fmt: skip
+                refuse_strays(self._engine.network, place, dtype=dtype)
             else:
-                move(self._engine.network, place, dtype)
+                move(self._engine.network, place, dtype=dtype)
             self._here = candidate
             self._engine.device = candidate.device
             self._engine.tune()
             self._on_canary(SECONDS_A_VIEW + SECONDS_A_TOKEN * LONGEST)
-            read_canary(self._engine, self._canary, self._known)
+            read_canary(self._engine, self._canary, known=self._known)
 
     def _skip(self, candidate: Candidate, error: Exception) -> None:
-        failure = failure_of(error, candidate.device, candidate.dtype)
+        failure = failure_of(error, candidate.device, dtype=candidate.dtype)
         self.skipped.append(f"{candidate} ({failure.kind}: {failure.message})")
-        self._log.error("a device is skipped", **self._about(failure, "the next candidate", error))
+        self._log.error(
+            "a device is skipped", **self._about(failure, "the next candidate", error=error)
+        )
 
     def read(
         self,
         image: Image.Image,
         task: str,
+        *,
         index: int,
         limits: Limits,
         on_token: Callable[[int], None] = lambda _count: None,
@@ -197,24 +203,36 @@ class Runner:
         remedy: Remedy | None = None
         while True:
             try:
-                reading = self._read_once(image, task, index, limits, on_token, on_attempt, remedy)
+                reading = self._read_once(
+                    image,
+                    task,
+                    index=index,
+                    limits=limits,
+                    on_token=on_token,
+                    on_attempt=on_attempt,
+                    remedy=remedy,
+                )
                 break
             except UsageError:
                 raise
             except FreshWorkerNeeded as error:
                 raise FreshWorkerNeeded(str(error), tuple(fallbacks)) from error
             except Exception as error:
-                failure = failure_of(error, self._here.device, self._here.dtype)
+                failure = failure_of(error, self._here.device, dtype=self._here.dtype)
                 if todo is None:
                     last = self._here == self._on_cpu
                     todo = remedies(
-                        failure.kind, failure.device, self._mode_of(image).name, fresh, last
+                        failure.kind,
+                        failure.device,
+                        mode=self._mode_of(image).name,
+                        fresh=fresh,
+                        last=last,
                     )
                 if not todo:
                     self._log.error(
                         "a page cannot be read",
                         page=index,
-                        **self._about(failure, "the page fails", error),
+                        **self._about(failure, "the page fails", error=error),
                     )
                     raise EngineError(
                         f"page {index + 1}: {failure.kind} on {self._here}: {failure.message}"
@@ -222,7 +240,9 @@ class Runner:
                 remedy, *rest = todo
                 todo = tuple(rest)
                 self._log.error(
-                    "reading a page failed", page=index, **self._about(failure, str(remedy), error)
+                    "reading a page failed",
+                    page=index,
+                    **self._about(failure, str(remedy), error=error),
                 )
                 fallbacks.append(
                     Fallback(
@@ -237,7 +257,7 @@ class Runner:
                 if remedy.step == "fresh-worker":
                     said = f"page {index + 1}: {failure.kind} on {self._here}: {failure.message}"
                     raise FreshWorkerNeeded(said, tuple(fallbacks)) from error
-        self._count(any(fallback.then == "cpu" for fallback in fallbacks), failed_here)
+        self._count(failed=any(fallback.then == "cpu" for fallback in fallbacks), where=failed_here)
         return replace(reading, fallbacks=tuple(fallbacks))
 
     def tuned(self) -> dict[str, Any]:
@@ -253,13 +273,16 @@ class Runner:
         """Pages that are decoded at once where the model is now."""
         if self._batch is None:
             page = self._page_bytes * BYTES[self._here.dtype]
-            self._batch = pages_at_once(self._here, self._parameters, page, self._devices.machine())
+            self._batch = pages_at_once(
+                self._here, self._parameters, page_bytes=page, machine=self._devices.machine()
+            )
         return self._batch
 
     def read_pages(
         self,
         pages: Iterable[tuple[int, Image.Image]],
         task: str,
+        *,
         limits: Limits,
         on_token: Callable[[int, int], None] = lambda _index, _count: None,
         on_attempt: Callable[[int], None] = lambda _index: None,
@@ -280,14 +303,29 @@ class Runner:
                 tell = partial(on_token, index)
                 attempt = partial(on_attempt, index)
                 try:
-                    reading_alone = self.read(image, task, index, limits, tell, attempt, fresh)
+                    reading_alone = self.read(
+                        image,
+                        task,
+                        index=index,
+                        limits=limits,
+                        on_token=tell,
+                        on_attempt=attempt,
+                        fresh=fresh,
+                    )
                 except FreshWorkerNeeded as error:
                     raise FreshWorkerNeeded(
                         str(error), (*coming.finish(index), *error.fallbacks)
                     ) from error
                 yield self._with(coming, reading_alone)
                 continue
-            readings = self._loaded.read_many(coming, task, limits, on_token, on_attempt, together)
+            readings = self._loaded.read_many(
+                coming,
+                task,
+                limits=limits,
+                on_token=on_token,
+                on_attempt=on_attempt,
+                slots=together,
+            )
             try:
                 while reading := self._next(readings):
                     yield self._with(coming, reading)
@@ -297,13 +335,17 @@ class Runner:
             except UsageError:
                 raise
             except Exception as error:
-                self._part(coming, failure_of(error, self._here.device, self._here.dtype), error)
+                self._part(
+                    coming,
+                    failure_of(error, self._here.device, dtype=self._here.dtype),
+                    error=error,
+                )
 
     def _next(self, readings: Iterator[PageReading]) -> PageReading | None:
         with self._devices.running(self._here.device):
             return next(readings, None)
 
-    def _part(self, coming: Coming, failure: Failure, error: Exception) -> None:
+    def _part(self, coming: Coming, failure: Failure, *, error: Exception) -> None:
         """After a batch failed: smaller ones for want of memory, else its pages alone."""
         then = "alone"
         if failure.kind == "mps-oom" and self.batch > 2:
@@ -313,7 +355,7 @@ class Runner:
         self._log.error(
             "reading pages together failed",
             pages=coming.in_hand,
-            **self._about(failure, then, error),
+            **self._about(failure, then, error=error),
         )
         for index in coming.in_hand:
             coming.mishaps[index].append(
@@ -341,6 +383,7 @@ class Runner:
         self,
         image: Image.Image,
         task: str,
+        *,
         index: int,
         limits: Limits,
         on_token: Callable[[int], None],
@@ -353,14 +396,26 @@ class Runner:
             self._retreat()
         with self._devices.running(self._here.device):
             mode = remedy.mode if remedy else None
-            return self._loaded.read(image, task, index, limits, on_token, on_attempt, mode)
+            return self._loaded.read(
+                image,
+                task,
+                index=index,
+                limits=limits,
+                on_token=on_token,
+                on_attempt=on_attempt,
+                mode=mode,
+            )
 
     def _mode_of(self, image: Image.Image) -> Mode:
-        return choose_mode(self._loaded.mode, self._loaded.network.arch.sam.view, image.size)
+        return choose_mode(self._loaded.mode, self._loaded.network.arch.sam.view, size=image.size)
 
     def _move_to(self, candidate: Candidate) -> None:
         before = self._here.device
-        move(self._loaded.network, self._devices.place(candidate.device), DTYPES[candidate.dtype])
+        move(
+            self._loaded.network,
+            self._devices.place(candidate.device),
+            dtype=DTYPES[candidate.dtype],
+        )
         self._loaded.device = candidate.device
         self._here = candidate
         self._loaded.tune()
@@ -375,16 +430,16 @@ class Runner:
         try:
             self._move_to(self._on_cpu)
         except Exception as error:
-            failure = failure_of(error, self._here.device, self._here.dtype)
+            failure = failure_of(error, self._here.device, dtype=self._here.dtype)
             self._log.error(
                 "the model cannot be brought to the CPU",
-                **self._about(failure, "fresh-worker", error),
+                **self._about(failure, "fresh-worker", error=error),
             )
             raise FreshWorkerNeeded(
                 f"the model cannot be brought to the CPU: {failure.message}"
             ) from error
 
-    def _count(self, failed: bool, where: Candidate) -> None:
+    def _count(self, *, failed: bool, where: Candidate) -> None:
         """Failures in a row at home; enough of them, and the CPU stays for a while."""
         if where != self._home or self._home == self._on_cpu:
             return
@@ -424,15 +479,17 @@ class Runner:
         try:
             go(where)
         except Exception as error:
-            failure = failure_of(error, where.device, where.dtype)
-            self._log.error("the device cannot be used yet", **self._about(failure, "cpu", error))
+            failure = failure_of(error, where.device, dtype=where.dtype)
+            self._log.error(
+                "the device cannot be used yet", **self._about(failure, "cpu", error=error)
+            )
             self._in_a_row = max(self._in_a_row, self._policy.max_fallbacks)
             self._back_at = self._clock() + self._policy.cool_down
             self._retreat()
             return False
         return True
 
-    def _about(self, failure: Failure, then: str, error: BaseException) -> dict[str, str]:
+    def _about(self, failure: Failure, then: str, *, error: BaseException) -> dict[str, str]:
         """Everything that a report of this failure needs, with the whole stack trace, causes and
         all.
         """

@@ -68,6 +68,6 @@ def classify(error: BaseException) -> Kind:
     return "other"
 
 
-def failure_of(error: BaseException, device: str, dtype: str) -> Failure:
+def failure_of(error: BaseException, device: str, *, dtype: str) -> Failure:
     first = str(error).strip().split("\n")[0] or type(error).__name__
     return Failure(classify(error), first[:500], device, dtype)

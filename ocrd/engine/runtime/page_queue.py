@@ -59,7 +59,7 @@ class Coming:
         self._taken.pop(index, None)
         return self.mishaps.pop(index, [])
 
-    def give_back(self, alone: bool) -> None:
+    def give_back(self, *, alone: bool) -> None:
         """What is in hand comes again, before the others.
 
         ``alone``: one by one, and one page at least.

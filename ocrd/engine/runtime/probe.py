@@ -30,7 +30,7 @@ def main() -> None:
         parameters = PUBLISHED
     said: dict[str, object] = {"machine": asdict(machine), "parameters": parameters}
     try:
-        said |= asdict(make_plan(device, dtype, parameters, machine))
+        said |= asdict(make_plan(device, dtype, parameters=parameters, machine=machine))
     except OcrdError as error:
         said |= {"error": str(error)}
     sys.stdout.write(json.dumps(said) + "\n")

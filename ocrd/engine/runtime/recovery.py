@@ -26,7 +26,7 @@ class Remedy:
         return f"{self.step} ({self.mode})" if self.mode else self.step
 
 
-def remedies(kind: Kind, device: str, mode: str, fresh: bool, last: bool) -> tuple[Remedy, ...]:
+def remedies(kind: Kind, device: str, *, mode: str, fresh: bool, last: bool) -> tuple[Remedy, ...]:
     """One after another until the page is read; none left means that the page fails.
 
     Out of memory: free the cache, look at less at once, start a new worker, the CPU. A wedged GPU

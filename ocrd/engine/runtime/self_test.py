@@ -21,7 +21,7 @@ LONGEST = 48
 LIKE_ENOUGH = 0.8
 
 
-def read_canary(engine: DeepSeekOCR, picture: Path, known: str | None) -> str:
+def read_canary(engine: DeepSeekOCR, picture: Path, *, known: str | None) -> str:
     """Read ``picture``; ``known`` is what this very model reads in it, None when nobody knows.
 
     Raises EngineError when the scores are not finite (the engine's own check) or the words are not

@@ -35,7 +35,7 @@ def print_of(path: Path) -> Fingerprint:
 class Ends:
     """A reader for submitted and dropped files, and everything that is said of their ends."""
 
-    def __init__(self, bench: Bench, answer: Answer, pauses: Sequence[bool] = ()) -> None:
+    def __init__(self, bench: Bench, answer: Answer, *, pauses: Sequence[bool] = ()) -> None:
         self.bench = bench
         self.worker = ScriptedWorker(answer)
         self.told: list[int] = []
@@ -44,12 +44,12 @@ class Ends:
         self.reader = Reader(
             bench.config,
             bench.journal,
-            self.worker,  # type: ignore[arg-type]
-            lambda: False,
-            bench._rescan,
-            lambda: next(pausing, False),
-            lambda _job, _read: self.want,
-            lambda: self.told.append(1),
+            worker=self.worker,  # type: ignore[arg-type]
+            stopping=lambda: False,
+            look_again=bench._rescan,
+            pausing=lambda: next(pausing, False),
+            wanted=lambda _job, _read: self.want,
+            tell=lambda: self.told.append(1),
         )
 
     def handle(self) -> None:
@@ -69,7 +69,7 @@ def test_an_end_is_told_with_the_sidecars_that_were_written_for_it(bench: Bench)
     path.write_bytes(b"another picture")
     seen = print_of(path)
     bench.journal.mark_told(first)
-    bench.journal.add(path, bench.inbox, seen)
+    bench.journal.add(path, bench.inbox, fingerprint=seen)
     ends.handle()
     second = bench.journal.next_untold()
     assert second is not None
@@ -78,7 +78,9 @@ def test_an_end_is_told_with_the_sidecars_that_were_written_for_it(bench: Bench)
 
 def test_a_failure_that_nobody_asked_about_is_told_to_nobody(bench: Bench) -> None:
     bench.drop()
-    ends = Ends(bench, reads(then=Refused("damaged", "scan.png: it is damaged", "DamagedDocument")))
+    ends = Ends(
+        bench, reads(then=Refused("damaged", "scan.png: it is damaged", error="DamagedDocument"))
+    )
     ends.want = False
     ends.handle()
     assert (
@@ -236,7 +238,9 @@ def test_half_a_file_that_is_still_being_written_is_no_failure(bench: Bench) -> 
     path = bench.inbox.parent / "desk/a.png"
     submitted(bench, path)
     path.write_bytes(b"half a picture")
-    ends = Ends(bench, reads(then=Refused("damaged", "a.png: it is damaged", "DamagedDocument")))
+    ends = Ends(
+        bench, reads(then=Refused("damaged", "a.png: it is damaged", error="DamagedDocument"))
+    )
     ends.handle()
     ends.handle()
     assert bench.counts() == {"queued": 1} and ends.worker.asked == [0]
@@ -341,13 +345,13 @@ def test_a_disk_with_another_number_after_a_restart_tells_nobody_again(bench: Be
     assert first is not None
     bench.journal._run("UPDATE jobs SET device = device + 1")
     seen = print_of(path)
-    bench.journal.add(path, bench.inbox, seen)
+    bench.journal.add(path, bench.inbox, fingerprint=seen)
     ends.handle()
     untold = bench.journal.next_untold()
     assert untold is not None and untold.id == first.id
     bench.journal.mark_told(first)
     bench.journal._run("UPDATE jobs SET device = device + 1")
-    bench.journal.add(path, bench.inbox, seen)
+    bench.journal.add(path, bench.inbox, fingerprint=seen)
     ends.handle()
     assert bench.journal.next_untold() is None
     assert bench.counts() == {"done": 1}  # and the journal does not grow with each restart
@@ -362,6 +366,6 @@ def test_a_new_picture_of_the_same_name_is_news(bench: Bench) -> None:
     bench.journal.mark_told(first)
     path.write_bytes(b"another picture")
     seen = print_of(path)
-    bench.journal.add(path, bench.inbox, seen)
+    bench.journal.add(path, bench.inbox, fingerprint=seen)
     ends.handle()
     assert bench.journal.next_untold() is not None

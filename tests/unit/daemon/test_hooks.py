@@ -24,9 +24,11 @@ def python(*lines: str) -> list[str]:
 
 
 def run(
-    command: list[str], file: Path = Path("/a b/$(touch x);'\".png"), seconds: float = 20.0
+    command: list[str], file: Path = Path("/a b/$(touch x);'\".png"), *, seconds: float = 20.0
 ) -> Outcome:
-    return run_hook(command, {"OCRD_EVENT": "done"}, file, seconds, lambda: False)
+    return run_hook(
+        command, {"OCRD_EVENT": "done"}, file=file, seconds=seconds, stopping=lambda: False
+    )
 
 
 def job(path: Path, sidecars: tuple[Path, ...]) -> Job:
@@ -66,7 +68,7 @@ def test_what_happened_is_in_its_environment(tmp_path: Path) -> None:
         "OCRD_TXT": str(sidecars[1]),
     }
     command = python("import os; print(os.environ['OCRD_TXT'], os.environ['HOME'])")
-    outcome = run_hook(command, told, tmp_path / "a.png", 20.0, lambda: False)
+    outcome = run_hook(command, told, file=tmp_path / "a.png", seconds=20.0, stopping=lambda: False)
     assert outcome.said == f"{sidecars[1]} {os.environ['HOME']}"
 
 
@@ -98,7 +100,13 @@ def test_one_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Pat
 
 def test_a_stop_ends_it_at_once() -> None:
     started = time.monotonic()
-    outcome = run_hook(python("import time; time.sleep(60)"), {}, Path("/a"), 60.0, lambda: True)
+    outcome = run_hook(
+        python("import time; time.sleep(60)"),
+        {},
+        file=Path("/a"),
+        seconds=60.0,
+        stopping=lambda: True,
+    )
     assert time.monotonic() - started < 5 and outcome.code is None and "stopped" in outcome.why
 
 

@@ -35,7 +35,7 @@ class ScriptedWorker:
         self.together: list[list[str]] = []
         self.alone: list[bool] = []
 
-    def start(self, on_cpu: bool = False) -> Ready:
+    def start(self, *, on_cpu: bool = False) -> Ready:
         return Ready(
             "cpu", "float32", "native", "2", "5", {"repo": "a/b", "revision": None}, batch=3
         )
@@ -48,7 +48,7 @@ class ScriptedWorker:
                 if message["event"] == "page":
                     yield {"job": request.job, "event": "finished"}
 
-    def read(self, request: Request, on_cpu: bool = False) -> Iterator[dict[str, Any]]:
+    def read(self, request: Request, *, on_cpu: bool = False) -> Iterator[dict[str, Any]]:
         self.asked.append(request.start)
         self.on_cpu.append(on_cpu)
         self.fresh.append(request.fresh)
@@ -82,12 +82,18 @@ class Bench:
         os.utime(path, (time.time() - age, time.time() - age))
         seen = look(path).fingerprint
         assert seen is not None
-        assert self.journal.add(path, self.inbox, seen)
+        assert self.journal.add(path, self.inbox, fingerprint=seen)
         return path
 
     def handle(self, answer: Answer) -> ScriptedWorker:
         worker = ScriptedWorker(answer)
-        reader = Reader(self.config, self.journal, worker, lambda: self.stopping, self._rescan)  # type: ignore[arg-type]
+        reader = Reader(
+            self.config,
+            self.journal,
+            worker=worker,  # type: ignore[arg-type]
+            stopping=lambda: self.stopping,
+            look_again=self._rescan,
+        )
         reader.handle(self.take())
         return worker
 
@@ -129,7 +135,9 @@ def test_a_reading_ends_as_a_set_of_sidecars(bench: Bench) -> None:
 def test_a_lasting_refusal_fails_with_its_reason(bench: Bench) -> None:
     bench.drop()
     bench.handle(
-        reads(then=Refused("encrypted", "scan.png: it asks for a password", "EncryptedDocument"))
+        reads(
+            then=Refused("encrypted", "scan.png: it asks for a password", error="EncryptedDocument")
+        )
     )
     (failure,) = bench.journal.failures()
     assert (failure.reason, failure.message) == ("encrypted", "scan.png: it asks for a password")
@@ -137,7 +145,7 @@ def test_a_lasting_refusal_fails_with_its_reason(bench: Bench) -> None:
 
 def test_what_looks_broken_just_after_it_was_written_is_looked_at_once_more(bench: Bench) -> None:
     bench.drop(age=0.5)
-    damaged = reads(then=Refused("damaged", "scan.png: it is damaged", "DamagedDocument"))
+    damaged = reads(then=Refused("damaged", "scan.png: it is damaged", error="DamagedDocument"))
     bench.handle(damaged)
     assert bench.counts() == {"queued": 1}
     assert bench.journal.next_due_in() == STILL_WRITING
@@ -231,7 +239,13 @@ def test_the_last_try_is_on_the_cpu_alone(bench: Bench) -> None:
 def test_a_worker_that_is_used_up_counts_no_crash_and_the_next_one_knows(bench: Bench) -> None:
     bench.drop()
     worker = ScriptedWorker(reads(page(0), then=WorkerRetired("page 2: mps-wedged on mps")))
-    reader = Reader(bench.config, bench.journal, worker, lambda: False, lambda: None)  # type: ignore[arg-type]
+    reader = Reader(
+        bench.config,
+        bench.journal,
+        worker=worker,  # type: ignore[arg-type]
+        stopping=lambda: False,
+        look_again=lambda: None,
+    )
     reader.handle(bench.take())
     worker.answer = reads(page(1))
     job = bench.take()
@@ -244,7 +258,13 @@ def test_a_worker_that_is_used_up_counts_no_crash_and_the_next_one_knows(bench: 
 def test_workers_that_are_used_up_one_after_another_end_on_the_cpu(bench: Bench) -> None:
     bench.drop()
     worker = ScriptedWorker(reads(then=WorkerRetired("the model cannot be brought to the CPU")))
-    reader = Reader(bench.config, bench.journal, worker, lambda: False, lambda: None)  # type: ignore[arg-type]
+    reader = Reader(
+        bench.config,
+        bench.journal,
+        worker=worker,  # type: ignore[arg-type]
+        stopping=lambda: False,
+        look_again=lambda: None,
+    )
     for _ in range(4):
         reader.handle(bench.take())
     assert worker.on_cpu == [False, False, False, True] and bench.counts() == {"failed": 1}
@@ -269,7 +289,7 @@ def test_what_a_killed_run_wrote_is_ours_to_finish(bench: Bench) -> None:
     seen = look(path).fingerprint
     assert seen is not None
     bench.journal.drop(bench_job(bench))
-    assert bench.journal.add(path, bench.inbox, seen)
+    assert bench.journal.add(path, bench.inbox, fingerprint=seen)
     bench.handle(reads(page(0)))
     assert sorted(p.name for p in bench.inbox.iterdir()) == [
         "scan.png",
@@ -291,13 +311,13 @@ def test_a_job_whose_inbox_left_the_configuration_says_so(bench: Bench) -> None:
     assert failure.reason == "no-inbox"
 
 
-def read_again(bench: Bench, text: str, data: bytes) -> None:
+def read_again(bench: Bench, text: str, *, data: bytes) -> None:
     """The picture is replaced by another, which is read as ``text``."""
     path = bench.inbox / "scan.png"
     path.write_bytes(data)
     os.utime(path, (time.time() - 3600, time.time() - 3600))
     seen = look(path).fingerprint
-    assert seen is not None and bench.journal.add(path, bench.inbox, seen)
+    assert seen is not None and bench.journal.add(path, bench.inbox, fingerprint=seen)
     bench.handle(reads(page(0, text)))
 
 
@@ -308,7 +328,7 @@ def names(folder: Path) -> list[str]:
 def test_a_picture_that_changed_has_its_set_replaced(bench: Bench) -> None:
     bench.drop()
     bench.handle(reads(page(0)))
-    read_again(bench, "other", b"another picture")
+    read_again(bench, "other", data=b"another picture")
     assert names(bench.inbox) == ["scan.png.json", "scan.png.txt"]
     assert (bench.inbox / "scan.png.txt").read_text() == "other\n"
 
@@ -322,7 +342,7 @@ def test_a_sidecar_that_its_owner_edited_stays_and_the_new_set_gets_a_number(
     path = bench.inbox / edited
     mine = path.read_text().replace("hello", "hullo")
     path.write_text(mine)
-    read_again(bench, "other", b"another picture")
+    read_again(bench, "other", data=b"another picture")
     assert path.read_text() == mine
     assert (bench.inbox / "scan.png-2.txt").read_text() == "other\n"
 
@@ -332,7 +352,7 @@ def test_text_alone_is_known_as_ours_too(bench: Bench) -> None:
     bench.config = parse_config(table, "test")
     bench.drop()
     bench.handle(reads(page(0)))
-    read_again(bench, "other", b"another picture")
+    read_again(bench, "other", data=b"another picture")
     assert names(bench.inbox) == ["scan.png.txt"]
 
 
@@ -349,7 +369,7 @@ def test_two_inboxes_with_one_output_folder_do_not_take_each_others_sets(bench: 
     bench.handle(reads(page(0, "first")))
     (second / "scan.png").write_bytes(b"another picture")
     seen = look(second / "scan.png").fingerprint
-    assert seen is not None and bench.journal.add(second / "scan.png", second, seen)
+    assert seen is not None and bench.journal.add(second / "scan.png", second, fingerprint=seen)
     bench.handle(reads(page(0, "second")))
     assert (out / "scan.png.txt").read_text() == "first\n"
     assert (out / "scan.png-2.txt").read_text() == "second\n"
@@ -363,7 +383,7 @@ def test_a_set_that_a_kill_left_half_replaced_is_replaced_whole(bench: Bench) ->
     text = path.with_name("scan.png.txt")
     bench.journal.plan_outputs(path, {text: hash_bytes(b"second\n")})
     text.write_bytes(b"second\n")
-    read_again(bench, "third", b"a third picture")
+    read_again(bench, "third", data=b"a third picture")
     assert names(bench.inbox) == ["scan.png.json", "scan.png.txt"]
     assert text.read_text() == "third\n"
 
@@ -376,10 +396,12 @@ def test_a_name_that_is_no_utf8_fails_with_its_reason_like_any_other(bench: Benc
         pytest.skip("this file system takes UTF-8 names only")
     os.utime(path, (0, 0))
     seen = look(path).fingerprint
-    assert seen is not None and bench.journal.add(path, bench.inbox, seen)
+    assert seen is not None and bench.journal.add(path, bench.inbox, fingerprint=seen)
     bench.handle(
         reads(
-            then=Refused("unsupported", f"{path.name}: it is not a picture", "UnsupportedDocument")
+            then=Refused(
+                "unsupported", f"{path.name}: it is not a picture", error="UnsupportedDocument"
+            )
         )
     )
     (failure,) = bench.journal.failures()
@@ -400,6 +422,7 @@ class Crowd:
         self,
         bench: Bench,
         answer: Answer,
+        *,
         names: Sequence[str] = ("a.png", "b.jpg", "c.webp", "d.png"),
     ) -> None:
         self.bench = bench
@@ -407,9 +430,9 @@ class Crowd:
         self.reader = Reader(
             bench.config,
             bench.journal,
-            self.worker,  # type: ignore[arg-type]
-            lambda: bench.stopping,
-            bench._rescan,
+            worker=self.worker,  # type: ignore[arg-type]
+            stopping=lambda: bench.stopping,
+            look_again=bench._rescan,
         )
         self.reader._last_ready = self.worker.start()
         for name in names:
@@ -417,7 +440,7 @@ class Crowd:
             path.write_bytes(f"picture {name}".encode())
             os.utime(path, (time.time() - 3600, time.time() - 3600))
             seen = look(path).fingerprint
-            assert seen is not None and bench.journal.add(path, bench.inbox, seen)
+            assert seen is not None and bench.journal.add(path, bench.inbox, fingerprint=seen)
             bench.now += 1
 
     def take(self) -> list[str]:
@@ -447,7 +470,7 @@ def test_small_pictures_that_wait_are_read_together(bench: Bench) -> None:
 def test_documents_of_many_pages_and_large_pictures_are_read_by_themselves(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crowd = Crowd(bench, reads(page(0)), ["a.png", "b.pdf", "c.tif", "d.png"])
+    crowd = Crowd(bench, reads(page(0)), names=["a.png", "b.pdf", "c.tif", "d.png"])
     monkeypatch.setattr("ocrd.daemon.job_runner.SMALL", len(b"picture d.png") - 1)
     assert [crowd.take() for _ in range(4)] == [["a.png"], ["b.pdf"], ["c.tif"], ["d.png"]]
     assert crowd.worker.together == []
@@ -508,7 +531,7 @@ def test_after_a_death_a_document_is_read_page_by_page(bench: Bench) -> None:
 
 
 def test_one_picture_that_is_left_of_several_is_read_as_ever(bench: Bench) -> None:
-    crowd = Crowd(bench, reads(page(0)), ("a.png", "b.jpg"))
+    crowd = Crowd(bench, reads(page(0)), names=("a.png", "b.jpg"))
     (bench.inbox / "b.jpg").unlink()
     crowd.take()
     assert (

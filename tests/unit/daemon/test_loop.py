@@ -47,7 +47,7 @@ class ScriptedWorker:
     ) -> None:
         type(self).setup = setup
 
-    def start(self, distrust: bool = False, on_cpu: bool = False) -> Ready:
+    def start(self, *, distrust: bool = False, on_cpu: bool = False) -> Ready:
         self.distrusted.append(distrust)
         if error := next(self.script, None):
             raise error
@@ -70,7 +70,7 @@ class Bench:
     def daemon(self, *script: Exception | None, once: bool = True) -> Daemon:
         ScriptedWorker.script = iter(script)
         config = parse_config({"inbox": [{"path": str(self.inbox), "settle": 0.1}]}, "test")
-        return Daemon(config, self.journal, once, clock=lambda: self.now)
+        return Daemon(config, self.journal, once=once, clock=lambda: self.now)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ class Running:
     """A daemon in a thread of its own, to be looked at while it runs."""
 
     def __init__(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, tables: dict[str, Any], **more: Any
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, *, tables: dict[str, Any], **more: Any
     ) -> None:
         monkeypatch.setattr(loop, "Worker", Resting)
         Resting.rests = 0
@@ -213,7 +213,7 @@ def test_on_its_battery_nothing_is_loaded_or_read_until_the_mains_are_back(
     monkeypatch.setattr(power, "BATTERY_KNOWN_FOR", 0.0)
     monkeypatch.setattr(loop, "HEARTBEAT", 0.1)
     with Running(
-        bench, monkeypatch, {"power": {"pause_on_battery": True}}, battery=battery
+        bench, monkeypatch, tables={"power": {"pause_on_battery": True}}, battery=battery
     ) as running:
         running.wait_for(lambda: bench.journal.fact("paused"))
         running.drop("a.png")
@@ -231,7 +231,7 @@ def test_on_its_battery_nothing_is_loaded_or_read_until_the_mains_are_back(
 def test_the_battery_is_nobodys_business_unless_it_is_asked_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Running(bench, monkeypatch, {}, battery=Battery(lambda: True)) as running:
+    with Running(bench, monkeypatch, tables={}, battery=Battery(lambda: True)) as running:
         running.wait_for(running.thread.is_alive)
         running.drop("a.png")
         running.wait_for(lambda: running.taken == ["a.png"])
@@ -243,7 +243,7 @@ def test_an_idle_model_is_let_go_under_critical_memory_pressure_and_stays_away_u
     short = False
     monkeypatch.setattr(loop, "HEARTBEAT", 0.1)
     monkeypatch.setattr(pauses, "PRESSED_AFTER", 0.1)
-    with Running(bench, monkeypatch, {}, memory_short=lambda: short) as running:
+    with Running(bench, monkeypatch, tables={}, memory_short=lambda: short) as running:
         running.wait_for(lambda: len(Resting.distrusted) == 1)
         time.sleep(0.5)
         assert Resting.rests == 0
@@ -260,7 +260,7 @@ def test_an_idle_model_is_let_go_under_critical_memory_pressure_and_stays_away_u
 def test_behind_a_sleep_all_inboxes_are_walked(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Running(bench, monkeypatch, {}) as running:
+    with Running(bench, monkeypatch, tables={}) as running:
         running.wait_for(lambda: bench.journal.fact("daemon"))
         ((inbox, _),) = running.daemon._inboxes
         asked: list[float] = []
@@ -282,7 +282,7 @@ def test_behind_a_sleep_all_inboxes_are_walked(
 def test_a_ring_finds_what_a_command_put_into_the_journal(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Running(bench, monkeypatch, {}) as running:
+    with Running(bench, monkeypatch, tables={}) as running:
         running.wait_for(lambda: Resting.distrusted)
         path = bench.inbox.parent / "elsewhere.png"
         path.write_bytes(b"picture")
@@ -299,7 +299,7 @@ def test_a_pause_gives_the_models_memory_back_as_idleness_does(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "HEARTBEAT", 0.1)
-    with Running(bench, monkeypatch, {"engine": {"unload_after": 0.3}}) as running:
+    with Running(bench, monkeypatch, tables={"engine": {"unload_after": 0.3}}) as running:
         running.wait_for(lambda: bench.journal.fact("daemon"))
         bench.journal.set_fact("pause", True)
         ring(bench.journal.folder)
@@ -317,7 +317,9 @@ def test_a_pause_gives_the_models_memory_back_as_idleness_does(
 def test_one_run_never_unloads_while_it_waits_for_a_hook(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Running(bench, monkeypatch, {"engine": {"unload_after": 0.05}}, once=True) as running:
+    with Running(
+        bench, monkeypatch, tables={"engine": {"unload_after": 0.05}}, once=True
+    ) as running:
         told = threading.Event()
         monkeypatch.setattr(
             type(running.daemon._afterwards), "idle", property(lambda _self: told.is_set())
@@ -332,7 +334,7 @@ def test_one_run_never_unloads_while_it_waits_for_a_hook(
 def test_an_unloaded_model_wakes_nobody_but_at_the_heartbeat(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Running(bench, monkeypatch, {"engine": {"unload_after": 0.05}}) as running:
+    with Running(bench, monkeypatch, tables={"engine": {"unload_after": 0.05}}) as running:
         running.wait_for(lambda: Resting.rests == 1)
         time.sleep(0.2)
         looks: list[float] = []

@@ -35,13 +35,13 @@ def first_page(path: Path, limits: Limits = Limits()) -> Image.Image:  # noqa: B
         return document.page(0).image
 
 
-def at(image: Image.Image, x: int, y: int) -> Pixel:
+def at(image: Image.Image, x: int, *, y: int) -> Pixel:
     pixel = image.getpixel((x, y))
     assert isinstance(pixel, tuple)
     return tuple(int(v) for v in pixel)
 
 
-def close(a: Pixel, b: Pixel, by: int = 6) -> bool:
+def close(a: Pixel, b: Pixel, *, by: int = 6) -> bool:
     return len(a) == len(b) and all(abs(x - y) <= by for x, y in zip(a, b, strict=True))
 
 
@@ -58,14 +58,14 @@ def test_every_format_comes_out_as_it_was_drawn(tmp_path: Path, suffix: str) -> 
     two_coloured().save(path)
     page = first_page(path)
     assert page.mode == "RGB" and page.size == (80, 40)
-    assert close(at(page, 10, 20), (255, 0, 0)) and close(at(page, 70, 20), (0, 0, 255))
+    assert close(at(page, 10, y=20), (255, 0, 0)) and close(at(page, 70, y=20), (0, 0, 255))
 
 
 def test_a_pdf_is_drawn_at_the_wanted_density(tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
     two_coloured((144, 72)).save(path, resolution=72)
     assert first_page(path).size == (400, 200)
-    assert close(at(first_page(path), 50, 100), (255, 0, 0))
+    assert close(at(first_page(path), 50, y=100), (255, 0, 0))
 
 
 def test_all_pages_come_and_any_can_be_asked_for(tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ def test_all_pages_come_and_any_can_be_asked_for(tmp_path: Path) -> None:
         pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
         with open_document(tmp_path / name) as document:
             assert document.page_count == 3
-            assert close(at(document.page(2).image, 5, 5), colours[2])
+            assert close(at(document.page(2).image, 5, y=5), colours[2])
             assert [page.index for page in document.pages(start=1)] == [1, 2]
-            assert close(at(document.page(0).image, 5, 5), colours[0])
+            assert close(at(document.page(0).image, 5, y=5), colours[0])
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.png", "a.webp"])
@@ -86,7 +86,7 @@ def test_of_an_animation_only_the_first_frame_is_a_page(tmp_path: Path, name: st
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
     with open_document(tmp_path / name) as document:
         assert document.page_count == 1
-        assert close(at(document.page(0).image, 5, 5), (255, 0, 0))
+        assert close(at(document.page(0).image, 5, y=5), (255, 0, 0))
 
 
 def test_a_photo_taken_sideways_comes_out_upright(tmp_path: Path) -> None:
@@ -95,7 +95,9 @@ def test_a_photo_taken_sideways_comes_out_upright(tmp_path: Path) -> None:
     two_coloured().save(tmp_path / "a.jpg", exif=exif, quality=95)
     page = first_page(tmp_path / "a.jpg")
     assert page.size == (40, 80)
-    assert close(at(page, 20, 10), (255, 0, 0), 20) and close(at(page, 20, 70), (0, 0, 255), 20)
+    assert close(at(page, 20, y=10), (255, 0, 0), by=20) and close(
+        at(page, 20, y=70), (0, 0, 255), by=20
+    )
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
@@ -113,7 +115,7 @@ def test_what_is_transparent_becomes_white_paper(tmp_path: Path, mode: str) -> N
     else:
         picture.convert(mode).save(path)
     page = first_page(path)
-    assert close(at(page, 3, 3), (0, 0, 0)) and close(at(page, 15, 3), (255, 255, 255))
+    assert close(at(page, 3, y=3), (0, 0, 0)) and close(at(page, 15, y=3), (255, 255, 255))
 
 
 def test_a_16_bit_scan_keeps_its_mid_greys(tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_a_16_bit_scan_keeps_its_mid_greys(tmp_path: Path) -> None:
     for name in ("a.png", "a.tif"):
         Image.fromarray(values).save(tmp_path / name)
         page = first_page(tmp_path / name)
-        assert at(page, 2, 2) == (128, 128, 128) and at(page, 15, 2) == (255, 255, 255)
+        assert at(page, 2, y=2) == (128, 128, 128) and at(page, 15, y=2) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "L", "1", "P"])
@@ -131,7 +133,7 @@ def test_other_colour_modes_keep_black_and_white(tmp_path: Path, mode: str) -> N
     picture.paste((0, 0, 0), (0, 0, 32, 32))
     picture.convert(mode).save(tmp_path / "a.tif")
     page = first_page(tmp_path / "a.tif")
-    assert close(at(page, 5, 5), (0, 0, 0), 40) and close(at(page, 50, 5), (255, 255, 255))
+    assert close(at(page, 5, y=5), (0, 0, 0), by=40) and close(at(page, 50, y=5), (255, 255, 255))
 
 
 def test_content_decides_and_not_the_suffix(tmp_path: Path) -> None:
@@ -141,7 +143,7 @@ def test_content_decides_and_not_the_suffix(tmp_path: Path) -> None:
         assert document.kind == "png"
 
 
-def refused(path: Path, error: type[DocumentError], limits: Limits = Limits()) -> str:  # noqa: B008 - frozen
+def refused(path: Path, error: type[DocumentError], *, limits: Limits = Limits()) -> str:  # noqa: B008 - frozen
     with pytest.raises(error) as caught, open_document(path, limits) as document:
         list(document.pages())
     assert path.name in str(caught.value)
@@ -213,9 +215,9 @@ def test_too_many_bytes_or_pages_are_oversized(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     pages = [two_coloured(), two_coloured()]
     pages[0].save(path, save_all=True, append_images=pages[1:])
-    refused(path, OversizedDocument, Limits(max_bytes=100))
-    refused(path, OversizedDocument, Limits(max_pages=1))
-    refused(path, OversizedDocument, Limits(max_pixels=80 * 40 - 1))
+    refused(path, OversizedDocument, limits=Limits(max_bytes=100))
+    refused(path, OversizedDocument, limits=Limits(max_pages=1))
+    refused(path, OversizedDocument, limits=Limits(max_pixels=80 * 40 - 1))
 
 
 def test_a_picture_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
@@ -267,11 +269,11 @@ def test_of_a_heic_the_primary_picture_is_the_page(tmp_path: Path) -> None:
     file = pillow_heif.from_pillow(Image.new("RGB", (64, 64), (255, 0, 0)))
     file.add_from_pillow(Image.new("RGB", (64, 64), (0, 0, 255)))
     file.save(tmp_path / "a.heic", primary_index=1)
-    assert close(at(first_page(tmp_path / "a.heic"), 5, 5), (0, 0, 255))
+    assert close(at(first_page(tmp_path / "a.heic"), 5, y=5), (0, 0, 255))
 
 
 def grey_tiff(
-    values: np.ndarray[tuple[int, int], np.dtype[np.uint16]], bits: int, photometric: int
+    values: np.ndarray[tuple[int, int], np.dtype[np.uint16]], bits: int, *, photometric: int
 ) -> bytes:
     """An uncompressed little-endian grey TIFF; 12-bit samples are packed two in three bytes."""
     height, width = values.shape
@@ -306,9 +308,11 @@ def test_wide_greys_follow_the_depth_and_sense_the_tiff_gives(
 ) -> None:
     top = 2**bits - 1
     row = np.array([[0, (top + 1) // 2, top, top]], dtype=np.uint16)
-    (tmp_path / "a.tif").write_bytes(grey_tiff(np.repeat(row, 4, axis=0), bits, photometric))
+    (tmp_path / "a.tif").write_bytes(
+        grey_tiff(np.repeat(row, 4, axis=0), bits, photometric=photometric)
+    )
     page = first_page(tmp_path / "a.tif")
-    assert tuple(at(page, x, 1)[0] for x in range(3)) == shown
+    assert tuple(at(page, x, y=1)[0] for x in range(3)) == shown
 
 
 def test_greys_of_any_width_are_scaled_and_not_cut_to_white(tmp_path: Path) -> None:
@@ -320,7 +324,7 @@ def test_greys_of_any_width_are_scaled_and_not_cut_to_white(tmp_path: Path) -> N
     ):
         Image.fromarray(values).save(tmp_path / "a.tif")
         page = first_page(tmp_path / "a.tif")
-        assert close(tuple(at(page, x, 0)[0] for x in range(3)), (0, 128, 255), 1)
+        assert close(tuple(at(page, x, y=0)[0] for x in range(3)), (0, 128, 255), by=1)
 
 
 def test_one_unmeasured_point_does_not_blacken_a_float_page(tmp_path: Path) -> None:
@@ -328,7 +332,7 @@ def test_one_unmeasured_point_does_not_blacken_a_float_page(tmp_path: Path) -> N
         tmp_path / "a.tif"
     )
     page = first_page(tmp_path / "a.tif")
-    assert close(at(page, 2, 0), (128, 128, 128), 1) and at(page, 3, 0) == (255, 255, 255)
+    assert close(at(page, 2, y=0), (128, 128, 128), by=1) and at(page, 3, y=0) == (255, 255, 255)
 
 
 def test_a_pdf_without_pages_is_empty_even_after_a_locked_one(tmp_path: Path) -> None:
@@ -408,4 +412,4 @@ def test_a_turned_pdf_page_comes_out_as_it_is_shown(tmp_path: Path) -> None:
     pdf.close()
     shown = first_page(tmp_path / "b.pdf")
     assert shown.size == (200, 400)
-    assert close(at(shown, 100, 50), (255, 0, 0)) and close(at(shown, 100, 350), (0, 0, 255))
+    assert close(at(shown, 100, y=50), (255, 0, 0)) and close(at(shown, 100, y=350), (0, 0, 255))

@@ -41,7 +41,7 @@ def prompts(network: Network) -> list[torch.Tensor]:
 
 
 def together(
-    network: Network, prompts: list[torch.Tensor], slots: int, limits: Limits, **options: Any
+    network: Network, prompts: list[torch.Tensor], *, slots: int, limits: Limits, **options: Any
 ) -> list[Decoded]:
     batch = Batch(network, limits, slots=slots, **options)
     done: dict[int, Decoded] = {}
@@ -59,8 +59,8 @@ def together(
 def test_pages_together_get_the_tokens_that_they_get_alone(
     network: Network, prompts: list[torch.Tensor], slots: int
 ) -> None:
-    alone = [decode(network, prompt, PLAIN, forbid_end=True) for prompt in prompts]
-    assert together(network, prompts, slots, PLAIN, forbid_end=True) == alone
+    alone = [decode(network, prompt, limits=PLAIN, forbid_end=True) for prompt in prompts]
+    assert together(network, prompts, slots=slots, limits=PLAIN, forbid_end=True) == alone
     assert len({done.ids for done in alone}) == len(LENGTHS)  # five different texts
 
 
@@ -69,7 +69,7 @@ def test_a_page_that_ends_early_makes_room_and_disturbs_no_other(
 ) -> None:
     """The end token is made a likely one, so that the pages end at different times."""
     eos = network.arch.decoder.eos
-    texts = [decode(network, prompt, PLAIN, forbid_end=True).ids for prompt in prompts]
+    texts = [decode(network, prompt, limits=PLAIN, forbid_end=True).ids for prompt in prompts]
     # A token that stands in many of the texts, at a different place in each, ends them from now on.
     ends = {
         token: {text.index(token) for text in texts if token in text}
@@ -80,19 +80,19 @@ def test_a_page_that_ends_early_makes_room_and_disturbs_no_other(
     head = network.lm_head.weight.clone()
     network.lm_head.weight.data[[eos, last]] = head[[last, eos]]
     try:
-        alone = [decode(network, prompt, PLAIN) for prompt in prompts]
+        alone = [decode(network, prompt, limits=PLAIN) for prompt in prompts]
         assert len({len(done.ids) for done in alone}) > 2
         assert {done.stop_reason for done in alone} == {"eos", "length"}
         for slots in (2, 3):
-            assert together(network, prompts, slots, PLAIN) == alone
+            assert together(network, prompts, slots=slots, limits=PLAIN) == alone
     finally:
         network.lm_head.weight.data.copy_(head)
 
 
 def test_each_page_has_its_own_guard(network: Network, prompts: list[torch.Tensor]) -> None:
     limits = Limits(max_new_tokens=60, ngram=3, window=50, loops=False)
-    alone = [decode(network, prompt, limits, forbid_end=True) for prompt in prompts]
-    assert together(network, prompts, 4, limits, forbid_end=True) == alone
+    alone = [decode(network, prompt, limits=limits, forbid_end=True) for prompt in prompts]
+    assert together(network, prompts, slots=4, limits=limits, forbid_end=True) == alone
 
 
 def test_a_full_batch_says_so_and_one_that_is_not_finite_is_an_error(
@@ -117,7 +117,7 @@ def test_the_cache_holds_each_slots_own_keys_whatever_comes_and_goes(
 ) -> None:
     """Against lists: each page's keys are its own number, counted up."""
     slots = 3
-    cache = SlotCache(1, slots, room)
+    cache = SlotCache(1, slots, room=room)
     pages: list[list[float]] = []
     device = torch.device("cpu")
     for number, (length, steps) in enumerate(work):
@@ -151,14 +151,14 @@ class Script:
     """A network's scores made up: the tokens of each page, by their order of coming."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, texts: list[Iterator[int]], vocabulary: int
+        self, monkeypatch: pytest.MonkeyPatch, texts: list[Iterator[int]], *, vocabulary: int
     ) -> None:
         self.texts = texts
         self.vocabulary = vocabulary
         self.slots: list[Iterator[int]] = []
         monkeypatch.setattr(decode_module, "next_logits", self.logits)
 
-    def logits(self, _network: object, embedded: torch.Tensor, cache: SlotCache) -> torch.Tensor:
+    def logits(self, _network: object, embedded: torch.Tensor, *, cache: SlotCache) -> torch.Tensor:
         if embedded.shape[1] > 1:
             self.slots.append(self.texts[len(self.slots)])
             rows = [self.slots[-1]]
@@ -195,10 +195,10 @@ def blocks(loop_at: int, words: int = 6) -> Iterator[int]:
 def test_a_loop_whose_coordinates_change_is_stopped_and_its_first_copy_kept(
     network: Network, prompts: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch, words: int
 ) -> None:
-    Script(monkeypatch, [blocks(5, words)], network.arch.decoder.vocabulary)
+    Script(monkeypatch, [blocks(5, words)], vocabulary=network.arch.decoder.vocabulary)
     told: list[int] = []
-    batch = Batch(network, Limits(max_new_tokens=4000), Marks(DET, DET_END, REF))
-    batch.add(0, prompts[0], told.append)
+    batch = Batch(network, Limits(max_new_tokens=4000), marks=Marks(DET, DET_END, REF))
+    batch.add(0, prompts[0], on_token=told.append)
     while not (ended := batch.step()):
         pass
     unit = 10 + words  # five blocks, and the first copy of the one that repeats
@@ -218,8 +218,8 @@ def test_blocks_that_differ_are_no_loop_and_the_watch_can_be_left_out(
         (2, Limits(max_new_tokens=600, loops=False), "length"),
         (2, Limits(max_new_tokens=600), "loop"),
     ):
-        Script(monkeypatch, [blocks(loop_at)], network.arch.decoder.vocabulary)
-        batch = Batch(network, limits, Marks(DET, DET_END, REF))
+        Script(monkeypatch, [blocks(loop_at)], vocabulary=network.arch.decoder.vocabulary)
+        batch = Batch(network, limits, marks=Marks(DET, DET_END, REF))
         batch.add(0, prompts[0])
         while not (ended := batch.step()):
             pass
@@ -241,15 +241,15 @@ def test_a_deadline_is_for_a_pages_own_time_not_for_its_neighbours(
         return now
 
     limits = Limits(max_new_tokens=50, ngram=0, loops=False, seconds=10.0)
-    alone = decode(network, prompts[0], limits, clock=clock, forbid_end=True)
+    alone = decode(network, prompts[0], limits=limits, clock=clock, forbid_end=True)
     assert (alone.stop_reason, len(alone.ids)) == ("deadline", 11)
-    beside = together(network, prompts[:2], 2, limits, clock=clock, forbid_end=True)
+    beside = together(network, prompts[:2], slots=2, limits=limits, clock=clock, forbid_end=True)
     assert [done.stop_reason for done in beside] == ["deadline"] * 2
     assert [len(done.ids) for done in beside] == [20, 20]
 
 
 def test_the_cache_never_grows_beyond_what_a_page_can_have() -> None:
-    cache = SlotCache(1, 2, 4, most=10)
+    cache = SlotCache(1, 2, room=4, most=10)
     cache.begin_prompt(3, torch.device("cpu"))
     cache.update(torch.zeros(1, 1, 3, 1), torch.zeros(1, 1, 3, 1), 0)
     sizes = set()

@@ -22,7 +22,7 @@ LARGE = (1654, 2339)
 
 
 def scan(
-    sheet: Image.Image, seed: int, noise: float = 1.5, quality: int | None = 85
+    sheet: Image.Image, seed: int, *, noise: float = 1.5, quality: int | None = 85
 ) -> Image.Image:
     """As a scanner gives it: light that falls off to one side, noise, JPEG."""
     rng = np.random.default_rng(seed)
@@ -39,7 +39,7 @@ def scan(
 
 
 def written(
-    text: str, points: float, colour: Colour, at: tuple[int, int] = (500, 700), size: tuple[int, int] = LARGE,
+    text: str, points: float, *, colour: Colour, at: tuple[int, int] = (500, 700), size: tuple[int, int] = LARGE,
     paper: Colour = PAPER, font: str = TRAINED_FONTS[0],
 ) -> Image.Image:  # fmt: skip
     """A sheet with ``text`` as at its size: A4 at 150 or 200 dpi."""
@@ -116,26 +116,26 @@ def test_a_streak_of_the_sensor_and_the_shadow_of_the_lid_are_blank(size: tuple[
 @pytest.mark.parametrize("size", [SHEET, LARGE])
 def test_one_small_faint_character_is_read(size: tuple[int, int], seed: int) -> None:
     font = (*TRAINED_FONTS[1:], *UNSEEN_FONTS)[seed]
-    sheet = written("7aliEg"[seed], 6 + seed / 2, darker(32), font=font, size=size)
+    sheet = written("7aliEg"[seed], 6 + seed / 2, colour=darker(32), font=font, size=size)
     assert not is_blank(scan(sheet, seed))
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_thin_light_font_is_read(seed: int) -> None:
-    sheet = written("tlfr"[seed], 8, darker(30), font="font_roboto/files/Roboto-Thin.ttf")
+    sheet = written("tlfr"[seed], 8, colour=darker(30), font="font_roboto/files/Roboto-Thin.ttf")
     assert not is_blank(scan(sheet, seed))
 
 
 def test_faint_writing_in_strong_noise_is_read() -> None:
-    assert not is_blank(scan(written("no", 8, darker(30)), 3, noise=6, quality=None))
+    assert not is_blank(scan(written("no", 8, colour=darker(30)), 3, noise=6, quality=None))
 
 
 def test_noise_that_could_hide_writing_is_read() -> None:
-    assert not is_blank(scan(written("", 8, PAPER), 4, noise=9, quality=None))
+    assert not is_blank(scan(written("", 8, colour=PAPER), 4, noise=9, quality=None))
 
 
 def test_white_on_black_is_read() -> None:
-    assert not is_blank(scan(written("e", 6, (60, 60, 60), paper=(10, 10, 10)), 5))
+    assert not is_blank(scan(written("e", 6, colour=(60, 60, 60), paper=(10, 10, 10)), 5))
 
 
 @pytest.mark.parametrize("colour", [(190, 220, 200), (220, 192, 222)])
@@ -143,20 +143,20 @@ def test_colour_as_light_as_the_paper_is_read(colour: Colour) -> None:
     paper = (206, 206, 206)
     lightness = [Image.new("RGB", (1, 1), c).convert("L").getpixel((0, 0)) for c in (paper, colour)]
     assert lightness[0] == pytest.approx(lightness[1], abs=3)
-    assert not is_blank(scan(written("4", 10, colour, paper=paper), 6, quality=95))
+    assert not is_blank(scan(written("4", 10, colour=colour, paper=paper), 6, quality=95))
 
 
 @pytest.mark.parametrize("at", [(2, 800), (1634, 800), (800, 0), (800, 2318), (2, 0), (1634, 2318)])
 def test_a_letter_at_the_very_edge_is_read(at: tuple[int, int]) -> None:
-    assert not is_blank(scan(written("b", 8, darker(60), at), 7))
+    assert not is_blank(scan(written("b", 8, colour=darker(60), at=at), 7))
 
 
 def test_a_letter_in_the_shadow_of_the_lid_is_read() -> None:
-    assert not is_blank(scan(shaded(written("b", 8, darker(90), (4, 900))), 8))
+    assert not is_blank(scan(shaded(written("b", 8, colour=darker(90), at=(4, 900))), 8))
 
 
 def test_a_letter_on_a_streak_is_read() -> None:
-    sheet = written("i", 8, darker(70), (500, 900))
+    sheet = written("i", 8, colour=darker(70), at=(500, 900))
     ImageDraw.Draw(sheet).line((505, 0, 505, sheet.height), fill=darker(30))
     assert not is_blank(scan(sheet, 9))
 
@@ -181,7 +181,7 @@ def test_a_rule_that_ends_on_the_page_is_read() -> None:
 
 def test_a_comma_and_a_full_stop_of_ten_points_are_read() -> None:
     for mark in (",", "."):
-        assert not is_blank(scan(written(mark, 11, (40, 40, 40)), 11))
+        assert not is_blank(scan(written(mark, 11, colour=(40, 40, 40)), 11))
 
 
 def test_a_thin_pencil_line_is_read() -> None:
@@ -193,7 +193,7 @@ def test_a_thin_pencil_line_is_read() -> None:
 
 
 def test_a_faint_blurred_stamp_is_read() -> None:
-    sheet = written("PAID", 24, darker(10)).filter(ImageFilter.GaussianBlur(2))
+    sheet = written("PAID", 24, colour=darker(10)).filter(ImageFilter.GaussianBlur(2))
     assert not is_blank(scan(sheet, 13))
 
 
@@ -212,5 +212,10 @@ def test_a_stroke_from_edge_to_edge_of_a_small_picture_is_read() -> None:
 
 def test_a_page_full_of_text_is_read() -> None:
     assert not is_blank(
-        scan(written("\n".join(["the quick brown fox " * 4] * 60), 9, (20, 20, 20), (60, 60)), 14)
+        scan(
+            written(
+                "\n".join(["the quick brown fox " * 4] * 60), 9, colour=(20, 20, 20), at=(60, 60)
+            ),
+            14,
+        )
     )

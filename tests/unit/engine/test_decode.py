@@ -30,7 +30,7 @@ def prompt(network: Network) -> torch.Tensor:
     return embedded
 
 
-def rescanned(ids: list[int], ngram: int, window: int) -> set[int]:
+def rescanned(ids: list[int], ngram: int, *, window: int) -> set[int]:
     """The guard's rule, written the slow way."""
     recent = ids[-window:]
     prefix = recent[len(recent) - ngram + 1 :]
@@ -45,7 +45,7 @@ def test_the_incremental_guard_bans_what_a_rescan_bans(
     guard = NgramGuard(ngram, window)
     for count, token in enumerate(ids, start=1):
         guard.push(token)
-        assert guard.banned() == rescanned(ids[:count], ngram, window)
+        assert guard.banned() == rescanned(ids[:count], ngram, window=window)
 
 
 def test_exempt_tokens_are_never_banned() -> None:
@@ -61,21 +61,21 @@ def test_one_token_at_a_time_gives_the_logits_of_all_at_once(
     layers = network.arch.decoder.layers
     device = network.device
     with torch.inference_mode():
-        cache = SlotCache(layers, 1, 64)
+        cache = SlotCache(layers, 1, room=64)
         cache.begin_prompt(prompt.shape[1], device)
-        whole = network.lm_head(run_decoder(network.language_model, prompt, cache))
-        cache = SlotCache(layers, 1, 2)  # so small that it must grow on the way
+        whole = network.lm_head(run_decoder(network.language_model, prompt, cache=cache))
+        cache = SlotCache(layers, 1, room=2)  # so small that it must grow on the way
         cache.begin_prompt(1, device)
-        steps = [next_logits(network, prompt[:, :1], cache)]
+        steps = [next_logits(network, prompt[:, :1], cache=cache)]
         for i in range(1, prompt.shape[1]):
             cache.begin_step(device)
-            steps.append(next_logits(network, prompt[:, i : i + 1], cache))
+            steps.append(next_logits(network, prompt[:, i : i + 1], cache=cache))
     assert cache.get_seq_length() == prompt.shape[1]
     torch.testing.assert_close(torch.cat(steps), whole[0], atol=1e-5, rtol=1e-4)
 
 
 def test_it_stops_at_the_length_limit_and_says_so(network: Network, prompt: torch.Tensor) -> None:
-    done = decode(network, prompt, Limits(max_new_tokens=6), forbid_end=True)
+    done = decode(network, prompt, limits=Limits(max_new_tokens=6), forbid_end=True)
     assert (len(done.ids), done.stop_reason) == (6, "length")
 
 
@@ -86,7 +86,7 @@ def test_it_stops_at_the_deadline_and_keeps_what_it_has(
     done = decode(
         network,
         prompt,
-        Limits(max_new_tokens=50, seconds=3),
+        limits=Limits(max_new_tokens=50, seconds=3),
         clock=lambda: next(ticks),
         forbid_end=True,
     )
@@ -97,13 +97,13 @@ def test_it_stops_at_the_deadline_and_keeps_what_it_has(
 def test_it_stops_at_the_end_token_and_leaves_it_out(
     network: Network, prompt: torch.Tensor
 ) -> None:
-    first = decode(network, prompt, Limits(max_new_tokens=1), forbid_end=True).ids[0]
+    first = decode(network, prompt, limits=Limits(max_new_tokens=1), forbid_end=True).ids[0]
     eos = network.arch.decoder.eos
     head = network.lm_head.weight.clone()
     network.lm_head.weight.data[[eos, first]] = head[[first, eos]]
     try:
-        assert decode(network, prompt, Limits(max_new_tokens=4)).stop_reason == "eos"
-        assert decode(network, prompt, Limits(max_new_tokens=4)).ids == ()
+        assert decode(network, prompt, limits=Limits(max_new_tokens=4)).stop_reason == "eos"
+        assert decode(network, prompt, limits=Limits(max_new_tokens=4)).ids == ()
     finally:
         network.lm_head.weight.data.copy_(head)
 
@@ -112,13 +112,13 @@ def test_scores_that_are_not_finite_are_an_error_and_no_text(
     network: Network, prompt: torch.Tensor
 ) -> None:
     with pytest.raises(EngineError, match="not finite"):
-        decode(network, prompt * float("nan"), Limits(max_new_tokens=4))
+        decode(network, prompt * float("nan"), limits=Limits(max_new_tokens=4))
 
 
 def test_the_guard_changes_a_loop(network: Network, prompt: torch.Tensor) -> None:
-    free = decode(network, prompt, Limits(max_new_tokens=120, ngram=0), forbid_end=True).ids
+    free = decode(network, prompt, limits=Limits(max_new_tokens=120, ngram=0), forbid_end=True).ids
     guarded = decode(
-        network, prompt, Limits(max_new_tokens=120, ngram=3, window=90), forbid_end=True
+        network, prompt, limits=Limits(max_new_tokens=120, ngram=3, window=90), forbid_end=True
     ).ids
     assert len(guarded) == 120
     for end in range(90, 120):

@@ -45,7 +45,7 @@ Its end.
 <center>Figure 1: x<sup>2</sup></center><｜end▁of▁sentence｜>"""
 
 
-def grounded(label: str, content: str, box: str = "[[0, 0, 999, 999]]") -> str:
+def grounded(label: str, content: str, *, box: str = "[[0, 0, 999, 999]]") -> str:
     return f"{REF}{label}{REF_END}{DET}{box}{DET_END}\n{content}"
 
 
@@ -55,7 +55,7 @@ def plain(label: str, content: str) -> str:
 
 
 def box_of(coordinates: str, size: tuple[int, int] = SIZE) -> Box | None:
-    [block] = parse(grounded("text", "x", coordinates), size).blocks
+    [block] = parse(grounded("text", "x", box=coordinates), size).blocks
     return block.bbox
 
 
@@ -131,7 +131,7 @@ def test_a_box_reaches_outwards_to_whole_pixels() -> None:
 
 
 def test_coordinates_are_never_run(capsys: pytest.CaptureFixture[str]) -> None:
-    page = parse(grounded("text", "x", "[[print(1), 2, 3, 4]]"), SIZE)
+    page = parse(grounded("text", "x", box="[[print(1), 2, 3, 4]]"), SIZE)
     assert capsys.readouterr().out == "" and page.blocks[0].bbox is None
 
 
@@ -139,7 +139,7 @@ def test_coordinates_are_never_run(capsys: pytest.CaptureFixture[str]) -> None:
     ("", []),
     ("  \n ", []),
     ("No tags.", [Block("No tags.")]),
-    ("Before.\n" + grounded("text", "x", "[]"), [Block("Before."), Block("x")]),
+    ("Before.\n" + grounded("text", "x", box="[]"), [Block("Before."), Block("x")]),
     (f"{REF} Sub_Title {REF_END}\n## **One**\n", [Block("One", "sub_title")]),
     (f"{REF}image{REF_END}{DET}{DET_END}", []),
     (f"{REF}title{REF_END}", []),
@@ -268,7 +268,7 @@ def test_located_words_are_found_in_untidy_answers(output: str, blocks: list[Blo
 
 def test_a_book_in_a_ref_is_not_repeated_for_each_of_its_boxes() -> None:
     book = "x" * (LONGEST_SOUGHT + 1)
-    page = parse(grounded(book, "", "[[0, 0, 1, 1]]" * 1000), SIZE, located=True)
+    page = parse(grounded(book, "", box="[[0, 0, 1, 1]]" * 1000), SIZE, located=True)
     assert len(page.blocks) == 1001 and page.text == book
 
 
@@ -394,7 +394,7 @@ class Said:
 
     @property
     def output(self) -> str:
-        return f"{grounded(self.label, self.content, str([list(box) for box in self.boxes]))}{self.gap}"
+        return f"{grounded(self.label, self.content, box=str([list(box) for box in self.boxes]))}{self.gap}"
 
     def exact(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         x1, y1, x2, y2 = (

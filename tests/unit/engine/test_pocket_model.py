@@ -58,7 +58,7 @@ def test_its_tokenizer_writes_every_character_that_it_learnt_and_gives_it_back()
 def test_every_published_prompt_can_be_written_with_it() -> None:
     tokenizer = Tokenizer.from_file(str(POCKET / "tokenizer.json"))
     for task in ("text", "markdown", "figure", "locate:Total"):
-        prompt = encode_prompt(prompt_text(task), tokenizer, 0)
+        prompt = encode_prompt(prompt_text(task), tokenizer, bos=0)
         assert prompt.before == (0,)
         assert tokenizer.decode(list(prompt.after), skip_special_tokens=False) == prompt_text(
             task
@@ -69,12 +69,12 @@ def test_it_reads_fresh_pictures_with_at_most_three_percent_character_errors() -
     engine = DeepSeekOCR(POCKET, device="cpu")
     # Another seed than those of training and of docs/pocket.md: never drawn before, the same for
     # everybody.
-    assert error_rate(engine, TRAINED_FONTS, 200, seed=3_000_000) <= 0.03
+    assert error_rate(engine, TRAINED_FONTS, count=200, seed=3_000_000) <= 0.03
 
 
 def test_asked_for_boxes_it_gives_one_for_each_line_where_the_line_is() -> None:
     engine = DeepSeekOCR(POCKET, device="cpu")
-    overlap, wrong = placed(engine, TRAINED_FONTS, 100, seed=3_000_000)
+    overlap, wrong = placed(engine, TRAINED_FONTS, count=100, seed=3_000_000)
     assert overlap >= 0.6 and wrong <= 0.04
 
 

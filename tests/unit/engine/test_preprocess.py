@@ -61,13 +61,13 @@ def test_all_golden_cases_are_here() -> None:
 def test_auto_looks_at_large_pictures_in_tiles_and_spends_little_on_small_ones(
     size: tuple[int, int], mode: str
 ) -> None:
-    assert choose_mode("auto", 1024, size).name == mode
+    assert choose_mode("auto", 1024, size=size).name == mode
 
 
 def test_auto_follows_the_size_that_the_model_was_trained_on() -> None:
-    assert choose_mode("auto", 256, (3000, 2000)).view == 256
+    assert choose_mode("auto", 256, size=(3000, 2000)).view == 256
 
 
 def test_an_unknown_mode_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match=r"'huge'.*tiny"):
-        choose_mode("huge", 1024, (10, 10))
+        choose_mode("huge", 1024, size=(10, 10))

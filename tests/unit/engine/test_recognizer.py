@@ -46,7 +46,7 @@ class Scripted:
     def full(self) -> bool:
         return bool(self.ended)
 
-    def add(self, key: int, prompt: torch.Tensor, _on_token: Callable[[int], None]) -> None:
+    def add(self, key: int, prompt: torch.Tensor, *, _on_token: Callable[[int], None]) -> None:
         reason, text = Scripted.script.pop(0)
         self.ended.append((key, Decoded(tuple(Scripted.encode(text)), reason)))
 
@@ -127,7 +127,7 @@ def test_every_mode_has_another_one() -> None:
     assert all(other in MODES and other != mode for mode, other in recognizer.OTHER_MODE.items())
 
 
-GROUNDED = "<|ref|>title<|/ref|><|det|>[[0, 0, 999, 499]]<|/det|>\n# Big\n\n<|ref|>text<|/ref|><|det|>[[0, 500, 499, 999]]<|/det|>\nsmall"  # noqa: E501 - one answer
+GROUNDED = "<|ref|>title<|/ref|><|det|>[[0, 0, 999, 499]]<|/det|>\n# Big\n\n<|ref|>text<|/ref|><|det|>[[0, 500, 499, 999]]<|/det|>\nsmall"
 
 
 def test_a_grounded_answer_is_blocks_with_places_clean_text_and_clean_markdown(
@@ -187,7 +187,9 @@ def test_pages_and_blank_pages_between_them_come_in_order(
     blank = Image.new("RGB", (300, 200), "white")
     pages = list(enumerate((blank, greeting, blank, greeting, blank)))
     none: Any = lambda *_: None  # noqa: E731
-    readings = list(engine.read_many(pages, "text", Limits(), none, none, slots=2))
+    readings = list(
+        engine.read_many(pages, "text", limits=Limits(), on_token=none, on_attempt=none, slots=2)
+    )
     alone = engine.read(greeting).text
     assert [(r.index, r.text) for r in readings] == list(enumerate(["", alone, "", alone, ""]))
 
@@ -206,7 +208,9 @@ def test_a_run_of_empty_pages_or_a_slow_one_does_not_draw_in_the_whole_document(
     none: Any = lambda *_: None  # noqa: E731
     for first in (blank, greeting):
         asked.clear()
-        readings = engine.read_many(pages(first), "text", Limits(), none, none, slots=3)
+        readings = engine.read_many(
+            pages(first), "text", limits=Limits(), on_token=none, on_attempt=none, slots=3
+        )
         assert next(readings).index == 0
         assert len(asked) <= 7
         assert [reading.index for reading in readings] == list(range(1, 50))
@@ -251,7 +255,12 @@ def test_tokens_and_attempts_are_told_page_by_page(
     pages = [(3, greeting), (4, greeting)]
     readings = list(
         engine.read_many(
-            pages, "text", Limits(), lambda i, n: told.append((i, n)), looked.append, slots=2
+            pages,
+            "text",
+            limits=Limits(),
+            on_token=lambda i, n: told.append((i, n)),
+            on_attempt=looked.append,
+            slots=2,
         )
     )
     assert looked == [3, 4]
@@ -272,7 +281,14 @@ def test_drawn_pictures_together_get_the_texts_that_they_get_alone(engine: DeepS
     for task in ("text", "markdown"):
         alone = [engine.read(picture, task) for picture in pictures]
         together = list(
-            engine.read_many(list(enumerate(pictures)), task, Limits(), none, none, slots=4)
+            engine.read_many(
+                list(enumerate(pictures)),
+                task,
+                limits=Limits(),
+                on_token=none,
+                on_attempt=none,
+                slots=4,
+            )
         )
         assert [r.text for r in together] == [r.text for r in alone]
         assert [r.tokens for r in together] == [r.tokens for r in alone]

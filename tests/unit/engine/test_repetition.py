@@ -24,7 +24,7 @@ USUAL = Bounds()
 def new_watch(
     exempt: frozenset[int] = frozenset({TD, TD_END}), bounds: Bounds = USUAL
 ) -> LoopWatch:
-    return LoopWatch(OPEN, CLOSE, REF, exempt, bounds)
+    return LoopWatch(OPEN, CLOSE, ref_open=REF, exempt=exempt, bounds=bounds)
 
 
 def verdict(tokens: Iterable[int], watch: LoopWatch | None = None) -> tuple[int, int] | None:
@@ -49,7 +49,7 @@ def prose(length: int, seed: int = 0) -> list[int]:
     return [WORDS + int(5000 * chance.random() ** 4) for _ in range(length)]
 
 
-def det(chance: random.Random, shortest: int, longest: int) -> list[int]:
+def det(chance: random.Random, shortest: int, *, longest: int) -> list[int]:
     inside = [chance.randrange(10, 900) for _ in range(chance.randint(shortest, longest) - 2)]
     return [OPEN, *inside, CLOSE]
 
@@ -103,7 +103,7 @@ def test_a_loop_whose_coordinates_change_is_stopped_as_soon(unit: int, seed: int
     chance = random.Random(seed)
     longest = min(16, unit - 1)
     content = words(unit - longest, 9000)
-    copies = [det(chance, 2, longest) + content for _ in range(400)]
+    copies = [det(chance, 2, longest=longest) + content for _ in range(400)]
     seen, kept = verdict(chain(BEGINNING, *copies)) or (0, 0)
     assert kept == len(BEGINNING) + len(copies[0])
     assert 120 <= seen - kept <= 200
@@ -114,9 +114,9 @@ def test_a_loop_whose_coordinates_change_is_stopped_as_soon(unit: int, seed: int
 def test_in_grounded_output_the_block_that_repeats_is_kept_whole(content: int, seed: int) -> None:
     chance = random.Random(seed)
     before = block(
-        prose(40), det(chance, 8, 20)
+        prose(40), det(chance, 8, longest=20)
     )  # ends as every block does: the repetition begins with its newlines
-    copies = [block(words(content, 9000), det(chance, 8, 20)) for _ in range(30)]
+    copies = [block(words(content, 9000), det(chance, 8, longest=20)) for _ in range(30)]
     seen, kept = verdict(chain(before, *copies)) or (0, 0)
     assert kept == len(before) + len(copies[0])
     assert seen - kept <= 200
@@ -125,7 +125,10 @@ def test_in_grounded_output_the_block_that_repeats_is_kept_whole(content: int, s
 def test_where_several_blocks_repeat_together_all_of_them_are_kept_once() -> None:
     chance = random.Random(0)
     copies = [
-        [*block(words(9, 9000), det(chance, 8, 20)), *block(words(14, 9500), det(chance, 8, 20))]
+        [
+            *block(words(9, 9000), det(chance, 8, longest=20)),
+            *block(words(14, 9500), det(chance, 8, longest=20)),
+        ]
         for _ in range(9)
     ]
     seen, kept = verdict(chain(BEGINNING, *copies)) or (0, 0)
@@ -135,7 +138,7 @@ def test_where_several_blocks_repeat_together_all_of_them_are_kept_once() -> Non
 
 def test_coordinates_alone_can_be_the_loop() -> None:
     chance = random.Random(0)
-    dets = [det(chance, 8, 20) for _ in range(100)]
+    dets = [det(chance, 8, longest=20) for _ in range(100)]
     seen, kept = verdict(chain(BEGINNING, *dets)) or (0, 0)
     assert kept == len(BEGINNING) + len(dets[0])
     assert 120 <= seen - kept < 140
@@ -167,7 +170,7 @@ def test_a_paragraph_that_stands_twice_is_no_loop(length: int) -> None:
 def test_a_form_in_duplicate_is_no_loop() -> None:
     chance = random.Random(0)
     lines = [words(chance.randint(2, 9), 9000 + 10 * line) for line in range(20)]
-    twice = [block(line, det(chance, 8, 20)) for line in lines + lines]
+    twice = [block(line, det(chance, 8, longest=20)) for line in lines + lines]
     assert verdict(chain(*twice, prose(700))) is None
 
 
@@ -187,7 +190,9 @@ def test_ordinary_long_texts_are_no_loop(seed: int) -> None:
         for _ in range(80)
     ]
     lines = [prose(12, seed=line) * chance.choice([1, 1, 1, 2]) for line in range(200)]
-    labels = [block([*words(3), WORDS + 10 + label], det(chance, 8, 20)) for label in range(300)]
+    labels = [
+        block([*words(3), WORDS + 10 + label], det(chance, 8, longest=20)) for label in range(300)
+    ]
     cells = [TD, 20, TD_END, NEWLINE] * 30
     assert verdict(chain(*lines)) is None
     assert verdict(chain(*numbers, cells, *numbers)) is None
@@ -205,7 +210,7 @@ def test_one_token_that_is_not_exempt_ends_the_patience() -> None:
 
 def test_pictures_without_words_may_repeat_for_longer_where_the_caller_says_so() -> None:
     chance = random.Random(0)
-    sheet = [[REF, 50, REF_END, *det(chance, 8, 20), NEWLINE] for _ in range(24)]
+    sheet = [[REF, 50, REF_END, *det(chance, 8, longest=20), NEWLINE] for _ in range(24)]
     assert verdict(chain(*sheet)) is not None
     assert verdict(chain(*sheet), new_watch(frozenset({REF, 50, REF_END, OPEN, NEWLINE}))) is None
 
@@ -225,7 +230,11 @@ def test_without_both_marks_of_coordinates_they_are_tokens_like_others(
     ids: tuple[int | None, int | None],
 ) -> None:
     chance = random.Random(0)
-    moving = [*chain(*([*words(5), *det(chance, 8, 20)] for _ in range(50))), OPEN, *words(500)]
+    moving = [
+        *chain(*([*words(5), *det(chance, 8, longest=20)] for _ in range(50))),
+        OPEN,
+        *words(500),
+    ]
     assert verdict(moving, LoopWatch(*ids)) is None
     assert verdict([*words(5), OPEN, CLOSE] * 30, LoopWatch(*ids)) == (7 + 120, 7)
 
@@ -239,7 +248,7 @@ def test_a_close_that_nothing_opened_is_a_token_like_others() -> None:
 )
 def test_a_loop_is_found_alike_wherever_it_begins(before: int) -> None:
     chance = random.Random(0)
-    loop = [*chain(*(block(words(20, 9000), det(chance, 8, 20)) for _ in range(30)))]
+    loop = [*chain(*(block(words(20, 9000), det(chance, 8, longest=20)) for _ in range(30)))]
     seen, kept = verdict(loop) or (0, 0)
     assert verdict(prose(before) + loop) == (before + seen, before + kept)
 
@@ -280,7 +289,7 @@ def test_a_token_costs_little_time_and_memory_however_long_the_text() -> None:
 
 
 def slow_verdict(
-    tokens: list[int], exempt: frozenset[int], bounds: Bounds
+    tokens: list[int], exempt: frozenset[int], *, bounds: Bounds
 ) -> tuple[int, int] | None:
     """The rule, written the slow way: at every token all periods are compared from the end on."""
     symbols: list[int] = []
@@ -344,4 +353,4 @@ small_bounds = st.builds(
 def test_the_incremental_watch_says_what_a_rescan_says(
     tokens: list[int], exempt: frozenset[int], bounds: Bounds
 ) -> None:
-    assert verdict(tokens, new_watch(exempt, bounds)) == slow_verdict(tokens, exempt, bounds)
+    assert verdict(tokens, new_watch(exempt, bounds)) == slow_verdict(tokens, exempt, bounds=bounds)

@@ -37,45 +37,45 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def mark(path: Path, read: bool, config: FinderConfig | None = None) -> None:
+def mark(path: Path, *, read: bool, config: FinderConfig | None = None) -> None:
     marker = tags.marker(config or FinderConfig())
     assert marker is not None
     marker(path, read)
 
 
-def marked(path: Path, read: bool, config: FinderConfig | None = None) -> list[str]:
-    mark(path, read, config)
+def marked(path: Path, *, read: bool, config: FinderConfig | None = None) -> list[str]:
+    mark(path, read=read, config=config)
     return tags.parse(tags.get(path))
 
 
 def test_a_tag_is_byte_for_byte_what_finder_writes(picture: Path) -> None:
-    mark(picture, True)
+    mark(picture, read=True)
     assert tags.get(picture) == plistlib.dumps(["OCR\n4"], fmt=plistlib.FMT_BINARY)
 
 
 def test_the_users_tags_stay_in_their_order(picture: Path) -> None:
     tags.put(picture, plistlib.dumps(["Invoices\n2", "2026"], fmt=plistlib.FMT_BINARY))
-    assert marked(picture, True) == ["Invoices\n2", "2026", "OCR\n4"]
-    assert marked(picture, False) == ["Invoices\n2", "2026", "OCR failed\n6"]
-    assert marked(picture, True) == ["Invoices\n2", "2026", "OCR\n4"]
+    assert marked(picture, read=True) == ["Invoices\n2", "2026", "OCR\n4"]
+    assert marked(picture, read=False) == ["Invoices\n2", "2026", "OCR failed\n6"]
+    assert marked(picture, read=True) == ["Invoices\n2", "2026", "OCR\n4"]
 
 
 def test_a_tag_that_is_there_keeps_the_colour_that_the_user_gave_it(picture: Path) -> None:
     tags.put(picture, plistlib.dumps(["OCR\n5"], fmt=plistlib.FMT_BINARY))
-    assert marked(picture, True) == ["OCR\n5"]
+    assert marked(picture, read=True) == ["OCR\n5"]
 
 
 def test_names_and_colours_are_the_users_choice(picture: Path) -> None:
     config = FinderConfig(
         done_tag="Text da", done_colour="green", failed_tag="kaputt", failed_colour="none"
     )
-    assert marked(picture, False, config) == ["kaputt\n0"]
-    assert marked(picture, True, config) == ["Text da\n2"]
+    assert marked(picture, read=False, config=config) == ["kaputt\n0"]
+    assert marked(picture, read=True, config=config) == ["Text da\n2"]
 
 
 def test_a_tag_changes_nothing_by_which_a_file_is_known(picture: Path) -> None:
     before = look(picture).fingerprint
-    assert marked(picture, True) and marked(picture, False)
+    assert marked(picture, read=True) and marked(picture, read=False)
     assert look(picture).fingerprint == before
 
 
@@ -83,7 +83,7 @@ def test_a_tag_changes_nothing_by_which_a_file_is_known(picture: Path) -> None:
                                    plistlib.dumps([1, 2])])  # fmt: skip
 def test_what_is_no_list_of_tags_is_left_alone(picture: Path, value: bytes) -> None:
     tags.put(picture, value)
-    mark(picture, True)
+    mark(picture, read=True)
     assert tags.get(picture) == value
 
 
@@ -97,8 +97,8 @@ def test_no_bytes_raise_anything_but_value_error(value: bytes) -> None:
 def test_a_file_that_is_gone_or_behind_a_link_is_not_marked(picture: Path) -> None:
     link = picture.with_name("link.png")
     link.symlink_to(picture)
-    mark(link, True)
-    mark(picture.with_name("gone.png"), True)
+    mark(link, read=True)
+    mark(picture.with_name("gone.png"), read=True)
     with pytest.raises(OSError):
         tags.get(picture)
 
@@ -113,7 +113,7 @@ def test_a_disk_that_knows_no_attributes_is_no_trouble(
         raise OSError(95, "not supported")
 
     monkeypatch.setattr(tags, "put", refuse)
-    mark(picture, True)
+    mark(picture, read=True)
     assert asked == [picture]
 
 
@@ -128,8 +128,8 @@ def test_nothing_is_marked_elsewhere_or_when_it_is_not_wanted(
 @given(st.lists(st.text(min_size=1)), st.booleans())
 def test_marking_twice_is_marking_once(present: list[str], read: bool) -> None:
     name, other = ("OCR", "OCR failed") if read else ("OCR failed", "OCR")
-    once = tags.merged(present, name, 4, other)
-    assert tags.merged(once, name, 4, other) == once
+    once = tags.merged(present, name, colour=4, instead_of=other)
+    assert tags.merged(once, name, colour=4, instead_of=other) == once
     assert [tag for tag in once if tag.split("\n")[0] not in ("OCR", "OCR failed")] == [
         tag for tag in present if tag.split("\n")[0] not in ("OCR", "OCR failed")
     ]
@@ -139,5 +139,5 @@ def test_marking_twice_is_marking_once(present: list[str], read: bool) -> None:
 def test_linux_keeps_them_in_the_users_own_space(picture: Path) -> None:
     if os.uname().sysname != "Linux":
         pytest.skip("a Mac has no such spaces")
-    mark(picture, True)
+    mark(picture, read=True)
     assert os.listxattr(picture) == ["user.com.apple.metadata:_kMDItemUserTags"]

@@ -38,13 +38,13 @@ def test_it_settles_by_its_last_change_of_any_kind(path: Path) -> None:
     now = path.stat().st_ctime
     os.utime(path, (0, 0))  # as a copy that keeps its times
     now = path.stat().st_ctime
-    assert unsettled_for(path, 2.0, now + 0.5) == pytest.approx(1.5)
-    assert unsettled_for(path, 2.0, now + 2.0) == 0.0
-    assert unsettled_for(path, 0.0, now) == 0.0
+    assert unsettled_for(path, 2.0, now=now + 0.5) == pytest.approx(1.5)
+    assert unsettled_for(path, 2.0, now=now + 2.0) == 0.0
+    assert unsettled_for(path, 0.0, now=now) == 0.0
     assert (
-        unsettled_for(path, 2.0, now - 100.0) == 0.0
+        unsettled_for(path, 2.0, now=now - 100.0) == 0.0
     )  # a server's clock that runs ahead says nothing
-    assert unsettled_for(path.with_name("gone"), 2.0, now) == 0.0
+    assert unsettled_for(path.with_name("gone"), 2.0, now=now) == 0.0
 
 
 def test_what_needs_patience_in_an_inbox_needs_it_everywhere(
@@ -52,11 +52,11 @@ def test_what_needs_patience_in_an_inbox_needs_it_everywhere(
 ) -> None:
     path.write_bytes(b"")
     now = path.stat().st_ctime
-    assert unsettled_for(path, 2.0, now) == EMPTY_GRACE
+    assert unsettled_for(path, 2.0, now=now) == EMPTY_GRACE
     seen = Look(Fingerprint(1, 2, 3, 4), "being copied by Finder", COPY_GRACE)
     monkeypatch.setattr(looks, "look", lambda _path: seen)
-    assert unsettled_for(path, 2.0, now + 100) == COPY_GRACE - 100 and not_here(path) is None
+    assert unsettled_for(path, 2.0, now=now + 100) == COPY_GRACE - 100 and not_here(path) is None
     cloud = Look(Fingerprint(1, 2, 3, 4), "still in iCloud", float("inf"))
     monkeypatch.setattr(looks, "look", lambda _path: cloud)
-    assert unsettled_for(path, 2.0, now) == 2.0  # that is said, not waited for here
+    assert unsettled_for(path, 2.0, now=now) == 2.0  # that is said, not waited for here
     assert str(not_here(path)).startswith("still in iCloud")

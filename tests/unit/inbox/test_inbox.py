@@ -34,6 +34,7 @@ class Box:
     def __init__(
         self,
         root: Path,
+        *,
         recursive: bool = True,
         settle: float = SETTLE,
         rescan_every: float = 300.0,
@@ -45,11 +46,11 @@ class Box:
         self.inbox = Inbox(
             root,
             SUFFIXES,
-            settle,
-            recursive,
-            lambda path, print_: print_ in self.known,
-            self.wake,
-            rescan_every,
+            settle=settle,
+            recursive=recursive,
+            is_known=lambda path, print_: print_ in self.known,
+            wake=self.wake,
+            rescan_every=rescan_every,
         )
 
     def run(
@@ -375,7 +376,13 @@ def test_when_inotify_has_no_more_to_give_the_folder_is_polled(root: Path) -> No
     def exhausted() -> BaseObserver:
         raise OSError(errno.EMFILE, "inotify instance limit reached")
 
-    watch = Watch(root, True, threading.Event(), exhausted, lambda: PollingObserver(timeout=0.1))
+    watch = Watch(
+        root,
+        recursive=True,
+        wake=threading.Event(),
+        observer=exhausted,
+        fallback=lambda: PollingObserver(timeout=0.1),
+    )
     watch.rebuild()
     try:
         assert watch.healthy()
@@ -393,7 +400,7 @@ def test_when_inotify_has_no_more_to_give_the_folder_is_polled(root: Path) -> No
 
 def test_an_event_that_makes_no_sense_is_counted_and_kills_nothing(root: Path) -> None:
     wake = threading.Event()
-    watch = Watch(root, True, wake)
+    watch = Watch(root, recursive=True, wake=wake)
     watch._hints.dispatch(FileCreatedEvent(src_path=None))  # type: ignore[arg-type]
     watch._hints.dispatch(FileCreatedEvent(src_path=b"/inbox/\xff.png"))
     assert watch.failures == 1

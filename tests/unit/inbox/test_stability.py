@@ -31,35 +31,35 @@ def status(size: int = 10, **extra: float) -> os.stat_result:
 
 
 def test_one_look_is_never_enough() -> None:
-    assert not Settling(1.0).seen(FILE, state(1), 1000.0)
+    assert not Settling(1.0).seen(FILE, state(1), now=1000.0)
 
 
 def test_two_equal_looks_a_settle_time_apart_are_enough() -> None:
     table = Settling(1.0)
-    table.seen(FILE, state(1), 10.0)
-    assert not table.seen(FILE, state(1), 10.9)
-    assert table.seen(FILE, state(1), 11.0)
+    table.seen(FILE, state(1), now=10.0)
+    assert not table.seen(FILE, state(1), now=10.9)
+    assert table.seen(FILE, state(1), now=11.0)
     assert table.waiting() == ()
 
 
 def test_a_file_still_growing_is_not_taken() -> None:
     table = Settling(1.0)
-    assert not any(table.seen(FILE, state(size), size * 5.0) for size in range(50))
+    assert not any(table.seen(FILE, state(size), now=size * 5.0) for size in range(50))
 
 
 def test_a_forgotten_file_starts_afresh() -> None:
     table = Settling(1.0)
-    table.seen(FILE, state(1), 0.0)
+    table.seen(FILE, state(1), now=0.0)
     table.forget(FILE)
-    assert not table.seen(FILE, state(1), 5.0)
+    assert not table.seen(FILE, state(1), now=5.0)
 
 
 def test_patience_that_ends_starts_the_wait_afresh() -> None:
     table = Settling(1.0)
-    table.seen(FILE, state(1), 0.0, math.inf, "still in iCloud")
-    assert not table.seen(FILE, state(1), 1e6, math.inf, "still in iCloud")
-    assert not table.seen(FILE, state(1), 1e6 + 1)
-    assert table.seen(FILE, state(1), 1e6 + 2)
+    table.seen(FILE, state(1), now=0.0, patience=math.inf, reason="still in iCloud")
+    assert not table.seen(FILE, state(1), now=1e6, patience=math.inf, reason="still in iCloud")
+    assert not table.seen(FILE, state(1), now=1e6 + 1)
+    assert table.seen(FILE, state(1), now=1e6 + 2)
 
 
 def test_nothing_waits_then_nothing_is_due() -> None:
@@ -68,8 +68,8 @@ def test_nothing_waits_then_nothing_is_due() -> None:
 
 def test_a_patient_file_is_looked_at_seldom() -> None:
     table = Settling(1.0)
-    table.seen(FILE, state(1), 0.0, math.inf)
-    table.seen(FILE, state(1), 1.0, math.inf)
+    table.seen(FILE, state(1), now=0.0, patience=math.inf)
+    table.seen(FILE, state(1), now=1.0, patience=math.inf)
     assert table.next_due(1.0) == RECHECK
 
 
@@ -86,7 +86,7 @@ def test_taken_means_that_all_looks_of_a_settle_time_agreed(
     for size, pause in looks:
         now += pause
         run = [*run, (size, now)] if run and run[-1][0] == size else [(size, now)]
-        taken = table.seen(FILE, state(size), now)
+        taken = table.seen(FILE, state(size), now=now)
         assert taken == (len(run) > 1 and now >= run[0][1] + settle)
         if taken:
             run = []
@@ -99,13 +99,13 @@ def test_who_looks_when_due_takes_a_quiet_file_in_time_and_without_spinning(
     table = Settling(settle)
     now = start
     looks = 1
-    taken = table.seen(FILE, state(1), now)
+    taken = table.seen(FILE, state(1), now=now)
     while not taken:
         wait = table.next_due(now)
         assert wait is not None
         now += wait + 1e-6
         assert table.due(now) == [FILE]
-        taken = table.seen(FILE, state(1), now)
+        taken = table.seen(FILE, state(1), now=now)
         looks += 1
     assert now <= start + settle + 0.3
     assert looks <= 3 + settle / RECHECK
@@ -136,9 +136,9 @@ def test_an_empty_file_gets_a_longer_grace_and_then_its_turn(tmp_path: Path) -> 
     seen = look(tmp_path / "a.png")
     assert seen.fingerprint is not None
     table = Settling(1.0)
-    table.seen(FILE, seen.fingerprint, 0.0, seen.patience)
-    assert not table.seen(FILE, seen.fingerprint, EMPTY_GRACE - 1, seen.patience)
-    assert table.seen(FILE, seen.fingerprint, EMPTY_GRACE, seen.patience)
+    table.seen(FILE, seen.fingerprint, now=0.0, patience=seen.patience)
+    assert not table.seen(FILE, seen.fingerprint, now=EMPTY_GRACE - 1, patience=seen.patience)
+    assert table.seen(FILE, seen.fingerprint, now=EMPTY_GRACE, patience=seen.patience)
 
 
 def test_a_file_in_icloud_waits_for_ever() -> None:

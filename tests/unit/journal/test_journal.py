@@ -29,8 +29,8 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def test_a_file_is_queued_once_however_often_it_is_announced(journal: Journal) -> None:
-    assert journal.add(INBOX / "a.png", INBOX, PRINT)
-    assert journal.add(INBOX / "a.png", INBOX, PRINT) is None
+    assert journal.add(INBOX / "a.png", INBOX, fingerprint=PRINT)
+    assert journal.add(INBOX / "a.png", INBOX, fingerprint=PRINT) is None
     assert journal.counts()["queued"] == 1
 
 
@@ -44,7 +44,7 @@ def test_a_file_that_was_read_or_failed_is_taken_up_again_when_it_is_submitted(
     assert (
         journal.submit(Path("/desk/a.png"), PRINT) == job and journal.counts()["running"] == 1
     )  # it is in hand
-    journal.fail(job, "crash", "no", tell=True)
+    journal.fail(job, "crash", message="no", tell=True)
     assert journal.submit(Path("/desk/a.png"), PRINT) == job
     again = journal.take()
     assert again is not None and (again.attempts, again.crashes, again.reason) == (1, 0, None)
@@ -55,9 +55,9 @@ def test_a_file_that_was_read_or_failed_is_taken_up_again_when_it_is_submitted(
 
 def test_one_that_waits_for_another_try_is_due_at_once_when_it_is_submitted(tmp_path: Path) -> None:
     journal = Journal(tmp_path, clock=lambda: 100.0)
-    job = journal.add(INBOX / "a.png", INBOX, PRINT)
+    job = journal.add(INBOX / "a.png", INBOX, fingerprint=PRINT)
     assert job and journal.take()
-    journal.hand_back(job, 600.0, "not now")
+    journal.hand_back(job, 600.0, message="not now")
     assert journal.next_due_in() == 600.0
     assert journal.submit(INBOX / "a.png", PRINT) == job
     assert journal.next_due_in() == 0.0
@@ -72,7 +72,7 @@ def test_a_submitted_file_that_changed_keeps_its_job_and_loses_its_pages(journal
     assert journal.take()
     journal.keep_page(job, reading(0))
     journal.hand_back(job, message="trouble", crashed=True)
-    journal.refresh(job, path, other)
+    journal.refresh(job, path, fingerprint=other)
     found = journal.job(job)
     assert (
         found is not None
@@ -81,7 +81,7 @@ def test_a_submitted_file_that_changed_keeps_its_job_and_loses_its_pages(journal
     )
     assert (found.attempts, found.crashes, found.message) == (0, 0, None)  # it is another file now
     second = journal.submit(path, PRINT)  # the old bytes are back, and are a job of their own
-    journal.refresh(job, path, PRINT)
+    journal.refresh(job, path, fingerprint=PRINT)
     assert journal.job(job) is None
     latest = journal.latest(path, 0.0)
     assert latest is not None and latest.id == second
@@ -107,7 +107,7 @@ def test_ends_are_told_once_and_in_their_order(tmp_path: Path) -> None:
     now = 9.0
     journal.submit(Path("/desk/2.png"), Fingerprint(1, 2, 3, 4))
     assert journal.take()
-    journal.fail(jobs[2], "crash", "no", tell=True)
+    journal.fail(jobs[2], "crash", message="no", tell=True)
     journal.mark_told(second)  # of the former end: the new one is still to be told
     third = journal.next_untold()
     assert third is not None and third.state == "failed"
@@ -125,7 +125,7 @@ def test_a_job_knows_the_set_that_was_written_for_it(journal: Journal) -> None:
 
 
 def test_a_file_of_an_inbox_that_is_no_more_is_read_as_a_submitted_one(journal: Journal) -> None:
-    job = journal.add(INBOX / "a.png", INBOX, PRINT)
+    job = journal.add(INBOX / "a.png", INBOX, fingerprint=PRINT)
     assert job
     journal.finish(job)
     assert journal.submit(INBOX / "a.png", PRINT) == job
@@ -146,7 +146,7 @@ def test_ending_waits_for_nobody(tmp_path: Path) -> None:
 
 
 def test_a_submitted_file_that_was_mended_is_failed_no_more(journal: Journal) -> None:
-    journal.fail(journal.submit(Path("/desk/a.png"), PRINT), "damaged", "no")
+    journal.fail(journal.submit(Path("/desk/a.png"), PRINT), "damaged", message="no")
     journal.submit(Path("/desk/a.png"), Fingerprint(1, 2, 30, 40))
     assert journal.counts() == {"queued": 1, "running": 0, "done": 0, "failed": 0}
 
@@ -154,7 +154,7 @@ def test_a_submitted_file_that_was_mended_is_failed_no_more(journal: Journal) ->
 def test_one_failed_file_is_tried_again_or_all(journal: Journal) -> None:
     paths = [Path(f"/desk/{n}.png") for n in range(3)]
     for number, path in enumerate(paths):
-        journal.fail(journal.submit(path, Fingerprint(1, number, 3, 4)), "damaged", "no")
+        journal.fail(journal.submit(path, Fingerprint(1, number, 3, 4)), "damaged", message="no")
     assert journal.retry(paths[1]) == 1 and journal.counts()["failed"] == 2
     assert journal.retry(Path("/desk/other.png")) == 0
     assert journal.retry() == 2 and journal.counts()["queued"] == 3
@@ -196,18 +196,18 @@ def test_a_journal_is_opened_while_another_process_writes(tmp_path: Path) -> Non
 
 
 def test_both_forms_of_an_accented_name_are_one_file(journal: Journal) -> None:
-    assert journal.add(INBOX / "caf\u00e9.png", INBOX, PRINT)
+    assert journal.add(INBOX / "caf\u00e9.png", INBOX, fingerprint=PRINT)
     assert journal.knows(INBOX / "cafe\u0301.png", PRINT)
 
 
 def test_a_changed_file_is_a_new_job(journal: Journal) -> None:
-    journal.add(INBOX / "a.png", INBOX, PRINT)
-    assert journal.add(INBOX / "a.png", INBOX, Fingerprint(1, 2, 3, 5))
+    journal.add(INBOX / "a.png", INBOX, fingerprint=PRINT)
+    assert journal.add(INBOX / "a.png", INBOX, fingerprint=Fingerprint(1, 2, 3, 5))
 
 
 def test_what_was_running_runs_again_after_a_kill_and_keeps_its_pages(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal.add(INBOX / "a.pdf", INBOX, PRINT)
+    journal.add(INBOX / "a.pdf", INBOX, fingerprint=PRINT)
     job = journal.take()
     assert job is not None
     journal.keep_page(job.id, reading(0))
@@ -223,7 +223,7 @@ def test_what_was_running_runs_again_after_a_kill_and_keeps_its_pages(tmp_path: 
 def test_a_handed_back_job_waits_for_its_time(tmp_path: Path) -> None:
     now = 100.0
     journal = Journal(tmp_path, clock=lambda: now)
-    journal.add(INBOX / "a.png", INBOX, PRINT)
+    journal.add(INBOX / "a.png", INBOX, fingerprint=PRINT)
     job = journal.take()
     assert job is not None
     journal.hand_back(job.id, wait=30, crashed=True)
@@ -235,10 +235,10 @@ def test_a_handed_back_job_waits_for_its_time(tmp_path: Path) -> None:
 
 
 def test_a_failure_keeps_its_reason_and_its_sentence(journal: Journal) -> None:
-    journal.add(INBOX / "a.png", INBOX, PRINT)
+    journal.add(INBOX / "a.png", INBOX, fingerprint=PRINT)
     job = journal.take()
     assert job is not None
-    journal.fail(job.id, "damaged", "a.png: broken")
+    journal.fail(job.id, "damaged", message="a.png: broken")
     (failure,) = journal.failures()
     assert (failure.reason, failure.message) == ("damaged", "a.png: broken")
     assert journal.next_due_in() is None
@@ -246,14 +246,14 @@ def test_a_failure_keeps_its_reason_and_its_sentence(journal: Journal) -> None:
 
 def test_bytes_of_a_name_come_back_as_they_were(journal: Journal) -> None:
     name = os.fsdecode(b"/in/\xff\xfe.png")
-    journal.add(Path(name), INBOX, PRINT)
+    journal.add(Path(name), INBOX, fingerprint=PRINT)
     job = journal.take()
     assert job is not None and os.fsencode(job.path) == b"/in/\xff\xfe.png"
 
 
 def test_an_inode_beyond_63_bits_is_kept(journal: Journal) -> None:
     large = Fingerprint(1, 2**64 - 5, 3, 4)
-    assert journal.add(INBOX / "a.png", INBOX, large)
+    assert journal.add(INBOX / "a.png", INBOX, fingerprint=large)
     assert journal.knows(INBOX / "a.png", large)
 
 
@@ -277,16 +277,18 @@ def test_a_journal_from_before_is_made_anew(tmp_path: Path) -> None:
     db.executescript("CREATE TABLE jobs (id TEXT, outputs TEXT); PRAGMA user_version = 1")
     db.close()
     journal = Journal(tmp_path)
-    assert journal.add(INBOX / "a.png", INBOX, PRINT) and journal.counts()["queued"] == 1
+    assert (
+        journal.add(INBOX / "a.png", INBOX, fingerprint=PRINT) and journal.counts()["queued"] == 1
+    )
     journal.close()
 
 
 def test_a_new_version_of_a_failed_file_takes_the_failures_place(journal: Journal) -> None:
-    journal.add(INBOX / "a.png", INBOX, PRINT)
+    journal.add(INBOX / "a.png", INBOX, fingerprint=PRINT)
     job = journal.take()
     assert job is not None
-    journal.fail(job.id, "damaged", "a.png: broken")
-    journal.add(INBOX / "a.png", INBOX, Fingerprint(1, 2, 30, 40))
+    journal.fail(job.id, "damaged", message="a.png: broken")
+    journal.add(INBOX / "a.png", INBOX, fingerprint=Fingerprint(1, 2, 30, 40))
     assert journal.failures() == []
     assert journal.counts()["queued"] == 1
 

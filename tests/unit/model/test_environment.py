@@ -48,7 +48,9 @@ def test_versions_are_held_against_what_ocrd_was_made_for() -> None:
 def test_mps(
     system: str, machine: str, macos: str, torch_says: bool | None, state: str, words: str
 ) -> None:
-    check = mps_check(system, machine, macos, None if torch_says is None else lambda: torch_says)
+    check = mps_check(
+        system, machine, macos=macos, ask=None if torch_says is None else lambda: torch_says
+    )
     assert check.state == state and words in check.found
 
 

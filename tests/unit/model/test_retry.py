@@ -39,8 +39,8 @@ def waits(healer: Scripted, tries: int | None) -> list[float]:
     result: object = heal_patiently(
         healer,  # type: ignore[arg-type]
         tries,
-        lambda _, seconds: said.append(seconds),
-        slept.append,
+        on_wait=lambda _, seconds: said.append(seconds),
+        sleep=slept.append,
     )
     assert result == "whole"
     assert slept == said

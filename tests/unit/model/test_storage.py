@@ -44,7 +44,7 @@ HOSTILE = st.sampled_from(
 ) | st.text(alphabet=string.printable + "é\0", max_size=12)
 
 
-def places(root: Path, repo: str = REPO, revision: str = REVISION) -> Places:
+def places(root: Path, repo: str = REPO, *, revision: str = REVISION) -> Places:
     return Places(root / "store", repo, revision, root / "hub", root / "modules")
 
 
@@ -101,7 +101,7 @@ def test_no_name_and_no_link_leads_out_of_the_models_own_folders(
     furnish(root)
     for link in links:
         (root / link).symlink_to(root / "home")
-    found = list(all_places(places(root, repo, revision)))
+    found = list(all_places(places(root, repo, revision=revision)))
     for place in found:
         with contextlib.suppress(OSError):
             place.path.mkdir(parents=True, exist_ok=True)

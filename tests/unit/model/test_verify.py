@@ -66,7 +66,7 @@ def failed(report: Report) -> dict[str, str]:
     return {check.name: check.found for check in report.failures}
 
 
-def flip(path: Path, at: int, keep_time: bool = True) -> None:
+def flip(path: Path, at: int, *, keep_time: bool = True) -> None:
     """Change one byte; with ``keep_time`` nothing but the bytes can tell."""
     before = path.stat()
     with path.open("r+b") as file:
@@ -79,7 +79,9 @@ def flip(path: Path, at: int, keep_time: bool = True) -> None:
 
 
 def test_the_pocket_model_is_whole(memory: HashMemory) -> None:
-    report = verify(paths.POCKET_MODEL, memory, wanted_by(ModelConfig(path="pocket")), full=True)
+    report = verify(
+        paths.POCKET_MODEL, memory, wanted=wanted_by(ModelConfig(path="pocket")), full=True
+    )
     assert failed(report) == {}
     assert {c.name for c in report.checks} >= {
         "manifest",
@@ -198,15 +200,17 @@ def test_what_is_broken_is_named(
 
 
 def test_another_repositorys_model_is_not_taken_for_ours(model: Path, memory: HashMemory) -> None:
-    assert "manifest" in failed(verify(model, memory, Wanted(repo="deepseek-ai/DeepSeek-OCR")))
-    assert "manifest" in failed(verify(model, memory, Wanted(revision="0" * 40)))
+    assert "manifest" in failed(
+        verify(model, memory, wanted=Wanted(repo="deepseek-ai/DeepSeek-OCR"))
+    )
+    assert "manifest" in failed(verify(model, memory, wanted=Wanted(revision="0" * 40)))
 
 
 def test_a_folder_made_by_hand_is_judged_by_its_contents(model: Path, memory: HashMemory) -> None:
     (model / "manifest.json").unlink()
     report = verify(model, memory)
     assert report.ok and [c.name for c in report.checks if c.state == "warn"] == ["manifest"]
-    assert "manifest" in failed(verify(model, memory, Wanted(repo="a/b")))
+    assert "manifest" in failed(verify(model, memory, wanted=Wanted(repo="a/b")))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +240,7 @@ def test_the_published_code_must_be_the_mended_one_at_the_pinned_revision_only(
     model: Path, memory: HashMemory, code: str, pinned: bool, state: str
 ) -> None:
     (model / "modeling_deepseekocr.py").write_text(code)
-    report = verify(model, memory, Wanted(pinned=pinned))
+    report = verify(model, memory, wanted=Wanted(pinned=pinned))
     assert {c.name: c.state for c in report.checks}["published code"] == state
 
 
@@ -255,7 +259,7 @@ def test_the_published_code_does_not_overrule_the_hubs_own_hash(
     write_manifest(
         model, replace(written, files={**written.files, "modeling_deepseekocr.py": entry})
     )
-    report = verify(model, memory, Wanted(pinned=True))
+    report = verify(model, memory, wanted=Wanted(pinned=True))
     assert report.ok and {c.name: c.state for c in report.checks}["published code"] == "warn"
 
 

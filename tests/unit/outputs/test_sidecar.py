@@ -32,7 +32,7 @@ ENGINE = {
 PROVENANCE = Provenance({"repo": "ocrd/pocket", "revision": None}, ENGINE)
 
 
-def page(index: int, text: str, stop: str = "eos") -> PageReading:
+def page(index: int, text: str, *, stop: str = "eos") -> PageReading:
     blocks = (Block(text, bbox=(0, 0, 5, 5), page=index),)
     return PageReading(
         index, 10, 20, text, blocks, 2, stop, 0.5, "native", markdown=f"# {text}" if text else ""
@@ -41,7 +41,7 @@ def page(index: int, text: str, stop: str = "eos") -> PageReading:
 
 def contents(source: Path, *pages: PageReading) -> dict[str, bytes]:
     what = Source(source.name, source.stat().st_size, sidecar.hash_file(source))
-    return sidecar.render(what, PROVENANCE, "text", pages, ("json", "txt", "md"))
+    return sidecar.render(what, PROVENANCE, task="text", pages=pages, formats=("json", "txt", "md"))
 
 
 @pytest.fixture
@@ -55,16 +55,16 @@ def nothing(_path: Path) -> bool:
     return False
 
 
-def write(scan: Path, ours: Callable[[Path], bool] = nothing, text: str = "one") -> Destination:
-    first = sidecar.destination(scan, "{name}", scan.parent, None)
+def write(scan: Path, ours: Callable[[Path], bool] = nothing, *, text: str = "one") -> Destination:
+    first = sidecar.destination(scan, "{name}", inbox=scan.parent, output=None)
     rendered = contents(scan, page(0, text))
-    where = sidecar.choose_destination(first, tuple(rendered), ours)
-    sidecar.write_set(where, rendered, ours)
+    where = sidecar.choose_destination(first, tuple(rendered), ours=ours)
+    sidecar.write_set(where, rendered, ours=ours)
     return where
 
 
 def test_json_is_last_and_follows_the_schema(scan: Path) -> None:
-    rendered = contents(scan, page(0, "one"), page(1, "", "length"))
+    rendered = contents(scan, page(0, "one"), page(1, "", stop="length"))
     assert list(rendered) == ["txt", "md", "json"]
     document = json.loads(rendered["json"])
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
@@ -74,7 +74,7 @@ def test_json_is_last_and_follows_the_schema(scan: Path) -> None:
 def test_a_page_that_was_looked_at_twice_says_so_and_a_blank_one_is_no_trouble(scan: Path) -> None:
     attempts = (Attempt("gundam", "loop", 812, 20.00049), Attempt("base", "eos", 300, 9.0))
     twice = replace(page(1, "two"), mode="base", attempts=attempts)
-    document = json.loads(contents(scan, page(0, "", "blank"), twice)["json"])
+    document = json.loads(contents(scan, page(0, "", stop="blank"), twice)["json"])
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
     assert document["warnings"] == [
         "page 2 came out as a loop in mode gundam and was looked at again in mode base",
@@ -146,11 +146,11 @@ def test_two_pictures_that_share_a_stem_do_not_take_each_others_sidecars(tmp_pat
     for name in ("scan.png", "scan.jpg"):
         source = tmp_path / name
         source.write_bytes(name.encode())
-        first = sidecar.destination(source, "{stem}", tmp_path, None)
+        first = sidecar.destination(source, "{stem}", inbox=tmp_path, output=None)
         rendered = contents(source, page(0, name))
 
         sidecar.write_set(
-            sidecar.choose_destination(first, tuple(rendered), nothing), rendered, nothing
+            sidecar.choose_destination(first, tuple(rendered), ours=nothing), rendered, ours=nothing
         )
     assert (tmp_path / "scan.txt").read_text() == "scan.png\n"
     assert (tmp_path / "scan-2.txt").read_text() == "scan.jpg\n"
@@ -174,7 +174,7 @@ def test_a_link_where_a_sidecar_should_go_is_not_followed(scan: Path, tmp_path: 
 
 def test_output_folders_keep_the_inboxes_sub_folders(tmp_path: Path) -> None:
     where = sidecar.destination(
-        tmp_path / "in/a/scan.png", "{name}", tmp_path / "in", tmp_path / "out"
+        tmp_path / "in/a/scan.png", "{name}", inbox=tmp_path / "in", output=tmp_path / "out"
     )
     assert where.path("txt") == tmp_path / "out/a/scan.png.txt"
 
@@ -182,21 +182,26 @@ def test_output_folders_keep_the_inboxes_sub_folders(tmp_path: Path) -> None:
 def test_a_finished_set_is_known_again_without_a_journal(scan: Path) -> None:
     where = write(scan)
     sha = sidecar.hash_file(scan)
-    assert sidecar.complete_set(where, sha, ("txt", "json"))
-    assert not sidecar.complete_set(where, "0" * 64, ("txt", "json"))
+    assert sidecar.complete_set(where, sha, formats=("txt", "json"))
+    assert not sidecar.complete_set(where, "0" * 64, formats=("txt", "json"))
     where.path("txt").unlink()
-    assert not sidecar.complete_set(where, sha, ("txt", "json"))
+    assert not sidecar.complete_set(where, sha, formats=("txt", "json"))
 
 
 def test_a_name_that_is_no_utf8_still_gives_valid_json(tmp_path: Path) -> None:
     source = Source("\udcff.png", 1, "0" * 64)
-    rendered = sidecar.render(source, PROVENANCE, "text", [page(0, "x")], ("json",))
+    rendered = sidecar.render(
+        source, PROVENANCE, task="text", pages=[page(0, "x")], formats=("json",)
+    )
     assert json.loads(rendered["json"].decode("utf-8"))["source"]["name"] == "\ufffd.png"
 
 
 def test_the_longest_names_still_get_sidecars_and_stay_apart(tmp_path: Path) -> None:
     names = ["\u00e9" * 120 + end + ".png" for end in ("one", "two")]
-    bases = {sidecar.destination(tmp_path / name, "{name}", tmp_path, None).base for name in names}
+    bases = {
+        sidecar.destination(tmp_path / name, "{name}", inbox=tmp_path, output=None).base
+        for name in names
+    }
     assert len(bases) == 2
     for base in bases:
         Destination(tmp_path, f"{base}-99").path("json").touch()

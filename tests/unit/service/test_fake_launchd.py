@@ -113,7 +113,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-def says(done: Done, code: int, words: str) -> bool:
+def says(done: Done, code: int, *, words: str) -> bool:
     return done.returncode == code and words in done.stderr and not done.stdout
 
 
@@ -158,7 +158,7 @@ def test_every_call_is_written_down_as_it_was_made(launchd: Launchd) -> None:
 def test_what_it_does_not_know_is_answered_with_its_usage(
     launchd: Launchd, call: list[str]
 ) -> None:
-    assert says(launchd(*call), 64, "usage: launchctl")
+    assert says(launchd(*call), 64, words="usage: launchctl")
 
 
 # print
@@ -178,7 +178,7 @@ def test_print_of_what_is_not_registered_is_113(launchd: Launchd) -> None:
     assert says(
         launchd("print", TARGET),
         113,
-        f'Could not find service "{LABEL}" in domain for user gui: 501',
+        words=f'Could not find service "{LABEL}" in domain for user gui: 501',
     )
     launchd.load(SLEEP)
     assert launchd("print", f"user/501/{LABEL}").returncode == 113
@@ -190,7 +190,7 @@ def test_print_of_what_is_not_registered_is_113(launchd: Launchd) -> None:
 def test_a_second_bootstrap_is_an_input_output_error_and_starts_nothing(launchd: Launchd) -> None:
     launchd.load(SLEEP)
     done = launchd("bootstrap", DOMAIN, launchd.job(SLEEP))
-    assert says(done, 5, "Bootstrap failed: 5: Input/output error")
+    assert says(done, 5, words="Bootstrap failed: 5: Input/output error")
     assert len(launchd.history("started")) == 1
 
 
@@ -219,7 +219,9 @@ def test_a_file_that_is_no_plist_or_not_there_cannot_be_bootstrapped(
     path = launchd.folder / f"{LABEL}.plist"
     if content is not None:
         path.write_bytes(content)
-    assert says(launchd("bootstrap", DOMAIN, path), 5, "Bootstrap failed: 5: Input/output error")
+    assert says(
+        launchd("bootstrap", DOMAIN, path), 5, words="Bootstrap failed: 5: Input/output error"
+    )
     assert launchd.gone()
 
 
@@ -403,7 +405,7 @@ def test_each_start_and_exit_is_in_the_history(launchd: Launchd) -> None:
 
 
 def test_bootout_of_what_is_not_registered_is_no_such_process(launchd: Launchd) -> None:
-    assert says(launchd("bootout", TARGET), 3, "Boot-out failed: 3: No such process")
+    assert says(launchd("bootout", TARGET), 3, words="Boot-out failed: 3: No such process")
 
 
 def test_bootout_answers_at_once_and_a_stubborn_process_is_killed_when_its_time_is_up(
@@ -415,7 +417,9 @@ def test_bootout_answers_at_once_and_a_stubborn_process_is_killed_when_its_time_
     assert launchd("bootout", TARGET).returncode == 0
     assert "state = SIGTERMed" in launchd("print", TARGET).stdout
     assert lives(launchd.pid())
-    assert says(launchd("bootout", TARGET), 36, "Boot-out failed: 36: Operation now in progress")
+    assert says(
+        launchd("bootout", TARGET), 36, words="Boot-out failed: 36: Operation now in progress"
+    )
     exited = launchd.wait("exited")
     assert exited["code"] == -signal.SIGKILL and 0.9 < exited["at"] - asked < 4
     assert launchd.gone()
@@ -464,7 +468,7 @@ def test_what_is_disabled_cannot_be_bootstrapped_until_it_is_enabled(
     launchd.script(**script)
     assert launchd("disable", TARGET).returncode == 0
     assert says(
-        launchd("bootstrap", DOMAIN, launchd.job(SLEEP)), code, f"Bootstrap failed: {code}: "
+        launchd("bootstrap", DOMAIN, launchd.job(SLEEP)), code, words=f"Bootstrap failed: {code}: "
     )
     assert launchd("enable", TARGET).returncode == 0
     launchd.load(SLEEP)
@@ -492,7 +496,7 @@ def test_print_disabled_has_the_words_of_new_and_old_systems(
 def test_what_is_not_registered_can_neither_be_started_nor_killed(
     launchd: Launchd, verb: list[str]
 ) -> None:
-    assert says(launchd(*verb, TARGET), 113, "Could not find service")
+    assert says(launchd(*verb, TARGET), 113, words="Could not find service")
 
 
 def test_kickstart_starts_what_waits_and_leaves_alone_what_runs(launchd: Launchd) -> None:
@@ -543,7 +547,7 @@ def test_kill_sends_the_signal_and_the_history_has_it_as_a_negative_code(
 
 def test_kill_without_a_process_says_so(launchd: Launchd) -> None:
     launchd.load(SLEEP, RunAtLoad=False)
-    assert says(launchd("kill", "SIGTERM", TARGET), 3, "No process to signal")
+    assert says(launchd("kill", "SIGTERM", TARGET), 3, words="No process to signal")
 
 
 # What a test may ask for
@@ -564,7 +568,7 @@ def test_scripted_answers_come_in_order_until_used_up_and_nothing_is_done(launch
     )
     plist = launchd.job(SLEEP)
     for code, words in [(5, "Bootstrap failed: 5"), (5, "Bootstrap failed: 5"), (37, "again")]:
-        assert says(launchd("bootstrap", DOMAIN, plist), code, words)
+        assert says(launchd("bootstrap", DOMAIN, plist), code, words=words)
         assert launchd.gone() and not launchd.history("started")
     assert launchd("bootstrap", DOMAIN, plist).returncode == 0
 
@@ -587,8 +591,10 @@ def test_a_domain_that_does_not_exist_has_its_own_codes(launchd: Launchd) -> Non
     for call in (
         ["bootstrap", DOMAIN, plist], ["bootout", TARGET], ["kickstart", "-k", TARGET], ["print-disabled", DOMAIN],
     ):  # fmt: skip
-        assert says(launchd(*call), 125, words), call
-    assert says(launchd("print", TARGET), 112, words) and says(launchd("print", DOMAIN), 112, words)
+        assert says(launchd(*call), 125, words=words), call
+    assert says(launchd("print", TARGET), 112, words=words) and says(
+        launchd("print", DOMAIN), 112, words=words
+    )
     assert launchd("bootstrap", "user/501", plist).returncode == 0
 
 

@@ -141,7 +141,7 @@ def test_a_write_cut_short_is_known_as_ours_and_not_set_aside(
     for when in ("before", "after"):
         home = next(homes)
 
-        def dies(path: Path, data: bytes, when: str = when) -> None:
+        def dies(path: Path, data: bytes, *, when: str = when) -> None:
             if when == "after":
                 write_atomically(path, data)
             raise KeyboardInterrupt

@@ -68,7 +68,7 @@ class Scripted:
         return {"pid": 1, "since": self.since} if self.runs else {}
 
 
-def launchd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scripted: Scripted) -> Launchd:
+def launchd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, scripted: Scripted) -> Launchd:
     monkeypatch.setattr(system, "user_id", lambda: 501)
     monkeypatch.setattr(Daemon, "running", lambda _self: scripted.running())
     monkeypatch.setattr(Daemon, "fact", lambda _self: scripted.fact())
@@ -105,7 +105,7 @@ LOADS: dict[str, Case] = {
 def test_loading(case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     codes, calls = LOADS[case]
     scripted = Scripted(codes)
-    launchd(monkeypatch, tmp_path, scripted).load()
+    launchd(monkeypatch, tmp_path, scripted=scripted).load()
     assert scripted.calls == calls
 
 
@@ -113,7 +113,7 @@ def test_loaded_by_somebody_meanwhile_is_loaded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     scripted = Scripted({"bootout": [3], "bootstrap": [5], "print": [0]}, ["bootstrap", "print"])
-    launchd(monkeypatch, tmp_path, scripted).load()
+    launchd(monkeypatch, tmp_path, scripted=scripted).load()
     assert scripted.calls == [BOOTOUT, ENABLE, BOOT, PRINT]
 
 
@@ -121,7 +121,7 @@ def test_one_that_is_registered_without_a_process_is_kicked_once_and_never_kille
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     scripted = Scripted({"bootout": [3]}, ["kickstart"])
-    launchd(monkeypatch, tmp_path, scripted).load()
+    launchd(monkeypatch, tmp_path, scripted=scripted).load()
     assert scripted.calls == [BOOTOUT, ENABLE, BOOT, KICKSTART]
     assert scripted.now >= 5.0
 
@@ -131,7 +131,7 @@ def test_one_that_never_runs_is_said_so_with_where_to_look(
 ) -> None:
     scripted = Scripted({"bootout": [3]}, [])
     with pytest.raises(ServiceError, match="does not run; ocrd logs"):
-        launchd(monkeypatch, tmp_path, scripted).load()
+        launchd(monkeypatch, tmp_path, scripted=scripted).load()
     assert scripted.now < 30.0
 
 
@@ -150,7 +150,7 @@ def test_a_refusal_is_one_sentence_with_verb_and_code(
     codes, words = REFUSALS[verb]
     scripted = Scripted({"bootout": [3], "print": [113], verb: codes}, [])
     with pytest.raises(ServiceError, match=words):
-        launchd(monkeypatch, tmp_path, scripted).load()
+        launchd(monkeypatch, tmp_path, scripted=scripted).load()
     assert scripted.now <= BOOTSTRAP + 2
 
 
@@ -163,7 +163,7 @@ def test_without_a_login_at_the_screen_it_says_so_and_offers_the_other_domain(
         {verb: [code] for verb in ("print", "bootout", "enable", "bootstrap", "kickstart")}
     )
     with pytest.raises(ServiceError, match=r"nobody is logged in.*--domain user"):
-        getattr(launchd(monkeypatch, tmp_path, scripted), action)()
+        getattr(launchd(monkeypatch, tmp_path, scripted=scripted), action)()
 
 
 def test_a_service_that_does_not_end_is_given_up_after_its_time(
@@ -171,7 +171,7 @@ def test_a_service_that_does_not_end_is_given_up_after_its_time(
 ) -> None:
     scripted = Scripted({"print": [0]})
     with pytest.raises(ServiceError, match="did not end within 70 s"):
-        launchd(monkeypatch, tmp_path, scripted).stop()
+        launchd(monkeypatch, tmp_path, scripted=scripted).stop()
     assert DRAIN < scripted.now < DRAIN + 2
 
 
@@ -193,7 +193,7 @@ STARTS: dict[str, Case] = {
 def test_starting(case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     codes, calls = STARTS[case]
     scripted = Scripted(codes)
-    launchd(monkeypatch, tmp_path, scripted).start()
+    launchd(monkeypatch, tmp_path, scripted=scripted).start()
     assert scripted.calls == calls
 
 
@@ -201,9 +201,9 @@ def test_stopping_waits_until_launchd_does_not_know_it_any_more(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     scripted = Scripted({"print": [0, 0, 0, 113]})
-    assert launchd(monkeypatch, tmp_path, scripted).stop() is True
+    assert launchd(monkeypatch, tmp_path, scripted=scripted).stop() is True
     assert scripted.calls == [PRINT, BOOTOUT, PRINT, PRINT, PRINT]
-    assert launchd(monkeypatch, tmp_path, Scripted({"print": [113]})).stop() is False
+    assert launchd(monkeypatch, tmp_path, scripted=Scripted({"print": [113]})).stop() is False
 
 
 def test_a_restart_kills_only_what_was_loaded_from_this_very_file(
@@ -211,14 +211,14 @@ def test_a_restart_kills_only_what_was_loaded_from_this_very_file(
 ) -> None:
     same = Scripted({})
     same.runs = True
-    launchd(monkeypatch, tmp_path, same).restart(changed=False)
+    launchd(monkeypatch, tmp_path, scripted=same).restart(changed=False)
     assert same.calls == [PRINT, f"kickstart -k {T}"]
     assert same.seconds[-1] > 60  # it may take as long as launchd waits for the process
     new = Scripted({"print": [0, 113]})
-    launchd(monkeypatch, tmp_path, new).restart(changed=True)
+    launchd(monkeypatch, tmp_path, scripted=new).restart(changed=True)
     assert new.calls == [BOOTOUT, PRINT, PRINT, ENABLE, BOOT]
     away = Scripted({"print": [113], "bootout": [113]})
-    launchd(monkeypatch, tmp_path, away).restart(changed=False)
+    launchd(monkeypatch, tmp_path, scripted=away).restart(changed=False)
     assert away.calls == [PRINT, BOOTOUT, ENABLE, BOOT]
 
 
@@ -226,7 +226,7 @@ def test_a_restart_of_what_is_gone_when_it_is_to_be_killed_loads_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     scripted = Scripted({"kickstart": [113], "bootout": [113]})
-    launchd(monkeypatch, tmp_path, scripted).restart(changed=False)
+    launchd(monkeypatch, tmp_path, scripted=scripted).restart(changed=False)
     assert scripted.calls == [PRINT, f"kickstart -k {T}", BOOTOUT, ENABLE, BOOT]
 
 
@@ -236,12 +236,12 @@ def test_a_restart_waits_for_another_process_than_the_one_before(
     scripted = Scripted({}, [])  # the old one seems to run on
     scripted.runs = True
     with pytest.raises(ServiceError, match="does not run"):
-        launchd(monkeypatch, tmp_path, scripted).restart(changed=False)
+        launchd(monkeypatch, tmp_path, scripted=scripted).restart(changed=False)
 
 
 def test_root_is_sent_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     scripted = Scripted({})
-    service = launchd(monkeypatch, tmp_path, scripted)
+    service = launchd(monkeypatch, tmp_path, scripted=scripted)
     monkeypatch.setattr(system, "user_id", lambda: 0)
     with pytest.raises(ServiceError, match="without sudo"):
         service.check()
@@ -284,9 +284,11 @@ def test_disabled_is_read_in_the_words_of_old_and_new_releases(listed: str, disa
 def test_how_it_stands_says_why_when_it_cannot_be_asked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    state = launchd(monkeypatch, tmp_path, Scripted({"print": [125]})).state()
+    state = launchd(monkeypatch, tmp_path, scripted=Scripted({"print": [125]})).state()
     assert state.trouble is not None and "nobody is logged in" in state.trouble
-    assert launchd(monkeypatch, tmp_path, Scripted({"print": [113]})).state().loaded is False
+    assert (
+        launchd(monkeypatch, tmp_path, scripted=Scripted({"print": [113]})).state().loaded is False
+    )
 
 
 def test_a_launchctl_that_hangs_or_is_not_there_is_said_so(

@@ -140,7 +140,7 @@ def test_the_last_lines_reach_back_into_the_rotated_file(tmp_path: Path) -> None
     path.with_name("ocrd.log.1").write_text("1\n2\n3\n")
     path.write_text("4\n5\n")
     assert logs._last(path, 3) == ["3", "4", "5"]
-    with contextlib.closing(logs.log_lines(path, 3, lambda _seconds: None)) as coming:
+    with contextlib.closing(logs.log_lines(path, 3, sleep=lambda _seconds: None)) as coming:
         assert [next(coming) for _ in range(3)] == ["3", "4", "5"]
     assert logs._last(path, 0) == [] and logs._last(tmp_path / "none.log", 3) == []
 
@@ -158,7 +158,7 @@ def test_following_goes_on_through_a_rotation_and_shows_whole_lines(tmp_path: Pa
             path.rename(tmp_path / "ocrd.log.1")
             path.write_text("four\n")
 
-    with contextlib.closing(logs.log_lines(path, 1, meanwhile)) as coming:
+    with contextlib.closing(logs.log_lines(path, 1, sleep=meanwhile)) as coming:
         assert [next(coming) for _ in range(5)] == ["old", "one", "two", "three", "four"]
 
 
@@ -187,7 +187,7 @@ def test_the_model_goes_only_when_it_is_asked_to_and_only_if_it_is_ours(
     config = tmp_path / "config.toml"
     facts = Facts(Path("/bin/ocrd"), config, tmp_path, tmp_path / "launchd.log")
 
-    def said(dry_run: bool = False, **options: bool) -> str:
+    def said(*, dry_run: bool = False, **options: bool) -> str:
         manager = NoManager(tmp_path / "local.ocrd.plist")
         order = Installation(config, paths.state_dir(), facts, manager, None, dry_run)  # type: ignore[arg-type]
         return "\n".join(uninstall(order, **options))

@@ -236,16 +236,18 @@ def test_the_program_is_named_by_the_link_that_stays(tmp_path: Path) -> None:
     cellar.write_text("#!/bin/sh\n")
     cellar.chmod(0o755)
     bin_.symlink_to(cellar)
-    assert entry_point(str(cellar), "/nowhere/python", lambda _name: str(bin_)) == bin_
-    assert entry_point(str(bin_), "/nowhere/python", lambda _name: None) == bin_
+    assert entry_point(str(cellar), "/nowhere/python", which=lambda _name: str(bin_)) == bin_
+    assert entry_point(str(bin_), "/nowhere/python", which=lambda _name: None) == bin_
     # Another ocrd on the path is not this one; and of `python -m ocrd` the one beside the
     # interpreter is taken.
-    assert entry_point(str(cellar), "/nowhere/python", lambda _name: "/usr/bin/true") == cellar
+    assert (
+        entry_point(str(cellar), "/nowhere/python", which=lambda _name: "/usr/bin/true") == cellar
+    )
     module = str(tmp_path / "ocrd/__main__.py")
     interpreter = str(cellar.with_name("python"))
-    assert entry_point(module, interpreter, lambda _name: None) == cellar
+    assert entry_point(module, interpreter, which=lambda _name: None) == cellar
     with pytest.raises(ServiceError, match="no ocrd program"):
-        entry_point(module, "/nowhere/python", lambda _name: None)
+        entry_point(module, "/nowhere/python", which=lambda _name: None)
 
 
 def test_variables_that_move_things_are_carried_and_secrets_are_not() -> None:

@@ -21,7 +21,7 @@ from tools.train_pocket import Lessons, Run, rate_at
 
 def test_the_same_seed_and_step_draw_the_same_lesson() -> None:
     one, again, next_step, other = (
-        Lessons(seed, 3, 0)[step] for seed, step in ((1, 7), (1, 7), (1, 8), (2, 7))
+        Lessons(seed, 3, first_with_text=0)[step] for seed, step in ((1, 7), (1, 7), (1, 8), (2, 7))
     )  # fmt: skip
     assert torch.equal(one.pixels, again.pixels) and torch.equal(one.ids, again.ids)
     assert not torch.equal(one.pixels, next_step.pixels) and not torch.equal(
@@ -84,7 +84,7 @@ def test_a_few_steps_teach_and_an_interrupted_run_goes_on_where_it_was(tmp_path:
     )
     torch.manual_seed(1)
     run = Run(options)
-    lesson = Lessons(1, 4, 0)[0]
+    lesson = Lessons(1, 4, first_with_text=0)[0]
     before = loss(run, lesson)
     for _ in range(6):
         run.one_step(lesson, 0.5)

@@ -62,7 +62,7 @@ class Stage:
         )
         path.chmod(0o755)
         self._monkeypatch.setattr(sys, "executable", str(path))
-        self.worker = Worker(SETUP, deadline, self.told.append)
+        self.worker = Worker(SETUP, deadline, on_preparing=self.told.append)
         return self.worker
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,16 +110,16 @@ def test_the_tokens_are_the_same_after_measuring(network: Network) -> None:
     with torch.inference_mode():
         prompt = network.language_model.embed_tokens(torch.arange(5, 17))[None]
     limits = Limits(max_new_tokens=30, ngram=0, loops=False)
-    before = decode(network, prompt, limits, forbid_end=True)
+    before = decode(network, prompt, limits=limits, forbid_end=True)
     tuned = tune(network)
     assert tuned.ways["dense"].keys() == set(ROWS) and set(tuned.ways["few"].values()) <= set(
         RUN_EXPERTS
     )
-    assert decode(network, prompt, limits, forbid_end=True) == before
+    assert decode(network, prompt, limits=limits, forbid_end=True) == before
     for way in TIMES:  # and in ways that were not chosen here
         network.ways.dense = network.ways.expert = dict.fromkeys(ROWS, way)
         network.ways.few = dict.fromkeys(FEW, "by-expert")
-        assert decode(network, prompt, limits, forbid_end=True) == before
+        assert decode(network, prompt, limits=limits, forbid_end=True) == before
 
 
 def test_all_that_can_be_done_here_is_measured(network: Network) -> None:
@@ -180,7 +179,7 @@ def test_a_way_that_is_fast_and_wrong_is_left_out(
     def nothing(rows: Tensor, weight: Tensor) -> Tensor:
         return rows.new_zeros(rows.shape[0], weight.shape[0])
 
-    def mixed_up(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    def mixed_up(experts: Any, hidden: Tensor, *, index: Tensor, weights: Tensor) -> Tensor:
         result: Tensor = grouped(
             experts, hidden, index.flip(0) if len(hidden) > 1 else index, weights
         )

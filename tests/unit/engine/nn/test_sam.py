@@ -54,5 +54,11 @@ def test_no_piece_is_larger_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sam, "PIECE", {"cpu": 100_000})
     monkeypatch.setattr(torch, "bmm", noted)
     query, key, value = (torch.randn(6, 16 * 16, 8) for _ in range(3))
-    sam.attend_in_pieces(query, key, value, torch.randn(16, 16, 8), torch.randn(16, 16, 8))
+    sam.attend_in_pieces(
+        query,
+        key,
+        value=value,
+        over_rows=torch.randn(16, 16, 8),
+        over_columns=torch.randn(16, 16, 8),
+    )
     assert max(sizes) <= 100_000 and len(sizes) > 12

@@ -18,15 +18,15 @@ def mac(gigabytes: int) -> Machine:
     return Machine(gigabytes * 1024**3, mps=True)
 
 
-def cuda(gigabytes: int, bfloat16: bool = True) -> Machine:
+def cuda(gigabytes: int, *, bfloat16: bool = True) -> Machine:
     return Machine(64 * 1024**3, cuda=gigabytes * 1024**3, cuda_bfloat16=bfloat16)
 
 
-def order(device: str, dtype: str, machine: Machine, parameters: int = FULL) -> str:
+def order(device: str, dtype: str, *, machine: Machine, parameters: int = FULL) -> str:
     short = {"float32": "32", "bfloat16": "16"}
     return " ".join(
         f"{c.device}{short[c.dtype]}"
-        for c in make_plan(device, dtype, parameters, machine).candidates
+        for c in make_plan(device, dtype, parameters=parameters, machine=machine).candidates
     )
 
 
@@ -55,11 +55,11 @@ def order(device: str, dtype: str, machine: Machine, parameters: int = FULL) -> 
 def test_the_order_on_real_machines(
     machine: Machine, device: str, dtype: str, expected: str
 ) -> None:
-    assert order(device, dtype, machine) == expected
+    assert order(device, dtype, machine=machine) == expected
 
 
 def test_a_small_model_fits_everywhere_in_float32() -> None:
-    assert order("auto", "auto", mac(8), POCKET) == "mps32 mps16 cpu32 cpu16"
+    assert order("auto", "auto", machine=mac(8), parameters=POCKET) == "mps32 mps16 cpu32 cpu16"
 
 
 @pytest.mark.parametrize("device", ["mps", "cuda"])
@@ -67,11 +67,11 @@ def test_a_device_that_is_not_there_is_said_by_name(device: str) -> None:
     with pytest.raises(
         EngineError, match=f"engine.device is '{device}', but this machine has only: cpu"
     ):
-        make_plan(device, "auto", FULL, Machine(64 * 1024**3))
+        make_plan(device, "auto", parameters=FULL, machine=Machine(64 * 1024**3))
 
 
 def test_each_choice_has_its_reason() -> None:
-    plan = make_plan("auto", "auto", FULL, mac(16))
+    plan = make_plan("auto", "auto", parameters=FULL, machine=mac(16))
     assert "8.5 GB of 12.9 GB" in plan.candidates[0].why
     assert [(c.device, c.dtype) for c in plan.refused] == [("mps", "float32"), ("cpu", "float32")]
     assert "16.9 GB, but 12.9 GB may be used" in plan.refused[0].why
@@ -84,7 +84,9 @@ def test_each_choice_has_its_reason() -> None:
 def test_there_is_always_a_way_and_it_ends_on_the_cpu(
     memory: int, mps: bool, cuda: int, bfloat16: bool, dtype: str, parameters: int
 ) -> None:
-    plan = make_plan("auto", dtype, parameters, Machine(memory, mps, cuda, bfloat16))
+    plan = make_plan(
+        "auto", dtype, parameters=parameters, machine=Machine(memory, mps, cuda, bfloat16)
+    )
     tried = [(c.device, c.dtype) for c in plan.candidates]
     assert tried[-1][0] == "cpu" and len(set(tried)) == len(tried)
     assert not set(tried) & {(c.device, c.dtype) for c in plan.refused}
@@ -109,6 +111,11 @@ PAGE = 2 * 12 * 1280 * 8192
 def test_pages_at_once_are_as_many_as_memory_holds_at_their_longest(
     machine: Machine, device: str, dtype: str, pages: int
 ) -> None:
-    here = make_plan(device, dtype, FULL, machine).candidates[0]
+    here = make_plan(device, dtype, parameters=FULL, machine=machine).candidates[0]
     assert (here.device, here.dtype) == (device, dtype)
-    assert pages_at_once(here, FULL, PAGE * (2 if dtype == "bfloat16" else 4), machine) == pages
+    assert (
+        pages_at_once(
+            here, FULL, page_bytes=PAGE * (2 if dtype == "bfloat16" else 4), machine=machine
+        )
+        == pages
+    )

@@ -65,8 +65,8 @@ class Fake:
 def started(fake: Fake, policy: Policy | None = None, **options: Any) -> Runner:
     options = {"device": "auto", "dtype": "auto", "mode": "auto"} | options
     runner = Runner(
-        POCKET_MODEL, options["device"], options["dtype"], options["mode"], fake, CANARY, known_text(POCKET_MODEL),
-        policy or Policy(), options.get("batch"), clock=lambda: fake.now,
+        POCKET_MODEL, options["device"], dtype=options["dtype"], mode=options["mode"], devices=fake, canary=CANARY, known=known_text(POCKET_MODEL),
+        policy=policy or Policy(), batch=options.get("batch"), clock=lambda: fake.now,
     )  # fmt: skip
     runner.start()
     return runner
@@ -74,7 +74,7 @@ def started(fake: Fake, policy: Policy | None = None, **options: Any) -> Runner:
 
 def read(runner: Runner, limits: Limits = Limits(), **options: Any) -> Any:  # noqa: B008 - frozen
     with Image.open(CANARY) as image:
-        return runner.read(image.convert("RGB"), "text", 0, limits, **options)
+        return runner.read(image.convert("RGB"), "text", index=0, limits=limits, **options)
 
 
 def test_too_little_memory_ends_in_a_smaller_mode() -> None:
@@ -116,7 +116,7 @@ def test_a_task_that_is_none_is_the_callers_mistake_and_no_failure() -> None:
     fake = Fake()
     runner = started(fake)
     with Image.open(CANARY) as image, pytest.raises(UsageError, match="dance"):
-        runner.read(image.convert("RGB"), "dance", 0, Limits())
+        runner.read(image.convert("RGB"), "dance", index=0, limits=Limits())
     assert fake.ran == ["mps", "mps"]
 
 
@@ -127,7 +127,7 @@ def test_the_way_back_that_fails_is_a_cool_down_and_no_error(
     runner = started(fake, Policy(max_fallbacks=3, cool_down=60.0))
     assert len(read(runner).fallbacks) == 1 and runner.here.device == "cpu"
 
-    def refuse(network: Any, device: torch.device, dtype: torch.dtype) -> None:
+    def refuse(network: Any, device: torch.device, *, dtype: torch.dtype) -> None:
         monkeypatch.setattr(runner_module, "move", move)
         raise RuntimeError(OOM)
 
@@ -165,7 +165,13 @@ def test_when_no_candidate_passes_each_reason_is_said() -> None:
     fake = Fake(ValueError("first"), ValueError("second"))
     fake.machine = lambda: Machine(32 * 1024**3, mps=True)  # type: ignore[method-assign]
     runner = Runner(
-        POCKET_MODEL, "auto", "auto", "auto", fake, CANARY, "words that are not there at all"
+        POCKET_MODEL,
+        "auto",
+        dtype="auto",
+        mode="auto",
+        devices=fake,
+        canary=CANARY,
+        known="words that are not there at all",
     )
     with pytest.raises(EngineError, match=r"first.*second.*canary.*canary"):
         runner.start()
@@ -219,17 +225,17 @@ def test_a_stray_parameter_is_named() -> None:
         EngineError,
         match=r"vision_model\.\S+ is on cpu in torch.bfloat16, but the model runs on cpu in",
     ):
-        refuse_strays(network, torch.device("cpu"), torch.float32)
-    move(network, torch.device("cpu"), torch.float32)
-    refuse_strays(network, torch.device("cpu"), torch.float32)
+        refuse_strays(network, torch.device("cpu"), dtype=torch.float32)
+    move(network, torch.device("cpu"), dtype=torch.float32)
+    refuse_strays(network, torch.device("cpu"), dtype=torch.float32)
 
 
 def test_moving_there_and_back_changes_no_number() -> None:
     network = load_network(POCKET_MODEL, dtype=torch.bfloat16)
     before = {name: p.clone() for name, p in network.named_parameters()}
     frequencies = network.language_model.rotary_emb.inv_freq.clone()
-    move(network, torch.device("cpu"), torch.float32)
-    move(network, torch.device("cpu"), torch.bfloat16)
+    move(network, torch.device("cpu"), dtype=torch.float32)
+    move(network, torch.device("cpu"), dtype=torch.bfloat16)
     assert all(torch.equal(p, before[name]) for name, p in network.named_parameters())
     assert torch.equal(network.language_model.rotary_emb.inv_freq, frequencies)
     assert network.language_model.rotary_emb.inv_freq.dtype == torch.float32
@@ -247,7 +253,13 @@ def test_numbers_that_go_bad_in_the_middle_are_noticed(monkeypatch: pytest.Monke
                 network.lm_head.weight[3] = float("nan")
 
     with pytest.raises(NotFinite):
-        decode(network, prompt, Limits(max_new_tokens=500, ngram=0), spoil, forbid_end=True)
+        decode(
+            network,
+            prompt,
+            limits=Limits(max_new_tokens=500, ngram=0),
+            on_token=spoil,
+            forbid_end=True,
+        )
     assert 40 <= len(written) <= 64
 
 
@@ -272,7 +284,7 @@ def test_the_real_devices_answer_on_this_machine() -> None:
 def test_when_a_worker_is_replaced(
     first: tuple[float, float], now: tuple[float, float], limits: MemoryLimits, why: str | None
 ) -> None:
-    reason = recycle_reason(Memory(*map(int, first)), Memory(*map(int, now)), limits)
+    reason = recycle_reason(Memory(*map(int, first)), Memory(*map(int, now)), limits=limits)
     assert (reason is None) == (why is None) and (why or "") in (reason or "")
 
 
@@ -315,7 +327,7 @@ def test_a_document_is_read_in_batches_and_comes_in_order() -> None:
 
     readings: list[PageReading] = []
     for reading in runner.read_pages(
-        coming(), "text", Limits(), on_token=lambda index, n: told.update({index: n})
+        coming(), "text", limits=Limits(), on_token=lambda index, n: told.update({index: n})
     ):
         assert len(asked) <= len(readings) + 4  # a picture is asked for when there is room for it
         readings.append(reading)
@@ -332,7 +344,7 @@ def test_a_batch_that_fails_is_read_page_by_page_with_every_remedy(
     fail_looking(
         monkeypatch, runner, None, clash, None, clash
     )  # page 2 in the batch, and once more alone
-    readings = list(runner.read_pages(pages(5), "text", Limits()))
+    readings = list(runner.read_pages(pages(5), "text", limits=Limits()))
     assert {r.text for r in readings} == {KNOWN} and [r.index for r in readings] == list(range(5))
     assert thens(readings) == [["alone"], ["alone", "cpu"], [], [], []]
     assert runner.here == runner.home and runner.batch == 3
@@ -342,7 +354,7 @@ def test_too_little_memory_makes_the_batches_smaller(monkeypatch: pytest.MonkeyP
     fake = Fake()
     runner = started(fake, batch=8)
     fail_looking(monkeypatch, runner, None, RuntimeError(OOM), None, None, RuntimeError(OOM))
-    readings = list(runner.read_pages(pages(9), "text", Limits()))
+    readings = list(runner.read_pages(pages(9), "text", limits=Limits()))
     assert {r.text for r in readings} == {KNOWN} and [r.index for r in readings] == list(range(9))
     smaller = ["smaller-batch (4)", "smaller-batch (2)"]
     assert thens(readings) == [smaller, smaller, smaller[1:], *[[]] * 6]
@@ -358,7 +370,7 @@ def test_what_a_page_cannot_be_had_for_is_told_behind_the_pages_before_it() -> N
         yield from pages(3)
         raise DamagedDocument("page 4 is damaged")
 
-    reading = runner.read_pages(coming(), "text", Limits())
+    reading = runner.read_pages(coming(), "text", limits=Limits())
     assert [next(reading).index for _ in range(3)] == [0, 1, 2]
     with pytest.raises(DamagedDocument, match="page 4"):
         next(reading)
@@ -370,14 +382,14 @@ def test_while_the_cpu_reads_for_a_while_pages_are_read_one_by_one(
     clash = RuntimeError("expected scalar type Float but found BFloat16")
     runner = started(Fake(), Policy(max_fallbacks=1, cool_down=60), batch=2)
     fail_looking(monkeypatch, runner, clash, clash)
-    readings = list(runner.read_pages(pages(4), "text", Limits()))
+    readings = list(runner.read_pages(pages(4), "text", limits=Limits()))
     assert thens(readings) == [["alone", "cpu"], [], [], []]
     assert runner.here.device == "cpu" and {r.text for r in readings} == {KNOWN}
 
 
 def test_a_device_that_cannot_even_be_entered_ends_on_the_cpu() -> None:
     fake = Fake(None, *[RuntimeError("expected scalar type Float but found BFloat16")] * 20)
-    readings = list(started(fake, batch=2).read_pages(pages(3), "text", Limits()))
+    readings = list(started(fake, batch=2).read_pages(pages(3), "text", limits=Limits()))
     assert {r.text for r in readings} == {KNOWN} and [then[-1:] for then in thens(readings)] == [
         ["cpu"]
     ] * 3
@@ -387,7 +399,7 @@ def test_an_unknown_task_is_said_whatever_the_number_of_pages() -> None:
     runner = started(Fake(), batch=2)
     for count in (1, 3):
         with pytest.raises(UsageError, match="dance"):
-            list(runner.read_pages(pages(count), "dance", Limits()))
+            list(runner.read_pages(pages(count), "dance", limits=Limits()))
 
 
 def test_the_batch_follows_the_memory_unless_it_is_given() -> None:

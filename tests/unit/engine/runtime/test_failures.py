@@ -74,6 +74,6 @@ def test_numbers_that_are_none_are_numerics_and_memory_is_memory() -> None:
 
 
 def test_what_is_kept_is_one_line() -> None:
-    failure = failure_of(RuntimeError("first\nsecond"), "mps", "float32")
+    failure = failure_of(RuntimeError("first\nsecond"), "mps", dtype="float32")
     assert (failure.kind, failure.message, failure.device) == ("other", "first", "mps")
-    assert failure_of(ValueError(), "cpu", "float32").message == "ValueError"
+    assert failure_of(ValueError(), "cpu", dtype="float32").message == "ValueError"

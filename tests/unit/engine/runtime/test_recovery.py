@@ -23,7 +23,10 @@ from ocrd.engine.runtime.recovery import remedies
     ("mps-wedged", "mps", "base", True, "cpu"),
 ])  # fmt: skip
 def test_the_order(kind: Kind, device: str, mode: str, fresh: bool, expected: str) -> None:
-    assert ", ".join(str(r) for r in remedies(kind, device, mode, fresh, last=False)) == expected
+    assert (
+        ", ".join(str(r) for r in remedies(kind, device, mode=mode, fresh=fresh, last=False))
+        == expected
+    )
 
 
 @pytest.mark.parametrize(("kind", "last", "expected"), [
@@ -35,4 +38,7 @@ def test_the_order(kind: Kind, device: str, mode: str, fresh: bool, expected: st
     ("other", True, ""),
 ])  # fmt: skip
 def test_on_the_cpu_there_is_nowhere_else_to_go(kind: Kind, last: bool, expected: str) -> None:
-    assert ", ".join(str(r) for r in remedies(kind, "cpu", "small", False, last)) == expected
+    assert (
+        ", ".join(str(r) for r in remedies(kind, "cpu", mode="small", fresh=False, last=last))
+        == expected
+    )
