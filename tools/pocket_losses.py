@@ -173,10 +173,10 @@ class Losses:
         network.sam_model.neck.register_forward_hook(self._keep_neck)
         network.language_model.layers[-2].register_forward_hook(self._keep_underway)
 
-    def _keep_neck(self, _module: nn.Module, _inputs: object, *, output: Tensor) -> None:
+    def _keep_neck(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
         self.neck = output
 
-    def _keep_underway(self, _module: nn.Module, _inputs: object, *, output: Tensor) -> None:
+    def _keep_underway(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
         self.underway = output
 
     def vision(self, batch: Batch) -> tuple[Tensor, Tensor, float]:

@@ -111,7 +111,7 @@ def test_the_logged_stack_is_what_torch_raised_line_for_line_with_its_cause(gpu:
         "expected self and source to have same dtypes but got" in last
         and "BFloat16 and Float" in last
     )
-    assert "tests/fake_worker.py" in stack and "ocrd/engine/runner.py" in stack
+    assert "tests/fake_worker.py" in stack and "ocrd/engine/runtime/failover.py" in stack
 
 
 def test_a_device_that_fails_its_canary_is_skipped_with_its_reason(gpu: FakeGpu) -> None:

@@ -186,7 +186,7 @@ def _right(
     ]
 
 
-def _given(times: Callable[[Tensor, Tensor], Tensor], weight: Tensor, *, rows: Tensor) -> Tensor:
+def _given(times: Callable[[Tensor, Tensor], Tensor], weight: Tensor, rows: Tensor) -> Tensor:  # noqa: PLR0917
     return times(rows, weight)
 
 

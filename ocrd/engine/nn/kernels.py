@@ -53,8 +53,8 @@ def split(rows: Tensor, weight: Tensor) -> Tensor:
 TIMES: dict[str, Times] = {"linear": F.linear, "wide": wide, "split": split}
 
 
-def onednn(
-    rows: Tensor, weight: Tensor, *, bias: Tensor | None = None, then: str = "none"
+def onednn(  # noqa: PLR0917 - called like torch.nn.functional.linear
+    rows: Tensor, weight: Tensor, bias: Tensor | None = None, *, then: str = "none"
 ) -> Tensor:
     """oneDNN's product, which torch itself takes only for bfloat16; ``then`` may be ``gelu``.
 

@@ -22,7 +22,7 @@ from ocrd.daemon.power import Battery
 from ocrd.errors import EngineError, ModelError
 from ocrd.inbox.file_state import look
 from ocrd.journal import Job, Journal
-from ocrd.worker.messages import Message, Setup
+from ocrd.worker.messages import Setup
 from ocrd.worker.process import Ready, WorkerDied
 
 READY = Ready("cpu", "float32", "native", "2", "5", {"repo": "a/b", "revision": None})
@@ -41,9 +41,7 @@ class ScriptedWorker:
         self,
         setup: Setup,
         _deadline: float,
-        _preparing: Callable[[Message], None],
-        _end: Callable[[], None],
-        *_: object,
+        **_options: object,
     ) -> None:
         type(self).setup = setup
 

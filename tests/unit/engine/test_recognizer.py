@@ -39,14 +39,14 @@ class Scripted:
 
     script: list[tuple[str, str]]
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **_options: object) -> None:
         self.ended: list[tuple[int, Decoded]] = []
 
     @property
     def full(self) -> bool:
         return bool(self.ended)
 
-    def add(self, key: int, prompt: torch.Tensor, *, _on_token: Callable[[int], None]) -> None:
+    def add(self, key: int, prompt: torch.Tensor, *, on_token: Callable[[int], None]) -> None:
         reason, text = Scripted.script.pop(0)
         self.ended.append((key, Decoded(tuple(Scripted.encode(text)), reason)))
 

@@ -179,7 +179,7 @@ def test_a_way_that_is_fast_and_wrong_is_left_out(
     def nothing(rows: Tensor, weight: Tensor) -> Tensor:
         return rows.new_zeros(rows.shape[0], weight.shape[0])
 
-    def mixed_up(experts: Any, hidden: Tensor, *, index: Tensor, weights: Tensor) -> Tensor:
+    def mixed_up(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:
         result: Tensor = grouped(
             experts, hidden, index.flip(0) if len(hidden) > 1 else index, weights
         )

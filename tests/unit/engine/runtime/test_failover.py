@@ -144,7 +144,7 @@ def test_a_model_that_cannot_be_brought_to_the_cpu_needs_a_new_worker(
     fake = Fake(None, ValueError("once"))
     runner = started(fake)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **_options: object) -> None:
         raise RuntimeError("command buffer exited with error status")
 
     monkeypatch.setattr(runner_module, "move", refuse)
@@ -187,8 +187,8 @@ def test_what_the_freed_cache_mends_sends_nobody_to_the_cpu() -> None:
 
 
 def test_a_network_with_a_stray_is_not_read_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(*arguments: Any) -> Any:
-        network = load_network(*arguments)
+    def half(*arguments: Any, **options: Any) -> Any:
+        network = load_network(*arguments, **options)
         network.projector.to(torch.bfloat16)
         return network
 

@@ -61,5 +61,5 @@ def test_a_tokenizer_that_knows_no_word_of_the_prompt_is_no_crash(
 
     No token stands after the picture.
     """
-    monkeypatch.setattr(recognizer, "encode_prompt", lambda *_: Prompt((0,), ()))
+    monkeypatch.setattr(recognizer, "encode_prompt", lambda *_, **_options: Prompt((0,), ()))
     assert isinstance(read_canary(engine, CANARY, known=None), str)
