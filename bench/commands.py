@@ -27,12 +27,12 @@ import tomli_w
 
 from ocrd import paths
 
-TIMES = 15
+MATMULS = 15
 
 
 def seconds(argv: Sequence[str], environment: dict[str, str]) -> float:
     taken = []
-    for _ in range(TIMES):
+    for _ in range(MATMULS):
         started = time.perf_counter()
         subprocess.run(
             argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True

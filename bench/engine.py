@@ -30,14 +30,14 @@ from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr
 from bench.full_size import build
 from bench.memory import Peak
 from ocrd.checkpoint_format.architecture import count_parameters, read_architecture
-from ocrd.engine.decode import ROOM, Batch, Limits, NgramGuard, next_logits
+from ocrd.engine.decode import ROOM, Batch, DecodeLimits, NgramGuard, next_logits
 from ocrd.engine.nn.autotune import synchronize, tune
 from ocrd.engine.nn.checkpoint import load_network
-from ocrd.engine.nn.kernels import Ways, use_ways
+from ocrd.engine.nn.kernels import KernelChoice, use_kernels
 from ocrd.engine.nn.kv_cache import SlotCache
 from ocrd.engine.nn.network import Network
 from ocrd.engine.nn.sam import PiecewiseLayer
-from ocrd.engine.repetition import LoopWatch
+from ocrd.engine.repetition import RepetitionDetector
 from ocrd.engine.runtime.devices import DTYPES
 
 PEER = Path("build/peer-venv/bin/python")
@@ -165,18 +165,18 @@ def vision(network: Network) -> Results:
     view = torch.randn(1, 3, VIEW, VIEW, generator=generator).to(network.device, network.dtype)
     tiles = torch.randn(TILES, 3, TILE, TILE, generator=generator).to(network.device, network.dtype)
     for name, layer, ways in (
-        ("plain", DeepseekOcr2SamVisionLayer, Ways()),
+        ("plain", DeepseekOcr2SamVisionLayer, KernelChoice()),
         ("ours", PiecewiseLayer, network.ways),
     ):
-        use_ways(network, ways)
+        use_kernels(network, ways)
         for each in network.sam_model.layers:
             each.__class__ = layer
-        network.see(tiles[:1])
+        network.encode_views(tiles[:1])
         peak = Peak(network.device.type)
-        one = best(lambda: network.see(view), network.device, times=2)
+        one = best(lambda: network.encode_views(view), network.device, times=2)
         activations = peak.bytes()
         # As the published code does it: all tiles at once.
-        encode = network.see if name == "plain" else network.see_each
+        encode = network.encode_views if name == "plain" else network.encode_tiles
         more = best(partial(encode, tiles), network.device, times=2)
         seen[name] = {"view": one, "tiles": more, "megabytes": activations / 1e6}
     seen["ratio"] = (seen["plain"]["view"] + seen["plain"]["tiles"]) / (
@@ -208,15 +208,15 @@ def decode(network: Network) -> Results:
         next_logits(network, _prompt(network, LARGE, seed=number), cache=cache)
     results: Results = {}
     chosen = network.ways
-    own = Ways()
+    own = KernelChoice()
     for pages in PAGES:
         while len(cache.lengths) > pages:
             cache.drop(len(cache.lengths) - 1)
         results[str(pages)] = _steps(network, cache)
         if pages in (PAGES[0], PAGES[-1]):
-            use_ways(network, own)
+            use_kernels(network, own)
             results[str(pages)]["torch"] = pages / _steps(network, cache)["seconds"]
-            use_ways(network, chosen)
+            use_kernels(network, chosen)
     for pages in PAGES:
         results[str(pages)]["against_one"] = (
             results[str(pages)]["tokens_per_second"] / results["1"]["tokens_per_second"]
@@ -287,7 +287,7 @@ def guards(token: float) -> dict[str, float]:
     """
     ids = torch.randint(0, 5000, (GUARDED,), generator=torch.Generator().manual_seed(1)).tolist()
     guard = NgramGuard(30, 90)
-    watch = LoopWatch(1, 2)
+    watch = RepetitionDetector(1, 2)
     started = time.perf_counter()
     for each in ids:
         guard.push(each)
@@ -302,11 +302,13 @@ def page(network: Network) -> dict[str, float]:
     ticks: dict[int, float] = {}
     started = time.perf_counter()
     with torch.inference_mode():
-        network.see(torch.zeros(1, 3, VIEW, VIEW, device=network.device, dtype=network.dtype))
-        network.see_each(
+        network.encode_views(
+            torch.zeros(1, 3, VIEW, VIEW, device=network.device, dtype=network.dtype)
+        )
+        network.encode_tiles(
             torch.zeros(TILES, 3, TILE, TILE, device=network.device, dtype=network.dtype)
         )
-    batch = Batch(network, Limits(max_new_tokens=1000, loops=False), forbid_end=True)
+    batch = Batch(network, DecodeLimits(max_new_tokens=1000, loops=False), forbid_end=True)
     batch.add(
         0,
         _prompt(network, GUNDAM, seed=1),

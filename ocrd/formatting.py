@@ -13,7 +13,7 @@ def plain(words: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in shown)
 
 
-def engine_words(engine: dict[str, Any] | None) -> str:  # noqa: PLR0911 - one line for each state
+def format_engine_state(engine: dict[str, Any] | None) -> str:  # noqa: PLR0911 - one line for each state
     """One line for the fact that the daemon publishes, or for a message of the worker."""
     if engine is None:
         return "-"
@@ -44,7 +44,7 @@ def moment(at: float, now: Callable[[], float] = time.time) -> str:
     return time.strftime("%H:%M" if then[:3] == today[:3] else "%Y-%m-%d %H:%M", then)
 
 
-def ways_words(engine: dict[str, Any]) -> str:
+def format_kernels(engine: dict[str, Any]) -> str:
     """How the engine multiplies here.
 
     What was measured at its start, in GB of weights a second, and chosen.
@@ -67,7 +67,7 @@ def ways_words(engine: dict[str, Any]) -> str:
     )
 
 
-def size_words(count: int) -> str:
+def format_size(count: int) -> str:
     """Bytes as a person says them: 6.67 GB, 10.5 MB, 89 bytes."""
     for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if count >= size:

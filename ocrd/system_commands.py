@@ -1,6 +1,6 @@
 """The one edge to the operating system's own programs: where they are, and how long they may take.
 
-Tests put fakes in their places (`PROGRAMS`, `on_mac`). Elsewhere ocrd asks which system this is
+Tests put fakes in their places (`PROGRAMS`, `is_macos`). Elsewhere ocrd asks which system this is
 only where the kernel or the file system itself differs.
 """
 
@@ -32,7 +32,7 @@ _MAC = sys.platform == "darwin"
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommandResult:
     """What a program said before it ended."""
 
     code: int
@@ -46,7 +46,7 @@ class Answer:
         return lines[-1].strip() if lines else "no reason given"
 
 
-def on_mac() -> bool:
+def is_macos() -> bool:
     return _MAC
 
 
@@ -63,7 +63,7 @@ def service_manager(environment: Mapping[str, str] = os.environ) -> str | None:
     return named if named in ("launchd", "systemd") else None
 
 
-def call(program: str, *arguments: str, seconds: float = PATIENCE) -> Answer:
+def run_command(program: str, *arguments: str, seconds: float = PATIENCE) -> CommandResult:
     """Run one of `PROGRAMS` to its end.
 
     Raises ServiceError when it is not there or takes longer than ``seconds``.
@@ -84,4 +84,4 @@ def call(program: str, *arguments: str, seconds: float = PATIENCE) -> Answer:
         ) from error
     except OSError as error:
         raise ServiceError(f"{PROGRAMS[program]} cannot be run ({error.strerror})") from error
-    return Answer(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)

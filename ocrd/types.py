@@ -80,7 +80,7 @@ class Fingerprint:
 
 
 @dataclass(frozen=True)
-class Settled:
+class StableFile:
     """A file in an inbox that is complete and ours to read."""
 
     # As it lies on disk, the bytes of its name untouched.

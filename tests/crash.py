@@ -16,11 +16,11 @@ import structlog
 
 from ocrd.checkpoint_format import tokenizer  # noqa: F401 - imported here once, not in every fork
 from ocrd.model import hub  # noqa: F401
-from ocrd.model.fetch_plan import Order
+from ocrd.model.fetch_plan import HealRequest
 from ocrd.model.hashes import HashMemory
 from ocrd.model.heal import Healer
 from ocrd.model.progress import Meter
-from ocrd.model.storage import Places
+from ocrd.model.storage import ModelStorage
 from ocrd.model.verify import Wanted
 
 CHANGES = (
@@ -51,9 +51,9 @@ def heal(root: Path, repo: str, *, revision: str, fatal: int) -> None:
             if changes == fatal:
                 os._exit(DIED)
 
-    places = Places(root / "models", repo, revision, root / "hf/hub", root / "hf/modules")
+    places = ModelStorage(root / "models", repo, revision, root / "hf/hub", root / "hf/modules")
     healer = Healer(
-        Order(places), Wanted(repo, revision), HashMemory(root / "hashes.json"), Meter()
+        HealRequest(places), Wanted(repo, revision), HashMemory(root / "hashes.json"), Meter()
     )
     sys.addaudithook(count)
     healer.heal()

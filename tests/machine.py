@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ocrd.model.fetch_plan import ROOM, Order
+from ocrd.model.fetch_plan import ROOM, HealRequest
 from ocrd.model.hashes import HashMemory
 from ocrd.model.heal import Healer
 from ocrd.model.progress import Meter, Progress
-from ocrd.model.storage import Places
+from ocrd.model.storage import ModelStorage
 from ocrd.model.verify import Report, Wanted, verify
 from tests.hub import etag_of
 from tests.published import REPO
@@ -25,7 +25,9 @@ class Machine:
 
     def __init__(self, home: Path, revision: str) -> None:
         self.home = home
-        self.places = Places(home / "models", REPO, revision, home / "hf/hub", home / "hf/modules")
+        self.places = ModelStorage(
+            home / "models", REPO, revision, home / "hf/hub", home / "hf/modules"
+        )
         self.memory = HashMemory(home / "hashes.json")
         self.told: list[Progress] = []
         self.free = 10**12
@@ -38,7 +40,7 @@ class Machine:
         wanted = Wanted(REPO, self.places.revision if len(self.places.revision) == 40 else None)
         meter = Meter(self.told.append, pause=0)
         return Healer(
-            Order(self.places, reset, source),
+            HealRequest(self.places, reset, source),
             wanted,
             self.memory,
             meter,

@@ -25,7 +25,7 @@ def run(
     import structlog
 
     from ocrd import log, paths
-    from ocrd.control.exit_record import note_end, service_exit_code
+    from ocrd.control.exit_record import record_exit, service_exit_code
     from ocrd.errors import OcrdError
     from ocrd.system_commands import service_manager
 
@@ -37,7 +37,7 @@ def run(
         manager = service_manager()
         if manager is None:
             raise
-        note_end(state, error)
+        record_exit(state, error)
         if structlog.is_configured() and not isinstance(error, OcrdError):
             # A service's standard error is emptied at its next start, which may be in half a
             # minute.
@@ -79,20 +79,20 @@ def _run(config: Path | None, state: Path, *, once: bool) -> None:
 
     from ocrd import log, paths
     from ocrd.config import load_config
-    from ocrd.control.exit_record import forget_end
-    from ocrd.control.lock import sole_daemon
+    from ocrd.control.exit_record import clear_last_exit
+    from ocrd.control.lock import single_instance
     from ocrd.daemon.loop import JOURNAL_PATIENCE, Daemon
     from ocrd.errors import SomeFilesFailed
     from ocrd.journal import Journal
     from ocrd.system_commands import service_manager
 
     settings = load_config(config)
-    with sole_daemon(state):
+    with single_instance(state):
         log.configure(settings.log, paths.log_dir(), quiet=service_manager() is not None)
         journal = Journal(state, patience=JOURNAL_PATIENCE)
         started = time.time()
         try:
-            forget_end(
+            clear_last_exit(
                 state
             )  # not before: between two starts that fail `ocrd status` must not lose the reason
             daemon = Daemon(settings, journal, once=once)

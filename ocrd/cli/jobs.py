@@ -57,7 +57,7 @@ def retry(
     import os
 
     from ocrd.control.submit import OWN_HOOK, in_hook_of
-    from ocrd.control.wakeup import ring
+    from ocrd.control.wakeup import notify_daemon
     from ocrd.errors import UsageError
 
     for file in files or ():
@@ -75,7 +75,7 @@ def retry(
             again = sum(max(journal.retry(path) for path in paths) for paths in spelled)
         else:
             again = journal.retry()
-        heard = ring(journal.folder)
+        heard = notify_daemon(journal.folder)
     print(
         f"{again} failed file(s) are queued again{'' if heard else '; no daemon runs: ocrd start'}"
     )
@@ -97,11 +97,11 @@ def resume() -> None:
 
 
 def _say(*, paused: bool) -> None:
-    from ocrd.control.wakeup import ring
+    from ocrd.control.wakeup import notify_daemon
 
     with _journal() as journal:
         journal.set_fact("pause", paused)
-        ring(journal.folder)
+        notify_daemon(journal.folder)
 
 
 @contextmanager

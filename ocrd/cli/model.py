@@ -74,7 +74,7 @@ def heal(
     from ocrd.model.factory import healer_of
     from ocrd.model.hashes import HashMemory
     from ocrd.model.progress import Meter
-    from ocrd.model.retry import heal_patiently
+    from ocrd.model.retry import heal_with_retries
     from ocrd.service.detect import usual_config
 
     settings = load_config(usual_config(config))
@@ -89,7 +89,7 @@ def heal(
             plan = healer.preview()
         else:
             try:
-                report = heal_patiently(healer, TRIES, on_wait=Waiting().say)
+                report = heal_with_retries(healer, TRIES, on_wait=Waiting().say)
             except KeyboardInterrupt:
                 print(
                     "ocrd: stopped; the model is as it was, and what was fetched is kept for the next time",

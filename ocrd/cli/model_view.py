@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from ocrd.errors import ModelUnavailable
-    from ocrd.model.fetch_plan import Plan
+    from ocrd.model.fetch_plan import FetchPlan
     from ocrd.model.progress import Progress
-    from ocrd.model.storage import Places
+    from ocrd.model.storage import ModelStorage
     from ocrd.model.verify import Report
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -125,19 +125,20 @@ def print_report(report: Report, *, as_json: bool) -> None:
 
 def print_whole(report: Report, *, as_json: bool) -> None:
     """What stands there after healing: one line, for there is nothing left to do."""
-    from ocrd.formatting import size_words
+    from ocrd.formatting import format_size
     from ocrd.model.manifest import read_manifest
 
     if as_json:
         print_report(report, as_json=as_json)
     elif manifest := read_manifest(report.folder):
-        what = f"{manifest.repo} at {manifest.revision}, {len(manifest.files)} files, {size_words(manifest.size)}"
+        what = f"{manifest.repo} at {manifest.revision}, {len(manifest.files)} files, {format_size(manifest.size)}"
         print(f"{report.folder}: the model is whole, every byte was hashed ({what})")
 
 
-def print_plan(plan: Plan | None, places: Places, *, as_json: bool) -> None:
+def print_plan(plan: FetchPlan | None, places: ModelStorage, *, as_json: bool) -> None:
     """What healing would do; nothing when ``plan`` is None."""
-    from ocrd.formatting import size_words
+
+    from ocrd.formatting import format_size
 
     removals = [(place, place.size()) for place in plan.removals if place.exists()] if plan else []
     if as_json:
@@ -157,7 +158,7 @@ def print_plan(plan: Plan | None, places: Places, *, as_json: bool) -> None:
         print(f"{places.final.path}: the model is whole; nothing to do")
         return
     for place, size in removals:
-        print(f"would remove {place.path} ({size_words(size)})")
+        print(f"would remove {place.path} ({format_size(size)})")
     for name, entry in sorted(plan.manifest.files.items()):
         source = plan.first(name)
         origin = (
@@ -165,7 +166,7 @@ def print_plan(plan: Plan | None, places: Places, *, as_json: bool) -> None:
             if source
             else f" from {plan.manifest.repo} at {plan.manifest.revision}"
         )
-        print(f"{_HOW[plan.how(name)]:>15}  {size_words(entry.size):>9}  {name}{origin}")
+        print(f"{_HOW[plan.how(name)]:>15}  {format_size(entry.size):>9}  {name}{origin}")
     print(
-        f"would fetch {size_words(plan.bytes_by('fetch'))} and put the model into {places.final.path}"
+        f"would fetch {format_size(plan.bytes_by('fetch'))} and put the model into {places.final.path}"
     )

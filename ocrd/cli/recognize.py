@@ -38,7 +38,7 @@ def recognize(
     from ocrd.service.detect import usual_config
     from ocrd.worker.from_config import provenance, read_request, worker_setup
     from ocrd.worker.process import Refused, Transient, Worker, WorkerDied, WorkerRetired
-    from ocrd.worker.retry import read_patiently
+    from ocrd.worker.retry import read_with_retries
 
     if not file.is_file():
         raise UsageError(
@@ -55,7 +55,7 @@ def recognize(
     pages = []
     ready = worker.ready
     try:
-        for message in read_patiently(
+        for message in read_with_retries(
             worker, read_request(settings, "recognize", path=file.absolute(), task=task)
         ):
             ready = worker.ready or ready
@@ -109,14 +109,14 @@ class _Waiting:
                 self._line("")
 
     def show(self, message: Message) -> None:
-        from ocrd.formatting import engine_words
+        from ocrd.formatting import format_engine_state
 
         if not self._out.isatty():
             if message.get("state") == "waiting" and message["message"] != self._said:
                 self._said = message["message"]
-                print(f"ocrd: {engine_words(message)}", file=self._out)
+                print(f"ocrd: {format_engine_state(message)}", file=self._out)
             return
-        words = engine_words({"state": message["event"], **message})
+        words = format_engine_state({"state": message["event"], **message})
         ended = message["event"] == "ready"
         self._line("" if ended else words[:200])
 

@@ -24,13 +24,13 @@ def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ocrd.formatting import engine_words, moment, plain
+    from ocrd.formatting import format_engine_state, moment, plain
 
     table = Table(show_header=False, box=None)
     table.add_row("service", Text(_service_words(found["service"])))
     table.add_row("daemon", Text(_daemon_words(found)))
     table.add_row("model", Text(found["model"]["error"] or _model_words(found["model"])))
-    table.add_row("engine", Text(engine_words(found["engine"])))
+    table.add_row("engine", Text(format_engine_state(found["engine"])))
     if found["paused"]:
         table.add_row("paused", Text(found["paused"], "yellow"))
     for reason in (found["engine"] or {}).get("skipped", ()):
@@ -49,13 +49,13 @@ def _look() -> dict[str, Any]:
     from dataclasses import asdict
 
     from ocrd import paths
-    from ocrd.control.exit_record import last_end
+    from ocrd.control.exit_record import last_exit
     from ocrd.control.lock import is_running
     from ocrd.journal import FILE, Journal
 
     state = paths.state_dir()
     running = is_running(state)
-    ended = last_end(state)
+    ended = last_exit(state)
     found: dict[str, Any] = {
         "running": running,
         **dict.fromkeys(("pid", "since", "by", "engine", "paused")),

@@ -16,25 +16,25 @@ from ocrd.files import write_atomically
 
 FILE = "ended.json"
 # Exit codes of what no new start can mend: usage, configuration, model.
-LASTING = frozenset({2, 4, 5})
+PERMANENT = frozenset({2, 4, 5})
 
 
 @dataclass(frozen=True)
-class Ended:
+class LastExit:
     # Seconds since 1970.
     at: float
     code: int
     message: str
 
 
-def note_end(state: Path, error: Exception) -> None:
+def record_exit(state: Path, error: Exception) -> None:
     """Keep it; a state folder that cannot be written may be the very reason, so this never
     raises.
     """
     if isinstance(error, OcrdError):
-        ended = Ended(time.time(), error.exit_code, str(error))
+        ended = LastExit(time.time(), error.exit_code, str(error))
     else:
-        ended = Ended(
+        ended = LastExit(
             time.time(), OcrdError.exit_code, f"ocrd failed ({type(error).__name__}: {error})"
         )
     with contextlib.suppress(OSError):
@@ -43,15 +43,15 @@ def note_end(state: Path, error: Exception) -> None:
         write_atomically(state / FILE, text.encode())
 
 
-def last_end(state: Path) -> Ended | None:
+def last_exit(state: Path) -> LastExit | None:
     """None when the last daemon ended as it was told to, or never did."""
     try:
-        return Ended(**json.loads((state / FILE).read_text(encoding="utf-8")))
+        return LastExit(**json.loads((state / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def forget_end(state: Path) -> None:
+def clear_last_exit(state: Path) -> None:
     with contextlib.suppress(OSError):
         (state / FILE).unlink(missing_ok=True)
 
@@ -63,4 +63,4 @@ def service_exit_code(code: int) -> int:
 
     systemd has a list of its own for that (``RestartPreventExitStatus``), and the same codes.
     """
-    return 0 if code in LASTING else code
+    return 0 if code in PERMANENT else code

@@ -17,7 +17,7 @@ OTHERS = 0.5
 
 
 @contextmanager
-def sole_daemon(state: Path) -> Iterator[None]:
+def single_instance(state: Path) -> Iterator[None]:
     """Hold the state folder's lock. Raises ServiceError when another daemon has it."""
     deadline = time.monotonic() + OTHERS
     with (paths.private_folder(state) / FILE).open("a") as file:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from ocrd import paths
 from ocrd.control.lock import is_running
-from ocrd.control.wakeup import ring
+from ocrd.control.wakeup import notify_daemon
 from ocrd.errors import ServiceError
-from ocrd.inbox.file_state import look
+from ocrd.inbox.file_state import stat_file
 from ocrd.journal import Job, Journal
 
 # Seconds between two looks at what becomes of a file.
@@ -51,14 +51,14 @@ def submit(files: Sequence[Path]) -> tuple[list[Submitted], bool]:
         done = [_submit(journal, file) for file in files]
     finally:
         journal.close()
-    return done, ring(state) or is_running(state)
+    return done, notify_daemon(state) or is_running(state)
 
 
 def _submit(journal: Journal, file: Path) -> Submitted:
     # A link is followed: its file is read where it lies, and the sidecars lie beside that.
     path = Path(os.path.realpath(file))
     at = time.time()
-    seen = look(path)
+    seen = stat_file(path)
     if seen.fingerprint is None:
         what = {"gone": "there is no such file"}.get(seen.reason, seen.reason)
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look

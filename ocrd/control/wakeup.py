@@ -18,7 +18,7 @@ import structlog
 FILE = "doorbell"
 
 
-def ring(state: Path) -> bool:
+def notify_daemon(state: Path) -> bool:
     """Wake the daemon of this state folder; False when none listens."""
     try:
         bell = os.open(state / FILE, os.O_WRONLY | os.O_NONBLOCK)
@@ -37,7 +37,7 @@ def ring(state: Path) -> bool:
     return True
 
 
-class Doorbell:
+class WakeupListener:
     """Calls ``heard`` from a thread of its own, once for any number of rings at a time."""
 
     def __init__(self, state: Path, heard: Callable[[], None]) -> None:
@@ -68,7 +68,7 @@ class Doorbell:
         if self._bell is None:
             return
         self._ended.set()
-        ring(self._path.parent)
+        notify_daemon(self._path.parent)
         self._thread.join(timeout=1)
         if not self._thread.is_alive():
             os.close(self._bell)

@@ -27,7 +27,7 @@ from ocrd.journal import Job, Journal
 AFTER_TROUBLE = 5.0
 
 
-class Afterwards:
+class CompletionHooks:
     def __init__(self, config: Config, journal: Journal, *, ended: Callable[[], None]) -> None:
         """``ended`` is called when all are told."""
         self._config = config

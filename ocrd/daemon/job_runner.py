@@ -18,7 +18,7 @@ import structlog
 from ocrd.config import Config, Rules
 from ocrd.daemon.file_policy import first_choice, rules_for
 from ocrd.errors import OcrdError
-from ocrd.inbox.file_state import gone, look, not_here, unsettled_for
+from ocrd.inbox.file_state import gone, not_here, stat_file, unsettled_for
 from ocrd.journal import Job, Journal, reading_from
 from ocrd.outputs import sidecar
 from ocrd.types import Fallback
@@ -57,7 +57,7 @@ class _Prepared:
     started: float
 
 
-class Reader:
+class JobRunner:
     """Takes each job to its end, or hands it back; every way out is written in the journal."""
 
     def __init__(
@@ -326,7 +326,7 @@ class Reader:
         No inbox would find a submitted file again: its job begins anew with what is there now.
         Raises Transient when it is out of reach, on a disk that is away, say.
         """
-        now = look(job.path).fingerprint
+        now = stat_file(job.path).fingerprint
         if now == job.fingerprint:
             return True
         is_gone = gone(job.path, job.fingerprint)

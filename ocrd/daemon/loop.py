@@ -19,9 +19,9 @@ from pathlib import Path
 import structlog
 
 from ocrd.config import Config, InboxConfig
-from ocrd.control.wakeup import Doorbell
-from ocrd.daemon.completion import Afterwards
-from ocrd.daemon.job_runner import Reader
+from ocrd.control.wakeup import WakeupListener
+from ocrd.daemon.completion import CompletionHooks
+from ocrd.daemon.job_runner import JobRunner
 from ocrd.daemon.pause import Pauses
 from ocrd.daemon.power import Battery, KeepAwake, SleepWatch, memory_is_short
 from ocrd.documents.kinds import SUFFIXES
@@ -31,7 +31,7 @@ from ocrd.inbox.inbox import Inbox
 from ocrd.journal import Journal
 from ocrd.log import bound_stderr
 from ocrd.system_commands import service_manager
-from ocrd.types import Settled
+from ocrd.types import StableFile
 from ocrd.worker.from_config import memory_limits, worker_setup
 from ocrd.worker.messages import Message
 from ocrd.worker.process import Worker, WorkerDied
@@ -124,9 +124,9 @@ class Daemon:
             memory_short=memory_short,
             clock=clock,
         )
-        self._afterwards = Afterwards(config, journal, ended=self._wake.set)
-        self._doorbell = Doorbell(journal.folder, self._work.set)
-        self._reader = Reader(
+        self._afterwards = CompletionHooks(config, journal, ended=self._wake.set)
+        self._doorbell = WakeupListener(journal.folder, self._work.set)
+        self._reader = JobRunner(
             config,
             journal,
             worker=self._worker,
@@ -231,7 +231,7 @@ class Daemon:
             inbox.forget_taken()
             self._stop.wait(AFTER_TROUBLE)
 
-    def _queue(self, settled: Settled, inbox: InboxConfig) -> None:
+    def _queue(self, settled: StableFile, inbox: InboxConfig) -> None:
         job = self._journal.add(settled.path, inbox.path, fingerprint=settled.fingerprint)
         if job is not None:
             self._log.info(

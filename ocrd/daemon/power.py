@@ -34,7 +34,7 @@ class KeepAwake:
     """
 
     def __init__(self, *, wanted: bool) -> None:
-        self._wanted = wanted and system.on_mac()
+        self._wanted = wanted and system.is_macos()
         self._process: subprocess.Popen[bytes] | None = None
 
     def hold(self) -> None:

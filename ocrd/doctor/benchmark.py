@@ -20,7 +20,7 @@ from ocrd.errors import EngineError, ServiceError
 from ocrd.outputs import sidecar
 from ocrd.worker.from_config import read_request, worker_setup
 from ocrd.worker.process import Worker
-from ocrd.worker.retry import read_patiently
+from ocrd.worker.retry import read_with_retries
 
 PICTURE = paths.POCKET_MODEL / "demo" / "greeting.png"
 # Seconds for one small picture, behind whatever else is queued.
@@ -35,7 +35,7 @@ def in_the_foreground(config: Config) -> float:
     worker = Worker(worker_setup(config, tries=1), config.engine.load_deadline)
     try:
         worker.start()
-        for message in read_patiently(
+        for message in read_with_retries(
             worker, read_request(config, "doctor", path=PICTURE, task="text")
         ):
             if message["event"] == "page":

@@ -17,7 +17,7 @@ from ocrd import paths
 from ocrd.config import Config, is_managed, model_dir, models_folder
 from ocrd.control.lock import is_running
 from ocrd.errors import OcrdError
-from ocrd.formatting import engine_words, ways_words
+from ocrd.formatting import format_engine_state, format_kernels
 from ocrd.inbox.access import NOT_THERE, folders, refusal
 from ocrd.journal import FILE as JOURNAL
 from ocrd.journal import Journal
@@ -256,10 +256,10 @@ def _daemon(facts: Mapping[str, Any]) -> Iterator[Finding]:
     yield Finding(
         "engine",
         "warn" if waits else "ok",
-        engine_words(engine),
+        format_engine_state(engine),
         "see the sentence" if waits else "",
     )
     if engine and engine.get("tuned"):
-        yield Finding("ways", "ok", ways_words(engine))
+        yield Finding("ways", "ok", format_kernels(engine))
     for reason in (engine or {}).get("skipped", ()):
         yield Finding("skipped device", "warn", reason, "the log has the stack trace")

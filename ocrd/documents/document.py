@@ -11,7 +11,7 @@ from typing import Protocol
 from PIL import UnidentifiedImageError
 
 from ocrd.documents.kinds import PDF_MARK_WITHIN, sniff
-from ocrd.documents.page import Limits, Page
+from ocrd.documents.page import DocumentLimits, Page
 from ocrd.documents.pdf import PdfPages
 from ocrd.documents.picture import PicturePages
 from ocrd.errors import (
@@ -22,7 +22,7 @@ from ocrd.errors import (
     UnsupportedDocument,
 )
 
-__all__ = ["Document", "Limits", "Page", "open_document"]
+__all__ = ["Document", "DocumentLimits", "Page", "open_document"]
 
 
 class Pages(Protocol):
@@ -39,7 +39,7 @@ class Document:
     Pages are made when asked for and can be asked for in any order.
     """
 
-    def __init__(self, path: Path, kind: str, *, pages: Pages, limits: Limits) -> None:
+    def __init__(self, path: Path, kind: str, *, pages: Pages, limits: DocumentLimits) -> None:
         self.path = path
         self.kind = kind
         self._pages = pages
@@ -81,7 +81,7 @@ class Document:
         self.close()
 
 
-def open_document(path: Path, limits: Limits = Limits()) -> Document:  # noqa: B008 - frozen
+def open_document(path: Path, limits: DocumentLimits = DocumentLimits()) -> Document:  # noqa: B008 - frozen
     """Open ``path`` as what its content says it is, whatever its suffix.
 
     Raises EmptyDocument, OversizedDocument, UnsupportedDocument, EncryptedDocument or

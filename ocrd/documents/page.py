@@ -8,7 +8,7 @@ from PIL import Image
 
 
 @dataclass(frozen=True)
-class Limits:
+class DocumentLimits:
     """What is refused, and how finely PDFs are drawn."""
 
     max_bytes: int = 2 * 1024**3

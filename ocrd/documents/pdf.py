@@ -10,14 +10,14 @@ from pathlib import Path
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
-from ocrd.documents.page import Limits, Page
+from ocrd.documents.page import DocumentLimits, Page
 from ocrd.errors import DamagedDocument, EncryptedDocument
 
 POINTS_PER_INCH = 72
 
 
 class PdfPages:
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: DocumentLimits) -> None:
         self._limits = limits
         # Loaded by hand: the binding also looks at pdfium's last error when a file opened without
         # pages, and that error may be an earlier file's.

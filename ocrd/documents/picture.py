@@ -7,7 +7,7 @@ from pathlib import Path
 import pillow_heif
 from PIL import Image
 
-from ocrd.documents.page import Limits, Page
+from ocrd.documents.page import DocumentLimits, Page
 from ocrd.errors import OversizedDocument
 from ocrd.rgb import to_rgb, upright
 
@@ -25,7 +25,7 @@ _PAGED = frozenset({"TIFF"})
 
 
 class PicturePages:
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: DocumentLimits) -> None:
         self._name = path.name
         self._limits = limits
         self._image = Image.open(path, formats=FORMATS)

@@ -13,7 +13,7 @@ from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr
 
 from ocrd.engine.nn.kv_cache import SlotCache
 from ocrd.engine.nn.network import Network
-from ocrd.engine.repetition import LoopWatch
+from ocrd.engine.repetition import RepetitionDetector
 from ocrd.engine.runtime.failures import NotFinite
 
 # Scores are looked at for numbers that are none at the first token and then now and then: each look
@@ -27,7 +27,7 @@ TABLE_CELLS = frozenset({128821, 128822})
 
 
 @dataclass(frozen=True)
-class Limits:
+class DecodeLimits:
     """When to stop. The defaults are vLLM's recipe for this model."""
 
     max_new_tokens: int = 8192
@@ -96,7 +96,7 @@ class NgramGuard:
 
 
 @dataclass(frozen=True)
-class Marks:
+class SpecialTokens:
     """Ids of the tokens by which a loop is told from a text.
 
     None or nothing where the tokenizer has none.
@@ -115,9 +115,9 @@ class _Text:
     def __init__(
         self,
         key: int,
-        limits: Limits,
+        limits: DecodeLimits,
         *,
-        marks: Marks,
+        marks: SpecialTokens,
         longest: int,
         on_token: Callable[[int], None],
     ) -> None:
@@ -130,7 +130,7 @@ class _Text:
         # fault.
         self._spent = 0.0
         self.guard = NgramGuard(limits.ngram, limits.window, limits.exempt)
-        self._watch = LoopWatch(
+        self._watch = RepetitionDetector(
             marks.det_open, marks.det_close, ref_open=marks.ref_open, exempt=marks.cells
         )
 
@@ -161,9 +161,9 @@ class Batch:
     def __init__(
         self,
         network: Network,
-        limits: Limits,
+        limits: DecodeLimits,
         *,
-        marks: Marks = Marks(),
+        marks: SpecialTokens = SpecialTokens(),
         slots: int = 1,
         clock: Callable[[], float] = time.monotonic,
         forbid_end: bool = False,
@@ -265,7 +265,7 @@ def decode(
     network: Network,
     prompt: Tensor,
     *,
-    limits: Limits,
+    limits: DecodeLimits,
     on_token: Callable[[int], None] = lambda _count: None,
     clock: Callable[[], float] = time.monotonic,
     forbid_end: bool = False,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from ocrd.engine.decode import TABLE_CELLS, Marks
+from ocrd.engine.decode import TABLE_CELLS, SpecialTokens
 from ocrd.errors import ModelError
 from ocrd.tasks import IMAGE
 
@@ -36,10 +36,10 @@ def encode_prompt(text: str, tokenizer: Tokenizer, *, bos: int) -> Prompt:
     )
 
 
-def find_marks(tokenizer: Tokenizer) -> Marks:
+def find_special_tokens(tokenizer: Tokenizer) -> SpecialTokens:
     """The ids of the tags, and of what empty table rows are written with."""
     rows = (tokenizer.encode(text, add_special_tokens=False).ids for text in EMPTY_ROWS)
-    return Marks(
+    return SpecialTokens(
         det_open=tokenizer.token_to_id("<|det|>"),
         det_close=tokenizer.token_to_id("<|/det|>"),
         ref_open=tokenizer.token_to_id("<|ref|>"),

@@ -17,12 +17,12 @@ from ocrd.checkpoint_format.architecture import count_parameters, read_architect
 from ocrd.checkpoint_format.tokenizer import load_tokenizer
 from ocrd.engine import grounding
 from ocrd.engine.blank_page import is_blank
-from ocrd.engine.decode import Batch, Decoded, Limits
-from ocrd.engine.nn.autotune import Tuned, tune
+from ocrd.engine.decode import Batch, Decoded, DecodeLimits
+from ocrd.engine.nn.autotune import TuningResult, tune
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.preprocess import MODES, Mode, check_mode, choose_mode, prepare
-from ocrd.engine.prompt import Prompt, encode_prompt, find_marks
-from ocrd.engine.runtime.device_plan import make_plan
+from ocrd.engine.prompt import Prompt, encode_prompt, find_special_tokens
+from ocrd.engine.runtime.device_plan import make_device_plan
 from ocrd.engine.runtime.devices import DTYPES, TorchDevices
 from ocrd.rgb import to_rgb, upright
 from ocrd.tasks import LOCATE, is_grounded, prompt_text
@@ -66,7 +66,7 @@ class DeepSeekOCR:
         place: torch.device | None = None,
         skip_blank: bool = True,
     ) -> None:
-        """``auto`` is what `make_plan` would try first.
+        """``auto`` is what `make_device_plan` would try first.
 
         ``place`` is where ``device`` really is, for tests.
 
@@ -76,7 +76,7 @@ class DeepSeekOCR:
         self.model_dir = Path(model_dir)
         if "auto" in (device, dtype) or place is None:
             parameters = count_parameters(read_architecture(self.model_dir))
-            first = make_plan(
+            first = make_device_plan(
                 device, dtype, parameters=parameters, machine=TorchDevices().machine()
             ).candidates[0]
             device = first.device
@@ -88,9 +88,9 @@ class DeepSeekOCR:
         self.network = load_network(
             self.model_dir, place or device, dtype=DTYPES[dtype], progress=progress
         )
-        self._marks = find_marks(self.tokenizer)
+        self._marks = find_special_tokens(self.tokenizer)
         # What was measured and chosen, by device and dtype.
-        self.tuned: dict[tuple[str, str], Tuned] = {}
+        self.tuned: dict[tuple[str, str], TuningResult] = {}
 
     @property
     def dtype(self) -> str:
@@ -118,7 +118,7 @@ class DeepSeekOCR:
         task: str = "text",
         *,
         index: int = 0,
-        limits: Limits = Limits(),  # noqa: B008 - frozen, so one instance for all is safe
+        limits: DecodeLimits = DecodeLimits(),  # noqa: B008 - frozen, so one instance for all is safe
         on_token: Callable[[int], None] = lambda _count: None,
         on_attempt: Callable[[], None] = lambda: None,
         mode: str | None = None,
@@ -146,7 +146,7 @@ class DeepSeekOCR:
         pages: Iterable[tuple[int, Image.Image]],
         task: str,
         *,
-        limits: Limits,
+        limits: DecodeLimits,
         on_token: Callable[[int, int], None],
         on_attempt: Callable[[int], None],
         slots: int,
@@ -219,11 +219,13 @@ class DeepSeekOCR:
         """The page's prompt, picture and all: [1, T, D]."""
         network = self.network
         views = prepare(page.image, page.mode)
-        global_view = network.see(views.global_view.to(network.device, network.dtype)).projected[0]
+        global_view = network.encode_views(
+            views.global_view.to(network.device, network.dtype)
+        ).projected[0]
         tiles = None
         if views.tiles is not None:
-            tiles = network.see_each(views.tiles.to(network.device, network.dtype)).projected
-        picture = network.lay_out(global_view, tiles, grid=views.grid)
+            tiles = network.encode_tiles(views.tiles.to(network.device, network.dtype)).projected
+        picture = network.assemble_image_tokens(global_view, tiles, grid=views.grid)
         before, after = (
             torch.tensor(ids, dtype=torch.long, device=network.device)
             for ids in (prompt.before, prompt.after)

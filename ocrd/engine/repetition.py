@@ -40,7 +40,7 @@ class Bounds:
     det_kept: int = 120
 
 
-class LoopWatch:
+class RepetitionDetector:
     """Fed token by token, says when a loop is certain and how much of the text came before it.
 
     Units of up to 40 tokens are stopped 120 to 160 tokens after their first copy, units of up to

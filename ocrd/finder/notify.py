@@ -91,7 +91,7 @@ def _names(names: list[str]) -> str:
 def _display(text: str) -> None:
     script = [argument for line in SCRIPT for argument in ("-e", line)]
     try:
-        answer = system.call("osascript", *script, text, "ocrd")
+        answer = system.run_command("osascript", *script, text, "ocrd")
         if answer.code != 0:
             _log.warning("no notification can be shown", error=answer.words)
     except ServiceError as error:

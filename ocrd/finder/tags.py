@@ -73,7 +73,7 @@ def marker(config: FinderConfig) -> Callable[[Path, bool], None] | None:
 
     None where there is no Finder, or it is not wanted.
     """
-    if not (config.tags and system.on_mac()):
+    if not (config.tags and system.is_macos()):
         return None
     done = (config.done_tag, COLOURS[config.done_colour])
     failed = (config.failed_tag, COLOURS[config.failed_colour])

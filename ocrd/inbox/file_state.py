@@ -30,7 +30,7 @@ _BORN_1984 = 443_750_400  # 1984-01-24 UTC, the Macintosh's own birthday
 
 
 @dataclass(frozen=True)
-class Look:
+class FileState:
     """Either a fingerprint, or the reason why the path is not to be read at all."""
 
     fingerprint: Fingerprint | None
@@ -57,7 +57,7 @@ else:
         return b""
 
 
-def look(path: Path, finder: Callable[[Path], bytes] = finder_info) -> Look:
+def stat_file(path: Path, finder: Callable[[Path], bytes] = finder_info) -> FileState:
     """One ``lstat``. Never opens the file.
 
     That would hang on a FIFO and on a file that is still in iCloud.
@@ -65,11 +65,11 @@ def look(path: Path, finder: Callable[[Path], bytes] = finder_info) -> Look:
     try:
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return Look(None, "gone")
+        return FileState(None, "gone")
     except (OSError, ValueError) as error:
-        return Look(None, f"cannot be looked at: {error}")
+        return FileState(None, f"cannot be looked at: {error}")
     if not stat.S_ISREG(status.st_mode):
-        return Look(
+        return FileState(
             None, "a symbolic link" if stat.S_ISLNK(status.st_mode) else "not a regular file"
         )
     return judge(status, finder(path))
@@ -96,7 +96,7 @@ def gone(path: Path, known: Fingerprint) -> bool:
 
 def not_here(path: Path) -> str | None:
     """Why the contents of a file cannot be had, though it lies there; None when they can."""
-    seen = look(path)
+    seen = stat_file(path)
     return (
         f"{seen.reason}; it is read once it has been downloaded"
         if seen.patience == math.inf
@@ -117,23 +117,23 @@ def unsettled_for(path: Path, settle: float, *, now: float) -> float:
         age = now - path.lstat().st_ctime
     except OSError:
         return 0.0
-    patience = look(path).patience
+    patience = stat_file(path).patience
     need = max(settle, patience if patience < math.inf else 0.0)
     return max(0.0, need - age) if age >= 0 else 0.0
 
 
-def judge(status: os.stat_result, info: bytes) -> Look:
+def judge(status: os.stat_result, info: bytes) -> FileState:
     """What a regular file's status and Finder information say."""
     fingerprint = Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     if getattr(status, "st_flags", 0) & _DATALESS:
-        return Look(fingerprint, "still in iCloud", math.inf)
+        return FileState(fingerprint, "still in iCloud", math.inf)
     if info.startswith(_BUSY):
-        return Look(fingerprint, "being copied by Finder", COPY_GRACE)
+        return FileState(fingerprint, "being copied by Finder", COPY_GRACE)
     if _busy_birth(getattr(status, "st_birthtime", None)):
-        return Look(fingerprint, "probably being copied by Finder", BIRTH_GRACE)
+        return FileState(fingerprint, "probably being copied by Finder", BIRTH_GRACE)
     if status.st_size == 0:
-        return Look(fingerprint, "empty", EMPTY_GRACE)
-    return Look(fingerprint)
+        return FileState(fingerprint, "empty", EMPTY_GRACE)
+    return FileState(fingerprint)
 
 
 def _busy_birth(born: float | None) -> bool:

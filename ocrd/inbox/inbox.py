@@ -8,11 +8,12 @@ from pathlib import Path
 
 import structlog
 
+from ocrd.inbox.file_state import stat_file
 from ocrd.inbox.ignore import ignore_reason, skip_folder
-from ocrd.inbox.stability import Settling, Waiting, look
+from ocrd.inbox.stability import StabilityTracker, Waiting
 from ocrd.inbox.walk import is_plain_folder, place, walk
-from ocrd.inbox.watcher import Watch
-from ocrd.types import Fingerprint, Settled
+from ocrd.inbox.watcher import FolderWatcher
+from ocrd.types import Fingerprint, StableFile
 
 _log = structlog.get_logger(__name__)
 
@@ -46,8 +47,8 @@ class Inbox:
         self._is_known = is_known
         self._wake = wake
         self._rescan_every = rescan_every
-        self._watch = Watch(root, recursive=recursive, wake=wake)
-        self._settling = Settling(settle)
+        self._watch = FolderWatcher(root, recursive=recursive, wake=wake)
+        self._settling = StabilityTracker(settle)
         self._taken: dict[Path, Fingerprint] = {}
         self._rescan_asked = True
         self._next_rescan = 0.0
@@ -89,7 +90,7 @@ class Inbox:
         """The files that are not complete yet, with the reason where there is one."""
         return self._settling.waiting()
 
-    def poll(self, now: float) -> list[Settled]:
+    def poll(self, now: float) -> list[StableFile]:
         """The files that have settled since the last poll, each once for one fingerprint."""
         self._keep_watching(now)
         hints = self._watch.drain()
@@ -170,8 +171,8 @@ class Inbox:
             return self._walk(path) if enter else ()
         return (path,) if ignore_reason(path.name, self._suffixes) is None else ()
 
-    def _consider(self, path: Path, now: float) -> Settled | None:
-        seen = look(path)
+    def _consider(self, path: Path, now: float) -> StableFile | None:
+        seen = stat_file(path)
         if seen.fingerprint is None:
             self._settling.forget(path)
             self._taken.pop(path, None)
@@ -182,7 +183,7 @@ class Inbox:
         if self._settling.seen(
             path, seen.fingerprint, now=now, patience=seen.patience, reason=seen.reason
         ):
-            return Settled(path, seen.fingerprint)
+            return StableFile(path, seen.fingerprint)
         return None
 
     def _drop_gone(self, present: set[Path]) -> None:
@@ -191,7 +192,9 @@ class Inbox:
         A path that the walk failed to reach is not gone.
         """
         for path in [
-            path for path in self._taken if path not in present and look(path).fingerprint is None
+            path
+            for path in self._taken
+            if path not in present and stat_file(path).fingerprint is None
         ]:
             del self._taken[path]
 

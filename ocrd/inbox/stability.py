@@ -10,10 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ocrd.inbox.file_state import EMPTY_GRACE, Look, look
 from ocrd.types import Fingerprint
-
-__all__ = ["EMPTY_GRACE", "GLANCE", "RECHECK", "Look", "Settling", "Waiting", "look"]
 
 # Seconds after which a file that just changed is looked at again, so that a short copy costs no
 # second settle time.
@@ -45,7 +42,7 @@ class Waiting:
         return min(self.since + self.patience, self.last + RECHECK)
 
 
-class Settling:
+class StabilityTracker:
     """The files that are being waited for. The clock is the caller's, and monotonic."""
 
     def __init__(self, settle: float) -> None:

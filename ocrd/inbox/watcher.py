@@ -70,7 +70,7 @@ class _Hints(FileSystemEventHandler):
         return paths
 
 
-class Watch:
+class FolderWatcher:
     """A watchdog observer for one root, made anew whenever it is no longer whole."""
 
     def __init__(

@@ -6,19 +6,21 @@ from pathlib import Path
 
 from ocrd.config import POCKET, ModelConfig, is_managed, models_folder
 from ocrd.errors import ConfigError
-from ocrd.model.fetch_plan import Order
+from ocrd.model.fetch_plan import HealRequest
 from ocrd.model.hashes import HashMemory
 from ocrd.model.heal import Healer
 from ocrd.model.hub import cache_folders
 from ocrd.model.progress import Meter
-from ocrd.model.storage import Places
+from ocrd.model.storage import ModelStorage
 from ocrd.model.verify import wanted_by
 
 
-def places_of(model: ModelConfig) -> Places:
+def places_of(model: ModelConfig) -> ModelStorage:
     """Raises ConfigError when its folder mixes with a cache of the same model."""
     hub_cache, modules_cache = cache_folders()
-    places = Places(models_folder(model), model.repo, model.revision, hub_cache, modules_cache)
+    places = ModelStorage(
+        models_folder(model), model.repo, model.revision, hub_cache, modules_cache
+    )
     places.refuse_overlap()
     return places
 
@@ -41,4 +43,4 @@ def healer_of(
             f"model.path is {model.path}, a folder of yours in which ocrd changes nothing; remove model.path from the "
             "configuration and ocrd keeps a model of its own"
         )
-    return Healer(Order(places_of(model), reset, source), wanted_by(model), memory, meter)
+    return Healer(HealRequest(places_of(model), reset, source), wanted_by(model), memory, meter)

@@ -13,9 +13,9 @@ from typing import Literal
 
 from ocrd.errors import ModelError, ModelUnavailable
 from ocrd.model import hub
-from ocrd.model.local_sources import Copy, cache_copies, cached_commit, copies_at, folder_copy
+from ocrd.model.local_sources import LocalCopy, cache_copies, cached_commit, copies_at, folder_copy
 from ocrd.model.manifest import Entry, Manifest, is_commit
-from ocrd.model.storage import Place, Places
+from ocrd.model.storage import ModelStorage, OwnedPath
 from ocrd.paths import nearest
 
 How = Literal["staged", "link", "copy", "fetch"]
@@ -25,10 +25,10 @@ ROOM = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Order:
+class HealRequest:
     """What is to be healed, and by which way."""
 
-    places: Places
+    places: ModelStorage
     # Nothing on this machine is trusted: every copy is removed and everything fetched.
     reset: bool = False
     # Take it from here and nowhere else; no network.
@@ -36,7 +36,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Source:
+class FetchSource:
     """A file on this machine that may be the one that is wanted."""
 
     path: Path
@@ -44,17 +44,17 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FetchPlan:
     manifest: Manifest
     # For each file where it may be had, best first; none means that it is fetched.
-    sources: Mapping[str, tuple[Source, ...]]
+    sources: Mapping[str, tuple[FetchSource, ...]]
     # Every other copy, for a reset: removed when the new one is whole, or before where there is no
     # room for both.
-    removals: tuple[Place, ...]
+    removals: tuple[OwnedPath, ...]
     # Why the hub was not asked: then nothing can be fetched.
     unreachable: ModelUnavailable | None = None
 
-    def first(self, name: str) -> Source | None:
+    def first(self, name: str) -> FetchSource | None:
         return next(iter(self.sources[name]), None)
 
     def bytes_by(self, *hows: How) -> int:
@@ -66,7 +66,9 @@ class Plan:
         return source.how if source else "fetch"
 
 
-def make_plan(order: Order, refuted: Mapping[str, str], *, resumed: bool = False) -> Plan:
+def make_fetch_plan(
+    order: HealRequest, refuted: Mapping[str, str], *, resumed: bool = False
+) -> FetchPlan:
     """Decide where each file comes from.
 
     ``refuted``: hashes that files of the final folder were found not to have.
@@ -107,14 +109,14 @@ def make_plan(order: Order, refuted: Mapping[str, str], *, resumed: bool = False
 
 
 def _planned(
-    order: Order,
+    order: HealRequest,
     manifest: Manifest,
     *,
-    copies: list[Copy],
+    copies: list[LocalCopy],
     refuted: Mapping[str, str],
     resumed: bool,
     unreachable: ModelUnavailable | None = None,
-) -> Plan:
+) -> FetchPlan:
     with_staged = resumed or not order.reset
     device = nearest(order.places.siblings).stat().st_dev
     sources = {
@@ -131,19 +133,19 @@ def _planned(
         )
         for name, entry in manifest.files.items()
     }
-    return Plan(manifest, sources, order.places.reset if order.reset else (), unreachable)
+    return FetchPlan(manifest, sources, order.places.reset if order.reset else (), unreachable)
 
 
 def _sources(
-    places: Places,
+    places: ModelStorage,
     name: str,
     *,
     entry: Entry,
-    copies: list[Copy],
+    copies: list[LocalCopy],
     refuted: Mapping[str, str],
     with_staged: bool,
     device: int,
-) -> list[Source]:
+) -> list[FetchSource]:
     found = []
     staged = places.staging.path / name
     if (
@@ -152,16 +154,16 @@ def _sources(
         and not staged.is_symlink()
         and staged.stat().st_size == entry.size
     ):
-        found.append(Source(staged, "staged"))
+        found.append(FetchSource(staged, "staged"))
     for copy in copies:
         if copy.folder == places.final.path and refuted.get(name) == entry.hash:
             continue
         if (path := copy.file(name, entry)) is not None:
-            found.append(Source(path, "link" if copy.may_link(path, device) else "copy"))
+            found.append(FetchSource(path, "link" if copy.may_link(path, device) else "copy"))
     return found
 
 
-def _copies_here(places: Places) -> list[Copy]:
+def _copies_here(places: ModelStorage) -> list[LocalCopy]:
     """Other revisions of ours, for most files stay the same from one to the next, and the hub's
     cache.
     """
@@ -172,7 +174,7 @@ def _copies_here(places: Places) -> list[Copy]:
     ]
 
 
-def _revisions(places: Places) -> list[str]:
+def _revisions(places: ModelStorage) -> list[str]:
     if not places.siblings.is_dir():
         return []
     names = [
@@ -184,8 +186,12 @@ def _revisions(places: Places) -> list[str]:
 
 
 def _without_hub(
-    order: Order, copies: list[Copy], *, refuted: Mapping[str, str], error: ModelUnavailable
-) -> Plan:
+    order: HealRequest,
+    copies: list[LocalCopy],
+    *,
+    refuted: Mapping[str, str],
+    error: ModelUnavailable,
+) -> FetchPlan:
     """What is on this machine may be enough. Raises ``error`` when it is not."""
     commit = cached_commit(order.places.cached.path, order.places.revision)
     for copy in copies:
@@ -202,7 +208,7 @@ def _without_hub(
     raise error
 
 
-def _from_records(order: Order, copies: list[Copy]) -> Manifest:
+def _from_records(order: HealRequest, copies: list[LocalCopy]) -> Manifest:
     places = order.places
     records = [copy.manifest for copy in copies if copy.manifest is not None]
     for manifest in records:
@@ -223,11 +229,11 @@ def _from_records(order: Order, copies: list[Copy]) -> Manifest:
     )
 
 
-def _is_wanted(places: Places, manifest: Manifest) -> bool:
+def _is_wanted(places: ModelStorage, manifest: Manifest) -> bool:
     return manifest.repo == places.repo and manifest.revision == places.revision
 
 
-def _refuse_source_in(removed: tuple[Place, ...], source: Path) -> None:
+def _refuse_source_in(removed: tuple[OwnedPath, ...], source: Path) -> None:
     real = Path(os.path.realpath(source))
     for place in removed:
         theirs = Path(os.path.realpath(place.path))
@@ -237,7 +243,7 @@ def _refuse_source_in(removed: tuple[Place, ...], source: Path) -> None:
             )
 
 
-def must_remove_first(plan: Plan, places: Places, *, free: int) -> bool:
+def must_remove_first(plan: FetchPlan, places: ModelStorage, *, free: int) -> bool:
     """Whether the new copy fits only when the others are gone.
 
     Raises ModelUnavailable that says how much is missing, when it does not fit at all: before

@@ -21,10 +21,10 @@ import structlog
 from ocrd.errors import ModelError, ModelUnavailable
 from ocrd.model import hub
 from ocrd.model.fetch_plan import (
-    Order,
-    Plan,
-    Source,
-    make_plan,
+    FetchPlan,
+    FetchSource,
+    HealRequest,
+    make_fetch_plan,
     must_remove_first,
     part_file,
     part_size,
@@ -65,7 +65,7 @@ def free_bytes(folder: Path) -> int:
 
 @dataclass
 class Healer:
-    order: Order
+    order: HealRequest
     wanted: Wanted
     memory: HashMemory
     meter: Meter
@@ -87,7 +87,7 @@ class Healer:
         with self._said_in_a_sentence(), sole_healer(self.order.places, self.patience):
             return self._heal_alone()
 
-    def preview(self) -> Plan | None:
+    def preview(self) -> FetchPlan | None:
         """What `heal` would do.
 
         None when the model is whole. Hashes what is there, and changes nothing.
@@ -102,7 +102,7 @@ class Healer:
             report = self._looked_at((places.old if swapping else places.final).path)
             if report and report.ok:
                 return None
-            plan = make_plan(self.order, _refuted(report))
+            plan = make_fetch_plan(self.order, _refuted(report))
             self._removes_first(plan)
             return plan
 
@@ -132,7 +132,7 @@ class Healer:
                 "the model is broken", broken=[f"{c.name}: {c.found}" for c in report.failures]
             )
         refuse_leftover(places)
-        plan = make_plan(self.order, _refuted(report), resumed=self._reset_begun)
+        plan = make_fetch_plan(self.order, _refuted(report), resumed=self._reset_begun)
         try:
             self._build(plan)
         except WrongBytes as error:
@@ -142,7 +142,7 @@ class Healer:
                 "healing did not help; fetching all anew and removing every other copy",
                 error=str(error),
             )
-            plan = make_plan(replace(self.order, reset=True), {})
+            plan = make_fetch_plan(replace(self.order, reset=True), {})
             self._build(plan)
         seen = {name: signature(places.staging.path / name) for name in plan.manifest.files}
         swap(places)
@@ -158,11 +158,11 @@ class Healer:
         """Every byte of what is there; None when a reset does not care."""
         return None if self.order.reset else self._verified(folder, self.wanted)
 
-    def _removes_first(self, plan: Plan) -> bool:
+    def _removes_first(self, plan: FetchPlan) -> bool:
         places = self.order.places
         return must_remove_first(plan, places, free=self.free(nearest(places.siblings)))
 
-    def _build(self, plan: Plan) -> None:
+    def _build(self, plan: FetchPlan) -> None:
         """Fill the staging folder until every byte in it is right.
 
         For a reset, see that no other copy stays.
@@ -196,16 +196,16 @@ class Healer:
             places, {*files, MANIFEST}, parts=()
         )  # no part of a download goes into the model
 
-    def _remove_others(self, plan: Plan) -> None:
+    def _remove_others(self, plan: FetchPlan) -> None:
         for place in plan.removals:
             place.remove()
 
     def _bring(
         self,
-        plan: Plan,
+        plan: FetchPlan,
         missing: list[str],
         *,
-        left: dict[str, list[Source]],
+        left: dict[str, list[FetchSource]],
         fetches: dict[str, int],
     ) -> None:
         """Put each missing file into the staging folder.
@@ -234,7 +234,7 @@ class Healer:
             fetches[name] += 1
             self._fetch(plan.manifest, name)
 
-    def _take(self, source: Source, target: Path, *, entry: Entry) -> bool:
+    def _take(self, source: FetchSource, target: Path, *, entry: Entry) -> bool:
         try:
             if source.how != "staged":
                 link_or_copy(
@@ -259,7 +259,7 @@ class Healer:
         hub.fetch(manifest, name, part=part, on_bytes=self.meter.advance)
         part.replace(staging / name)
 
-    def _refuse_contents(self, plan: Plan, report: Report) -> None:
+    def _refuse_contents(self, plan: FetchPlan, report: Report) -> None:
         """Every byte is as listed, and still it is no model.
 
         Fetching it again would change nothing.

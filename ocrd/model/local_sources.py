@@ -24,7 +24,7 @@ _RECORDS = Path(".cache/huggingface/download")
 
 
 @dataclass(frozen=True)
-class Copy:
+class LocalCopy:
     folder: Path
     # Its record; None where it has none.
     manifest: Manifest | None
@@ -52,22 +52,22 @@ class Copy:
         return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.store))
 
 
-def folder_copy(folder: Path, repo: str, *, ours: bool = False) -> Copy:
+def folder_copy(folder: Path, repo: str, *, ours: bool = False) -> LocalCopy:
     """A model folder of ours, or one that ``hf download --local-dir`` made."""
     store = folder if ours else None
     with contextlib.suppress(ModelError):
         if (manifest := read_manifest(folder)) is not None:
-            return Copy(folder, manifest, store)
-    return Copy(folder, _local_dir_record(folder, repo), store)
+            return LocalCopy(folder, manifest, store)
+    return LocalCopy(folder, _local_dir_record(folder, repo), store)
 
 
-def cache_copies(repo_folder: Path, repo: str, *, ours: bool = False) -> list[Copy]:
+def cache_copies(repo_folder: Path, repo: str, *, ours: bool = False) -> list[LocalCopy]:
     """The snapshots of one repository in a hub cache (``models--ORG--NAME``).
 
     ``ours``: of this user's own cache.
     """
     return [
-        Copy(folder, _snapshot_record(folder, repo), repo_folder if ours else None)
+        LocalCopy(folder, _snapshot_record(folder, repo), repo_folder if ours else None)
         for folder in _folders(repo_folder / "snapshots") if is_commit(folder.name)
     ]  # fmt: skip
 
@@ -79,7 +79,7 @@ def cached_commit(repo_folder: Path, revision: str) -> str | None:
     return None
 
 
-def copies_at(path: Path, repo: str) -> list[Copy]:
+def copies_at(path: Path, repo: str) -> list[LocalCopy]:
     """The copies at a path that the user named.
 
     A model folder, a snapshot, a hub cache, or a folder around one.
@@ -87,13 +87,13 @@ def copies_at(path: Path, repo: str) -> list[Copy]:
     Raises ModelError when there is none.
     """
     name = f"models--{repo.replace('/', '--')}"
-    found: list[Copy] = []
+    found: list[LocalCopy] = []
     for repo_folder in (path, path / name, path / "hub" / name):
         found += cache_copies(repo_folder, repo)
     if (path / "config.json").exists():
         in_cache = path.parent.name == "snapshots" and is_commit(path.name)
         found.append(
-            Copy(path, _snapshot_record(path, repo)) if in_cache else folder_copy(path, repo)
+            LocalCopy(path, _snapshot_record(path, repo)) if in_cache else folder_copy(path, repo)
         )
     if not found:
         raise ModelError(

@@ -18,7 +18,7 @@ AFTER_OTHERS = 1.0
 OnWait = Callable[[ModelUnavailable, float], None]
 
 
-def heal_patiently(
+def heal_with_retries(
     healer: Healer,
     tries: int | None,
     *,

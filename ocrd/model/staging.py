@@ -20,13 +20,13 @@ from ocrd.errors import ModelError, ModelUnavailable
 from ocrd.files import sync_file, sync_folder
 from ocrd.model.hashes import CHUNK, OnBytes
 from ocrd.model.manifest import FILE, read_manifest
-from ocrd.model.storage import Places
+from ocrd.model.storage import ModelStorage
 
 _OURS = frozenset({FILE, ".DS_Store"})
 
 
 @contextlib.contextmanager
-def sole_healer(places: Places, patience: float) -> Iterator[None]:
+def sole_healer(places: ModelStorage, patience: float) -> Iterator[None]:
     """Hold this model's lock, which the system takes back when its holder dies.
 
     Raises ModelUnavailable when another process still heals after ``patience`` seconds.
@@ -53,7 +53,7 @@ def sole_healer(places: Places, patience: float) -> Iterator[None]:
         ) from error
 
 
-def recover(places: Places) -> None:
+def recover(places: ModelStorage) -> None:
     """Finish or undo a swap that was interrupted."""
     if not places.old.exists():
         return
@@ -63,7 +63,7 @@ def recover(places: Places) -> None:
         places.old.path.rename(places.final.path)
 
 
-def refuse_leftover(places: Places) -> None:
+def refuse_leftover(places: ModelStorage) -> None:
     """Raises ModelError when what was replaced before is still there, so that a swap would have
     no room for it.
     """
@@ -94,7 +94,7 @@ def link_or_copy(source: Path, target: Path, *, link: bool, on_bytes: OnBytes) -
         )  # half a copy on a full disk would take the room of what comes next
 
 
-def make_staging(places: Places, whole: Collection[str], *, parts: Collection[str]) -> Path:
+def make_staging(places: ModelStorage, whole: Collection[str], *, parts: Collection[str]) -> Path:
     """The staging folder, with nothing in it but these files.
 
     Plain ones, and ``parts`` that have no second name.
@@ -116,7 +116,7 @@ def make_staging(places: Places, whole: Collection[str], *, parts: Collection[st
     return staging
 
 
-def swap(places: Places) -> None:
+def swap(places: ModelStorage) -> None:
     """Put the verified staging folder in the place of the model.
 
     Raises OSError with the old one in its place.
@@ -139,7 +139,7 @@ def swap(places: Places) -> None:
         _discard_old(places)
 
 
-def _discard_old(places: Places) -> None:
+def _discard_old(places: ModelStorage) -> None:
     """Remove what was replaced, after everything in it that is not the model's has moved to
     ``~kept``.
     """

@@ -26,7 +26,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~-]*")
 
 
 @dataclass(frozen=True)
-class Place:
+class OwnedPath:
     """A file or folder of ours: ``parts`` below ``root``."""
 
     root: Path
@@ -152,7 +152,7 @@ def _never_removed() -> list[os.stat_result]:
 
 
 @dataclass(frozen=True)
-class Places:
+class ModelStorage:
     """Where one model lives, is put together, and may have left copies."""
 
     # The folder of all managed models (``model.folder``).
@@ -168,27 +168,27 @@ class Places:
     def _repo_folder(self) -> str:
         return self.repo.replace("/", "--")
 
-    def _in_store(self, name: str) -> Place:
-        return Place(self.store, (self._repo_folder, name))
+    def _in_store(self, name: str) -> OwnedPath:
+        return OwnedPath(self.store, (self._repo_folder, name))
 
     @property
-    def final(self) -> Place:
+    def final(self) -> OwnedPath:
         """The model that is loaded."""
         return self._in_store(self.revision)
 
     # A revision's name cannot hold "~", so these can never be another revision's folder.
     @property
-    def staging(self) -> Place:
+    def staging(self) -> OwnedPath:
         """Where a new copy is put together, until it is verified."""
         return self._in_store(f"{self.revision}~new")
 
     @property
-    def old(self) -> Place:
+    def old(self) -> OwnedPath:
         """What was replaced, between the two renames and its removal."""
         return self._in_store(f"{self.revision}~old")
 
     @property
-    def kept(self) -> Place:
+    def kept(self) -> OwnedPath:
         """Files that somebody else put into the model's folder: never removed."""
         return self._in_store(f"{self.revision}~kept")
 
@@ -202,12 +202,12 @@ class Places:
         return self.store / self._repo_folder
 
     @property
-    def cached(self) -> Place:
+    def cached(self) -> OwnedPath:
         """The repository in the hub's cache."""
-        return Place(self.hub_cache, (f"models--{self._repo_folder}",))
+        return OwnedPath(self.hub_cache, (f"models--{self._repo_folder}",))
 
     @property
-    def modules(self) -> tuple[Place, ...]:
+    def modules(self) -> tuple[OwnedPath, ...]:
         """The repository's code as transformers copied it.
 
         Since version 5 under names that Python can import.
@@ -215,12 +215,12 @@ class Places:
         plain = tuple(self.repo.split("/"))
         importable = tuple(name.replace(".", "_dot_").replace("-", "_hyphen_") for name in plain)
         return tuple(
-            Place(self.modules_cache, ("transformers_modules", *parts))
+            OwnedPath(self.modules_cache, ("transformers_modules", *parts))
             for parts in {plain: 0, importable: 0}
         )
 
     @property
-    def reset(self) -> tuple[Place, ...]:
+    def reset(self) -> tuple[OwnedPath, ...]:
         """What the nuclear reset removes beside the staging folder.
 
         The final one goes when the new one stands.

@@ -30,7 +30,7 @@ def manager_here(domain: str | None = None) -> Manager:
     Raises ServiceError where there is neither launchd nor systemd.
     """
     daemon = Daemon(paths.state_dir())
-    if system.on_mac():
+    if system.is_macos():
         recorded = read_record(daemon.folder).domain if daemon.folder.is_dir() else ""
         file = Path.home() / "Library/LaunchAgents" / f"{LABEL}.plist"
         return Launchd(file, daemon, f"{domain or recorded or 'gui'}/{system.user_id()}")
@@ -53,7 +53,7 @@ def installation_here(
     manager = manager_here(domain)
     where = Path(os.path.abspath(config or config_of(manager) or paths.config_file()))  # noqa: PTH100 - no links
     facts = Facts(entry_point(), where, home, log_file(), carried_variables())
-    quick_action = home / "Library/Services" / QUICK_ACTION if system.on_mac() else None
+    quick_action = home / "Library/Services" / QUICK_ACTION if system.is_macos() else None
     return Installation(where, paths.state_dir(), facts, manager, quick_action, dry_run)
 
 

@@ -58,7 +58,7 @@ def install(
     yield from _service(order, record)
     if order.quick_action is not None and not order.dry_run:
         with contextlib.suppress(ServiceError):  # Finder looks by itself too, only later
-            system.call("pbs", "-flush")
+            system.run_command("pbs", "-flush")
     if is_managed(config.model) and not order.dry_run:
         yield "the model is fetched by the service if it is not here yet (6.7 GB); how far it is: ocrd status"
 
@@ -81,7 +81,7 @@ def _configuration(order: Installation, inbox: Path | None, *, pocket: bool) -> 
 
 
 def _warnings(order: Installation, config: Config) -> Iterator[str]:
-    if not system.on_mac():
+    if not system.is_macos():
         return
     folders = [folder for inbox in config.inbox for folder in (inbox.path, inbox.output) if folder]
     for path in (order.facts.program, order.config, *folders):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from ocrd.system_commands import Answer
+from ocrd.system_commands import CommandResult
 
 
 class Verdict(Enum):
@@ -37,7 +37,7 @@ _CODES = {
 }
 
 
-def verdict(answer: Answer) -> Verdict:
+def verdict(answer: CommandResult) -> Verdict:
     return _CODES.get(answer.code, Verdict.FAILED)
 
 

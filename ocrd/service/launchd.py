@@ -20,7 +20,7 @@ from ocrd import system_commands as system
 from ocrd.errors import ServiceError
 from ocrd.service.launchctl import Verdict, is_disabled, verdict
 from ocrd.service.manager import Daemon, State
-from ocrd.system_commands import LABEL, Answer
+from ocrd.system_commands import LABEL, CommandResult
 
 # As in the plist: seconds between SIGTERM and SIGKILL.
 EXIT_TIMEOUT = 60.0
@@ -44,7 +44,9 @@ class Launchd:
     daemon: Daemon
     # ``gui/501``, or ``user/501`` for those who never log in at the screen.
     domain: str
-    call: Callable[..., Answer] = field(default_factory=lambda: partial(system.call, "launchctl"))
+    call: Callable[..., CommandResult] = field(
+        default_factory=lambda: partial(system.run_command, "launchctl")
+    )
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     name: str = "launchd"
@@ -186,7 +188,7 @@ class Launchd:
                 return False
         raise self._refused("print", answer)
 
-    def _refused(self, verb: str, answer: Answer) -> ServiceError:
+    def _refused(self, verb: str, answer: CommandResult) -> ServiceError:
         match verdict(answer):
             case Verdict.NO_DOMAIN if self.domain.startswith("gui/"):
                 return ServiceError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ocrd import system_commands as system
-from ocrd.control.exit_record import last_end
+from ocrd.control.exit_record import last_exit
 from ocrd.control.lock import is_running
 from ocrd.errors import ServiceError
 from ocrd.journal import FILE, Journal
@@ -96,7 +96,7 @@ class Daemon:
         while True:
             if self.fact().get("since", 0.0) >= since:
                 return True
-            ended = last_end(self.folder)
+            ended = last_exit(self.folder)
             if ended and ended.at >= since:
                 raise ServiceError(
                     f"the service started and ended: {ended.message}; then: ocrd start"

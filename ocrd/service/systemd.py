@@ -11,7 +11,7 @@ from pathlib import Path
 from ocrd import system_commands as system
 from ocrd.errors import ServiceError
 from ocrd.service.manager import Daemon, State
-from ocrd.system_commands import Answer
+from ocrd.system_commands import CommandResult
 
 UNIT = "ocrd.service"
 # Seconds: the unit allows the daemon 60.
@@ -88,15 +88,15 @@ class Systemd:
                 "say why, and ocrd restart may help"
             )
 
-    def _call(self, verb: str, *arguments: str, seconds: float = system.PATIENCE) -> Answer:
-        return system.call("systemctl", "--user", verb, *arguments, seconds=seconds)
+    def _call(self, verb: str, *arguments: str, seconds: float = system.PATIENCE) -> CommandResult:
+        return system.run_command("systemctl", "--user", verb, *arguments, seconds=seconds)
 
     def _do(self, verb: str, *arguments: str, seconds: float = system.PATIENCE) -> None:
         answer = self._call(verb, *arguments, seconds=seconds)
         if answer.code != 0:
             raise self._refused(verb, answer)
 
-    def _refused(self, verb: str, answer: Answer) -> ServiceError:
+    def _refused(self, verb: str, answer: CommandResult) -> ServiceError:
         if "bus" in answer.err.lower():
             return ServiceError(
                 f"systemd has no session for this user ({answer.words}); log in as yourself, not with su or sudo, or "

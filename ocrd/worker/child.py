@@ -22,11 +22,11 @@ import psutil
 import structlog
 
 from ocrd.documents.document import open_document
-from ocrd.documents.page import Limits
+from ocrd.documents.page import DocumentLimits
 from ocrd.errors import DocumentError, FreshWorkerNeeded, ModelError, OcrdError
 from ocrd.types import PageReading
 from ocrd.worker.messages import Message, Request, Setup, asked, send
-from ocrd.worker.startup import WarmUp
+from ocrd.worker.startup import Startup
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -106,7 +106,7 @@ class Child:
 
     def _load(self, setup: Setup) -> Runner | None:
         try:
-            warm_up = WarmUp(setup, self.say, devices=self._devices)
+            warm_up = Startup(setup, self.say, devices=self._devices)
             runner = warm_up.runner()
         except OcrdError as error:
             kind = ModelError if isinstance(error, ModelError) else type(error)
@@ -266,7 +266,7 @@ class _Telling:
     def read(
         self, pages: Iterator[tuple[int, Image.Image]], request: Request
     ) -> Iterator[PageReading]:
-        from ocrd.engine.decode import Limits as DecodeLimits
+        from ocrd.engine.decode import DecodeLimits
 
         limits = DecodeLimits(max_new_tokens=request.max_new_tokens, seconds=request.page_deadline)
         return self.runner.read_pages(
@@ -289,8 +289,10 @@ class _Telling:
         self.child.say(event="reading", job=job, page=page, within=within)
 
 
-def _sizes(request: Request) -> Limits:
-    return Limits(max_bytes=request.max_bytes, max_pixels=request.max_pixels, dpi=request.dpi)
+def _sizes(request: Request) -> DocumentLimits:
+    return DocumentLimits(
+        max_bytes=request.max_bytes, max_pixels=request.max_pixels, dpi=request.dpi
+    )
 
 
 def _as_first(reading: PageReading) -> PageReading:

@@ -15,7 +15,7 @@ from ocrd.worker.process import Worker, WorkerDied, WorkerRetired
 TRIES = 3
 
 
-def read_patiently(worker: Worker, request: Request) -> Iterator[Message]:
+def read_with_retries(worker: Worker, request: Request) -> Iterator[Message]:
     """As `Worker.read`, going on at the next page in a new worker where one died or is used up.
 
     Raises what `Worker.read` raises, WorkerDied when the last one died too.

@@ -18,7 +18,7 @@ from ocrd.model.factory import healer_of
 from ocrd.model.hashes import HashMemory
 from ocrd.model.manifest import read_manifest
 from ocrd.model.progress import Meter, Progress
-from ocrd.model.retry import heal_patiently
+from ocrd.model.retry import heal_with_retries
 from ocrd.model.verify import Report, bytes_to_hash, verify, wanted_by
 from ocrd.worker.messages import Setup
 
@@ -30,7 +30,7 @@ CANARY = paths.POCKET_MODEL / "demo" / "greeting.png"
 Say = Callable[..., None]
 
 
-class WarmUp:
+class Startup:
     """Each step tells the parent how far it is, for ``ocrd status``."""
 
     def __init__(self, setup: Setup, say: Say, *, devices: Devices | None = None) -> None:
@@ -110,7 +110,7 @@ class WarmUp:
         structlog.get_logger(component="model").warning(
             "the model is broken; healing it", broken=broken
         )
-        heal_patiently(
+        heal_with_retries(
             healer_of(self._model, self._memory, meter=self._meter),
             self._setup.tries,
             on_wait=self._wait,

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ocrd.engine.decode import Batch, Decoded, Limits, decode, run_decoder
+from ocrd.engine.decode import Batch, Decoded, DecodeLimits, decode, run_decoder
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.nn.kv_cache import SlotCache
 from ocrd.engine.nn.network import Network
@@ -26,7 +26,7 @@ from ocrd.engine.nn.network import Network
 LOGITS = 1e-4
 FEATURES = 2e-3
 TILE = 640
-PLAIN = Limits(max_new_tokens=24, ngram=0, exempt=frozenset(), loops=False)
+PLAIN = DecodeLimits(max_new_tokens=24, ngram=0, exempt=frozenset(), loops=False)
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,15 @@ def compare(
     seed = int(str(case["seed"]))
     tiles = case["tiles"]
     generator = torch.Generator().manual_seed(seed)
-    seen = network.see(torch.randn(1, 3, base, base, generator=generator))
+    seen = network.encode_views(torch.randn(1, 3, base, base, generator=generator))
     grid = (1, 1)
     tile_features = None
     if tiles:
         assert isinstance(tiles, list)
         grid = (int(tiles[0]), int(tiles[1]))
         views = torch.randn(grid[0] * grid[1], 3, TILE, TILE, generator=generator)
-        tile_features = network.see(views).projected
-    picture = network.lay_out(seen.projected[0], tile_features, grid=grid)
+        tile_features = network.encode_views(views).projected
+    picture = network.assemble_image_tokens(seen.projected[0], tile_features, grid=grid)
 
     ids = outputs[f"{name}.ids"][0]
     slots = outputs[f"{name}.mask"][0].bool().nonzero().flatten()

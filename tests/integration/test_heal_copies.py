@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import ModelError, ModelUnavailable
-from ocrd.model.local_sources import Copy
+from ocrd.model.local_sources import LocalCopy
 from ocrd.model.manifest import FILE as MANIFEST
 from ocrd.model.manifest import read_manifest
 from ocrd.paths import POCKET_MODEL
@@ -87,7 +87,7 @@ def test_links_in_a_cache_that_lead_in_circles_or_to_a_users_file(
 
 
 def test_on_another_disk_a_copy_needs_its_room() -> None:
-    copy = Copy(POCKET_MODEL, None, store=POCKET_MODEL)
+    copy = LocalCopy(POCKET_MODEL, None, store=POCKET_MODEL)
     file = POCKET_MODEL / "config.json"
     device = POCKET_MODEL.stat().st_dev
     assert copy.may_link(file, device) and not copy.may_link(file, device + 1)

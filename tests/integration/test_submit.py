@@ -265,7 +265,7 @@ def test_a_hundred_signals_in_a_row_end_it_as_one_does(service: Service) -> None
 
 
 def test_many_who_ask_whether_it_runs_do_not_keep_it_from_starting(service: Service) -> None:
-    from ocrd.control.lock import is_running, sole_daemon
+    from ocrd.control.lock import is_running, single_instance
 
     state = service.home / "state"
     over = threading.Event()
@@ -278,7 +278,7 @@ def test_many_who_ask_whether_it_runs_do_not_keep_it_from_starting(service: Serv
         thread.start()
     try:
         for _ in range(200):
-            with sole_daemon(state):
+            with single_instance(state):
                 assert is_running(state)
     finally:
         over.set()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ocrd.formatting import engine_words, size_words, ways_words
+from ocrd.formatting import format_engine_state, format_kernels, format_size
 
 FETCHING = {"state": "healing", "phase": "fetching", "done": 2_100_000_000, "total": 6_700_000_000}
 
@@ -28,7 +28,7 @@ FETCHING = {"state": "healing", "phase": "fetching", "done": 2_100_000_000, "tot
      "ready on mps in float32, mode gundam"),
 ])  # fmt: skip
 def test_each_state(engine: dict[str, Any] | None, words: str) -> None:
-    assert engine_words(engine) == words
+    assert format_engine_state(engine) == words
 
 
 @pytest.mark.parametrize(("count", "words"), [
@@ -36,7 +36,7 @@ def test_each_state(engine: dict[str, Any] | None, words: str) -> None:
     (6_672_547_120, "6.67 GB"), (66_725_471_200, "66.7 GB"),
 ])  # fmt: skip
 def test_sizes(count: int, words: str) -> None:
-    assert size_words(count) == words
+    assert format_size(count) == words
 
 
 def test_the_ways_of_multiplying_are_said_with_their_figures() -> None:
@@ -44,7 +44,7 @@ def test_the_ways_of_multiplying_are_said_with_their_figures() -> None:
     few = {"1": "by-expert", "8": "grouped"}
     ways = {"dense": dense, "expert": {}, "prompt": "onednn", "few": few, "many": "grouped"}
     figures = {"few": {"1": {"by-expert": 30.04, "grouped": 14.0}, "8": {"grouped": 20.0}}}
-    assert ways_words({"batch": 8, "tuned": {"ways": ways, "figures": figures}}) == (
+    assert format_kernels({"batch": 8, "tuned": {"ways": ways, "figures": figures}}) == (
         "experts by-expert for 1, grouped for 8 (1 page: by-expert 30.0, grouped 14.0; 8 pages: grouped 20.0 GB/s), "
         "grouped for prompts; other weights split for 1, packed for 8, onednn for prompts; up to 8 pages at once"
     )

@@ -8,7 +8,7 @@ import pytest
 
 from ocrd import paths
 from ocrd.checkpoint_format.tokenizer import load_tokenizer
-from ocrd.engine.prompt import encode_prompt, find_marks
+from ocrd.engine.prompt import encode_prompt, find_special_tokens
 from ocrd.errors import UsageError
 from ocrd.tasks import is_grounded, prompt_text
 
@@ -49,7 +49,7 @@ def test_anything_else_is_refused_with_its_reason(task: str, said: str) -> None:
 
 def test_the_marks_are_the_tokenizers_own(tmp_path: Path) -> None:
     tokenizer = load_tokenizer(paths.POCKET_MODEL)
-    marks = find_marks(tokenizer)
+    marks = find_special_tokens(tokenizer)
     found = (marks.det_open, marks.det_close, marks.ref_open)
     assert [tokenizer.id_to_token(i) for i in found if i is not None] == [
         "<|det|>",

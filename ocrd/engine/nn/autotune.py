@@ -14,7 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ocrd.engine.nn.kernels import FEW, PACKED, PROMPT, ROWS, RUN_EXPERTS, TIMES, FewRows, Pack
+from ocrd.engine.nn.kernels import (
+    EXPERT_KERNELS,
+    FEW,
+    MATMULS,
+    PACKED,
+    PROMPT,
+    ROWS,
+    DecodeLinear,
+    PackedWeight,
+)
 from ocrd.engine.nn.network import Network
 
 W = TypeVar("W")
@@ -49,7 +58,7 @@ SPREAD_OVER = 8
 
 
 @dataclass(frozen=True)
-class Figures:
+class Timings:
     """What was measured, for the log and the doctor.
 
     GB of weights per second; of a prompt, tokens a second in a layer.
@@ -65,14 +74,14 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningResult:
     """What was chosen, and why."""
 
     ways: dict[str, Any]
     figures: dict[str, Any]
 
 
-def tune(network: Network, known: Tuned | None = None) -> Tuned:
+def tune(network: Network, known: TuningResult | None = None) -> TuningResult:
     """Let ``network`` use what is fastest where it is now.
 
     Measured, or ``known`` from an earlier measurement there.
@@ -92,24 +101,24 @@ def tune(network: Network, known: Tuned | None = None) -> Tuned:
     ways.few = {rows: _best(figures.few.get(rows, {}), "grouped") for rows in FEW}
     ways.many = _best(next(iter(figures.many.values()), {}), "grouped")
     _pack(network)
-    return Tuned(asdict(ways), asdict(figures))
+    return TuningResult(asdict(ways), asdict(figures))
 
 
 @torch.inference_mode()
-def measure(network: Network) -> Figures:
+def measure(network: Network) -> Timings:
     """Each way that this device can do, on the loaded weights.
 
     Leaves the best for one expert's rows in use.
     """
     shape = network.arch.decoder
     device = network.device
-    dense = [m.weight for m in network.language_model.modules() if isinstance(m, FewRows)][
+    dense = [m.weight for m in network.language_model.modules() if isinstance(m, DecodeLinear)][
         :SPREAD_OVER
     ]
     mixtures = _mixtures(network)
     size = sum(_bytes(weight) for weight in network.language_model.parameters())
     until = time.monotonic() + A_BIT + (PATIENCE - A_BIT) * min(1.0, size / LARGE)
-    figures = Figures(dense={}, expert={}, prompt={}, few={}, many={})
+    figures = Timings(dense={}, expert={}, prompt={}, few={}, many={})
     ways = {
         name: _each(times, _ones(PREFILL, dense[:1]), weights=dense[:1])
         for name, times in _right(PROMPT, 16, weight=dense[0])
@@ -120,7 +129,7 @@ def measure(network: Network) -> Figures:
     for rows in ROWS:
         ways = {
             name: _each(times, _ones(rows, weights), weights=weights)
-            for name, times in _right(TIMES, rows, weight=dense[0])
+            for name, times in _right(MATMULS, rows, weight=dense[0])
         }
         if packs and _agree(packs[-1].times, rows, weight=weights[-1]):
             ways[PACKED] = _each(_packed, _ones(rows, weights), weights=packs)
@@ -134,7 +143,7 @@ def measure(network: Network) -> Figures:
         for rows in ROWS:
             ways = {
                 name: _each(times, _ones(rows, some), weights=some)
-                for name, times in _right(TIMES, rows, weight=some[0])
+                for name, times in _right(MATMULS, rows, weight=some[0])
             }
             figures.expert[rows] = _speeds(
                 ways, sum(_bytes(w) for w in some), device=device, until=until
@@ -210,7 +219,7 @@ def _wrong(experts: Any, rows: int, *, chosen: int) -> frozenset[str]:
             gate, up = F.linear(hidden[row], weight[expert]).chunk(2)
             expected[row] += share * F.linear(experts.act_fn(gate) * up, experts.down_proj[expert])
     wrong = set()
-    for name, run in RUN_EXPERTS.items():
+    for name, run in EXPERT_KERNELS.items():
         try:
             right = _close(run(experts, hidden, index, shares), expected)
         except (RuntimeError, AttributeError):
@@ -229,13 +238,13 @@ def _close(made: Tensor, expected: Tensor) -> bool:
     return bool(difference <= CLOSE * expected.float().abs().max())
 
 
-def _packs(weights: Sequence[Tensor]) -> list[Pack]:
+def _packs(weights: Sequence[Tensor]) -> list[PackedWeight]:
     """Only for a CPU whose torch has oneDNN; elsewhere none."""
     there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch has no type for it
     if weights[0].device.type != "cpu" or not there:
         return []
     try:
-        return [Pack(weight) for weight in weights]
+        return [PackedWeight(weight) for weight in weights]
     except RuntimeError:  # a precision that oneDNN does not have here
         return []
 
@@ -243,8 +252,8 @@ def _packs(weights: Sequence[Tensor]) -> list[Pack]:
 def _pack(network: Network) -> None:
     wanted = PACKED in network.ways.dense.values()
     for module in network.modules():
-        if isinstance(module, FewRows):
-            module.pack = Pack(module.weight) if wanted else None
+        if isinstance(module, DecodeLinear):
+            module.pack = PackedWeight(module.weight) if wanted else None
 
 
 def _each(
@@ -259,7 +268,7 @@ def _each(
     return run
 
 
-def _packed(rows: Tensor, pack: Pack) -> Tensor:
+def _packed(rows: Tensor, pack: PackedWeight) -> Tensor:
     return pack.times(rows)
 
 
@@ -274,9 +283,9 @@ def _mixed(
 
     def run(way: str) -> None:
         for experts in mixtures:
-            RUN_EXPERTS[way](experts, hidden, index, shares)
+            EXPERT_KERNELS[way](experts, hidden, index, shares)
 
-    return {way: partial(run, way) for way in RUN_EXPERTS if way not in without}
+    return {way: partial(run, way) for way in EXPERT_KERNELS if way not in without}
 
 
 def _speeds(

@@ -13,7 +13,7 @@ from transformers import CLIPVisionConfig
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from ocrd.checkpoint_format.architecture import MLP_RATIO, ClipShape
-from ocrd.engine.nn.kernels import use_many_rows
+from ocrd.engine.nn.kernels import use_prefill_linear
 
 
 class ClipEmbeddings(nn.Module):
@@ -59,7 +59,7 @@ class ClipTransformer(nn.Module):
         )
         config._attn_implementation = "sdpa"
         self.layers = nn.ModuleList(CLIPEncoderLayer(config) for _ in range(shape.layers))
-        use_many_rows(self)
+        use_prefill_linear(self)
 
     def forward(self, hidden: Tensor) -> Tensor:
         for layer in self.layers:
@@ -67,7 +67,7 @@ class ClipTransformer(nn.Module):
         return hidden
 
 
-class ClipOverSam(nn.Module):
+class ClipEncoder(nn.Module):
     """CLIP's encoder over SAM's feature map; no norm after the last layer, as published."""
 
     def __init__(self, shape: ClipShape) -> None:

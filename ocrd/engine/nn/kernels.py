@@ -6,7 +6,7 @@ Decoding reads every weight that a token needs once, so it is as fast as memory 
 multiplication lets it. It often does not: in float32 on x86, torch hands one row to a BLAS routine
 that uses one thread (15 GB/s where two threads read 33 to 50), and a few rows to one made for many
 (8 GB/s). The same product said in another way is two to four times as fast there, and no faster
-elsewhere. So `measure` tries them on the loaded model, and `Ways` holds what won.
+elsewhere. So `measure` tries them on the loaded model, and `KernelChoice` holds what won.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FEW = (1, 8)
 EXPERTS = "ocrd"
 
 # Rows [n, I] and a weight [O, I] -> [n, O].
-Times = Callable[[Tensor, Tensor], Tensor]
+Matmul = Callable[[Tensor, Tensor], Tensor]
 
 
 def wide(rows: Tensor, weight: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ def split(rows: Tensor, weight: Tensor) -> Tensor:
     return made.reshape(outputs, rows.shape[0]).t().contiguous()
 
 
-TIMES: dict[str, Times] = {"linear": F.linear, "wide": wide, "split": split}
+MATMULS: dict[str, Matmul] = {"linear": F.linear, "wide": wide, "split": split}
 
 
 def onednn(  # noqa: PLR0917 - called like torch.nn.functional.linear
@@ -68,11 +68,11 @@ def onednn(  # noqa: PLR0917 - called like torch.nn.functional.linear
 
 # Ways for many rows: a prompt's tokens, a view's patches.
 PROMPT: dict[str, Callable[..., Tensor]] = {"linear": F.linear, "onednn": onednn}
-# `Pack`, for the weights that every token reads; experts are too many to be held twice.
+# `PackedWeight`, for the weights that every token reads; experts are too many to be held twice.
 PACKED = "packed"
 
 
-class Pack:
+class PackedWeight:
     """A weight in the order of oneDNN's kernels, which torch would otherwise bring about at each
     product.
     """
@@ -86,7 +86,7 @@ class Pack:
 
 
 @dataclass
-class Ways:
+class KernelChoice:
     """What is used for how many rows. Without a measurement: torch's own."""
 
     # For the weights that every token reads, by the number of rows.
@@ -100,19 +100,19 @@ class Ways:
     # The same at prefill.
     many: str = "grouped"
 
-    def for_expert(self, rows: int) -> Times:
-        return TIMES[self.expert[_bucket(rows)]] if rows <= ROWS[-1] else PROMPT[self.prompt]
+    def for_expert(self, rows: int) -> Matmul:
+        return MATMULS[self.expert[_bucket(rows)]] if rows <= ROWS[-1] else PROMPT[self.prompt]
 
 
 def _bucket(rows: int) -> int:
     return next(most for most in ROWS if rows <= most)
 
 
-class FewRows(nn.Linear):
-    """A linear layer that multiplies few rows in the way that `Ways` names. Bias is not for it."""
+class DecodeLinear(nn.Linear):
+    """A linear layer that multiplies few rows in the way that `KernelChoice` names. Bias is not for it."""
 
-    ways: Ways | None = None
-    pack: Pack | None = None
+    ways: KernelChoice | None = None
+    pack: PackedWeight | None = None
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[..., I] -> [..., O]."""
@@ -126,15 +126,15 @@ class FewRows(nn.Linear):
         made = (
             self.pack.times(flat)
             if way == PACKED and self.pack
-            else TIMES.get(way, F.linear)(flat, self.weight)
+            else MATMULS.get(way, F.linear)(flat, self.weight)
         )
         return made.view(*hidden.shape[:-1], -1)
 
 
-class ManyRows(nn.Linear):
+class PrefillLinear(nn.Linear):
     """A linear layer of the eye, which always has many rows."""
 
-    ways: Ways | None = None
+    ways: KernelChoice | None = None
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[..., I] -> [..., O]."""
@@ -148,11 +148,11 @@ class ManyRows(nn.Linear):
         return F.gelu(self.forward(hidden))
 
 
-def use_many_rows(eye: nn.Module) -> None:
-    """Let the linear layers of ``eye`` be `ManyRows`: the same parameters."""
+def use_prefill_linear(eye: nn.Module) -> None:
+    """Let the linear layers of ``eye`` be `PrefillLinear`: the same parameters."""
     for module in eye.modules():
         if type(module) is nn.Linear:
-            module.__class__ = ManyRows
+            module.__class__ = PrefillLinear
 
 
 def by_expert(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:  # noqa: PLR0917 - transformers calls it by position
@@ -161,7 +161,7 @@ def by_expert(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> T
     The host has to know who chose whom, so on a GPU each layer waits for it once.
     """
     rows, chosen = index.shape
-    ways: Ways = experts.ways
+    ways: KernelChoice = experts.ways
     gate_up = experts.gate_up_proj
     down = experts.down_proj
     by = index.flatten().argsort(stable=True)
@@ -183,7 +183,7 @@ def by_expert(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> T
 
 # Each expert in turn; transformers' grouped product; its batched one, which copies each row's
 # experts together.
-RUN_EXPERTS = {
+EXPERT_KERNELS = {
     "by-expert": by_expert,
     "grouped": grouped_mm_experts_forward,
     "batched": batched_mm_experts_forward,
@@ -191,27 +191,27 @@ RUN_EXPERTS = {
 
 
 def run_experts(experts: Any, hidden: Tensor, index: Tensor, weights: Tensor) -> Tensor:  # noqa: PLR0917 - transformers calls it by position
-    ways: Ways = experts.ways
+    ways: KernelChoice = experts.ways
     rows = hidden.shape[0]
     way = ways.few[next(most for most in FEW if rows <= most)] if rows <= FEW[-1] else ways.many
-    result: Tensor = RUN_EXPERTS[way](experts, hidden, index, weights)
+    result: Tensor = EXPERT_KERNELS[way](experts, hidden, index, weights)
     return result
 
 
 ALL_EXPERTS_FUNCTIONS.register(EXPERTS, run_experts)
 
 
-def prepare_ways(network: nn.Module, decoder: nn.Module) -> Ways:
-    """Let everything in ``network`` multiply in the ways of the `Ways` that is given back."""
+def install_kernels(network: nn.Module, decoder: nn.Module) -> KernelChoice:
+    """Let everything in ``network`` multiply in the ways of the `KernelChoice` that is given back."""
     for module in decoder.modules():
         if type(module) is nn.Linear and module.bias is None:
-            module.__class__ = FewRows
-    return use_ways(network, Ways())
+            module.__class__ = DecodeLinear
+    return use_kernels(network, KernelChoice())
 
 
-def use_ways(network: nn.Module, ways: Ways) -> Ways:
+def use_kernels(network: nn.Module, ways: KernelChoice) -> KernelChoice:
     """From now on ``network`` multiplies in these."""
     for module in network.modules():
-        if isinstance(module, FewRows | ManyRows) or hasattr(module, "gate_up_proj"):
+        if isinstance(module, DecodeLinear | PrefillLinear) or hasattr(module, "gate_up_proj"):
             setattr(module, "ways", ways)  # noqa: B010 - of three classes, one of them transformers'
     return ways

@@ -18,8 +18,8 @@ from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr
 
 from ocrd.checkpoint_format.architecture import Architecture, DecoderShape
 from ocrd.engine.nn.attention import ATTENTION
-from ocrd.engine.nn.clip import ClipOverSam
-from ocrd.engine.nn.kernels import EXPERTS, FewRows, prepare_ways
+from ocrd.engine.nn.clip import ClipEncoder
+from ocrd.engine.nn.kernels import EXPERTS, DecodeLinear, install_kernels
 from ocrd.engine.nn.sam import build_sam
 
 
@@ -81,13 +81,13 @@ class Network(nn.Module):
         width = arch.decoder.width
         self.arch = arch
         self.sam_model = build_sam(arch.sam)
-        self.vision_model = ClipOverSam(arch.clip)
+        self.vision_model = ClipEncoder(arch.clip)
         self.projector = Projector(arch.clip.width + arch.sam.downsample[1], width)
         self.image_newline = nn.Parameter(torch.zeros(width))
         self.view_seperator = nn.Parameter(torch.zeros(width))
         self.language_model = build_decoder(arch.decoder)
-        self.lm_head = FewRows(width, arch.decoder.vocabulary, bias=False)
-        self.ways = prepare_ways(self, self.language_model)
+        self.lm_head = DecodeLinear(width, arch.decoder.vocabulary, bias=False)
+        self.ways = install_kernels(self, self.language_model)
 
     @property
     def device(self) -> torch.device:
@@ -97,11 +97,11 @@ class Network(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.lm_head.weight.dtype
 
-    def see(self, views: Tensor) -> ViewFeatures:
+    def encode_views(self, views: Tensor) -> ViewFeatures:
         """Features of N square views: [N, 3, S, S], normalised, S a multiple of 64."""
         return self._see_again(self.sam_model(views).last_hidden_state)
 
-    def see_each(self, views: Tensor) -> ViewFeatures:
+    def encode_tiles(self, views: Tensor) -> ViewFeatures:
         """The same, with one view at a time where that takes memory (SAM), and all at once where
         it saves time.
 
@@ -117,7 +117,7 @@ class Network(nn.Module):
         both = torch.cat([clip, sam.flatten(2).transpose(1, 2)], dim=-1)
         return ViewFeatures(sam=sam, projected=self.projector(both))
 
-    def lay_out(
+    def assemble_image_tokens(
         self, global_view: Tensor, tiles: Tensor | None, *, grid: tuple[int, int]
     ) -> Tensor:
         """One picture's image tokens.

@@ -23,7 +23,7 @@ from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import (
 )
 
 from ocrd.checkpoint_format.architecture import MLP_RATIO, SAM_PATCH, SamShape
-from ocrd.engine.nn.kernels import use_many_rows
+from ocrd.engine.nn.kernels import use_prefill_linear
 
 # Bytes of scores at a time: what stays in a processor's cache on the way from one step to the next.
 PIECE = {"cpu": 4 << 20}
@@ -52,7 +52,7 @@ def build_sam(shape: SamShape) -> DeepseekOcr2SamVisionEncoder:
     encoder = DeepseekOcr2SamVisionEncoder(config)
     for layer in encoder.layers:
         layer.__class__ = PiecewiseLayer  # same parameters; only the way through them differs
-    use_many_rows(encoder)
+    use_prefill_linear(encoder)
     return encoder
 
 

@@ -58,14 +58,14 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DevicePlan:
     # In the order in which they are tried; never empty.
     candidates: tuple[Candidate, ...]
     # What was not considered further, and why.
     refused: tuple[Candidate, ...]
 
 
-def make_plan(device: str, dtype: str, *, parameters: int, machine: Machine) -> Plan:
+def make_device_plan(device: str, dtype: str, *, parameters: int, machine: Machine) -> DevicePlan:
     """From ``engine.device``, ``engine.dtype`` (each may be ``auto``) and the model's number of
     parameters.
 
@@ -99,7 +99,7 @@ def make_plan(device: str, dtype: str, *, parameters: int, machine: Machine) -> 
         )
         candidates.append(Candidate("cpu", wanted, "the last resort"))
         refused = [c for c in refused if (c.device, c.dtype) != ("cpu", wanted)]
-    return Plan(tuple(candidates), tuple(refused))
+    return DevicePlan(tuple(candidates), tuple(refused))
 
 
 # Decoded at once. More would hardly be faster: eight already choose most of the experts.

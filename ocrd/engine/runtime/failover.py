@@ -25,15 +25,21 @@ import torch
 from PIL import Image
 
 from ocrd.checkpoint_format.architecture import count_parameters, read_architecture
-from ocrd.engine.decode import Limits
+from ocrd.engine.decode import DecodeLimits
 from ocrd.engine.preprocess import Mode, choose_mode, tile_grid
 from ocrd.engine.recognizer import DeepSeekOCR
-from ocrd.engine.runtime.device_plan import BYTES, Candidate, Plan, make_plan, pages_at_once
+from ocrd.engine.runtime.device_plan import (
+    BYTES,
+    Candidate,
+    DevicePlan,
+    make_device_plan,
+    pages_at_once,
+)
 from ocrd.engine.runtime.devices import DTYPES, Devices, move, refuse_strays
 from ocrd.engine.runtime.failures import Failure, failure_of
-from ocrd.engine.runtime.page_queue import Coming
-from ocrd.engine.runtime.recovery import Remedy, remedies
-from ocrd.engine.runtime.self_test import LONGEST, read_canary
+from ocrd.engine.runtime.page_queue import PageQueue
+from ocrd.engine.runtime.recovery import RecoveryStep, recovery_steps
+from ocrd.engine.runtime.self_test import LONGEST, run_self_test
 from ocrd.errors import EngineError, FreshWorkerNeeded, ModelError, UsageError
 from ocrd.types import Fallback, PageReading
 
@@ -95,7 +101,7 @@ class Runner:
         arch = read_architecture(model_dir)
         self._parameters = count_parameters(arch)
         self._page_bytes = arch.decoder.cache_values
-        self.plan: Plan = make_plan(
+        self.plan: DevicePlan = make_device_plan(
             device, dtype, parameters=self._parameters, machine=devices.machine()
         )
         # Candidates that did not pass, each with its reason.
@@ -168,7 +174,7 @@ class Runner:
             self._engine.device = candidate.device
             self._engine.tune()
             self._on_canary(SECONDS_A_VIEW + SECONDS_A_TOKEN * LONGEST)
-            read_canary(self._engine, self._canary, known=self._known)
+            run_self_test(self._engine, self._canary, known=self._known)
 
     def _skip(self, candidate: Candidate, error: Exception) -> None:
         failure = failure_of(error, candidate.device, dtype=candidate.dtype)
@@ -183,7 +189,7 @@ class Runner:
         task: str,
         *,
         index: int,
-        limits: Limits,
+        limits: DecodeLimits,
         on_token: Callable[[int], None] = lambda _count: None,
         on_attempt: Callable[[], None] = lambda: None,
         fresh: bool = False,
@@ -199,8 +205,8 @@ class Runner:
         self._go_back()
         failed_here = self._here
         fallbacks: list[Fallback] = []
-        todo: tuple[Remedy, ...] | None = None
-        remedy: Remedy | None = None
+        todo: tuple[RecoveryStep, ...] | None = None
+        remedy: RecoveryStep | None = None
         while True:
             try:
                 reading = self._read_once(
@@ -221,7 +227,7 @@ class Runner:
                 failure = failure_of(error, self._here.device, dtype=self._here.dtype)
                 if todo is None:
                     last = self._here == self._on_cpu
-                    todo = remedies(
+                    todo = recovery_steps(
                         failure.kind,
                         failure.device,
                         mode=self._mode_of(image).name,
@@ -283,7 +289,7 @@ class Runner:
         pages: Iterable[tuple[int, Image.Image]],
         task: str,
         *,
-        limits: Limits,
+        limits: DecodeLimits,
         on_token: Callable[[int, int], None] = lambda _index, _count: None,
         on_attempt: Callable[[int], None] = lambda _index: None,
         fresh: bool = False,
@@ -295,7 +301,7 @@ class Runner:
         has; for want of memory smaller batches are tried first. Raises as `read` does, and what
         asking for a page raises, behind the pages before it.
         """
-        coming = Coming(pages)
+        coming = PageQueue(pages)
         while coming:
             together = self.batch
             if alone or together == 1 or self._here != self._home or coming.only_one():
@@ -345,7 +351,7 @@ class Runner:
         with self._devices.running(self._here.device):
             return next(readings, None)
 
-    def _part(self, coming: Coming, failure: Failure, *, error: Exception) -> None:
+    def _part(self, coming: PageQueue, failure: Failure, *, error: Exception) -> None:
         """After a batch failed: smaller ones for want of memory, else its pages alone."""
         then = "alone"
         if failure.kind == "mps-oom" and self.batch > 2:
@@ -363,7 +369,7 @@ class Runner:
             )
         coming.give_back(alone=then == "alone")
 
-    def _with(self, coming: Coming, reading: PageReading) -> PageReading:
+    def _with(self, coming: PageQueue, reading: PageReading) -> PageReading:
         """The reading with what befell its page in batches before."""
         befell = coming.finish(reading.index)
         return replace(reading, fallbacks=(*befell, *reading.fallbacks)) if befell else reading
@@ -385,10 +391,10 @@ class Runner:
         task: str,
         *,
         index: int,
-        limits: Limits,
+        limits: DecodeLimits,
         on_token: Callable[[int], None],
         on_attempt: Callable[[], None],
-        remedy: Remedy | None,
+        remedy: RecoveryStep | None,
     ) -> PageReading:
         if remedy and remedy.step == "free-cache":
             self._devices.free_cache(self._here.device)

@@ -13,7 +13,7 @@ from PIL import Image
 from ocrd.types import Fallback
 
 
-class Coming:
+class PageQueue:
     """The pages of a document on their way: asked for one by one, and kept until they are read."""
 
     def __init__(self, pages: Iterable[tuple[int, Image.Image]]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ocrd.checkpoint_format.architecture import count_parameters, read_architecture
-from ocrd.engine.runtime.device_plan import make_plan
+from ocrd.engine.runtime.device_plan import make_device_plan
 from ocrd.engine.runtime.devices import TorchDevices
 from ocrd.errors import OcrdError
 
@@ -30,7 +30,7 @@ def main() -> None:
         parameters = PUBLISHED
     said: dict[str, object] = {"machine": asdict(machine), "parameters": parameters}
     try:
-        said |= asdict(make_plan(device, dtype, parameters=parameters, machine=machine))
+        said |= asdict(make_device_plan(device, dtype, parameters=parameters, machine=machine))
     except OcrdError as error:
         said |= {"error": str(error)}
     sys.stdout.write(json.dumps(said) + "\n")

@@ -17,7 +17,7 @@ SMALLER = {"gundam": "base", "large": "base", "base": "small", "small": "tiny"}
 
 
 @dataclass(frozen=True)
-class Remedy:
+class RecoveryStep:
     step: Step
     # For ``smaller-mode``: which.
     mode: str | None = None
@@ -26,23 +26,25 @@ class Remedy:
         return f"{self.step} ({self.mode})" if self.mode else self.step
 
 
-def remedies(kind: Kind, device: str, *, mode: str, fresh: bool, last: bool) -> tuple[Remedy, ...]:
+def recovery_steps(
+    kind: Kind, device: str, *, mode: str, fresh: bool, last: bool
+) -> tuple[RecoveryStep, ...]:
     """One after another until the page is read; none left means that the page fails.
 
     Out of memory: free the cache, look at less at once, start a new worker, the CPU. A wedged GPU
     needs a new process. Everything else is a matter of the device, so the CPU reads the page.
     ``fresh``: this worker was started for it; ``last``: it failed where the CPU would read it.
     """
-    on_cpu = () if last else (Remedy("cpu"),)
-    new = () if fresh or device == "cpu" else (Remedy("fresh-worker"),)
+    on_cpu = () if last else (RecoveryStep("cpu"),)
+    new = () if fresh or device == "cpu" else (RecoveryStep("fresh-worker"),)
     if kind == "mps-oom":
         modes = []
         while mode in SMALLER:
             mode = SMALLER[mode]
-            modes.append(Remedy("smaller-mode", mode))
+            modes.append(RecoveryStep("smaller-mode", mode))
         # On the CPU another dtype may double what is needed, and a new worker has no more memory.
         elsewhere = () if device == "cpu" else (*new, *on_cpu)
-        return (Remedy("free-cache"), *modes, *elsewhere)
+        return (RecoveryStep("free-cache"), *modes, *elsewhere)
     if kind == "mps-wedged":
         return (*new, *on_cpu)
     return on_cpu

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ocrd.engine.decode import Limits
+from ocrd.engine.decode import DecodeLimits
 from ocrd.engine.recognizer import DeepSeekOCR
 from ocrd.errors import EngineError
 
@@ -21,14 +21,14 @@ LONGEST = 48
 LIKE_ENOUGH = 0.8
 
 
-def read_canary(engine: DeepSeekOCR, picture: Path, *, known: str | None) -> str:
+def run_self_test(engine: DeepSeekOCR, picture: Path, *, known: str | None) -> str:
     """Read ``picture``; ``known`` is what this very model reads in it, None when nobody knows.
 
     Raises EngineError when the scores are not finite (the engine's own check) or the words are not
     the known ones.
     """
     with Image.open(picture) as image:
-        text = engine.read(image, limits=Limits(max_new_tokens=LONGEST)).text
+        text = engine.read(image, limits=DecodeLimits(max_new_tokens=LONGEST)).text
     if (
         known is not None
         and SequenceMatcher(None, text, known, autojunk=False).ratio() < LIKE_ENOUGH

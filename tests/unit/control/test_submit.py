@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ocrd.config import parse_config
-from ocrd.daemon.job_runner import TRIES_OUT_OF_REACH, Reader
-from ocrd.inbox.file_state import look
+from ocrd.daemon.job_runner import TRIES_OUT_OF_REACH, JobRunner
+from ocrd.inbox.file_state import stat_file
 from ocrd.types import Fingerprint
 from ocrd.worker.messages import Request
 from ocrd.worker.process import Refused, Transient
@@ -27,7 +27,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def print_of(path: Path) -> Fingerprint:
-    seen = look(path).fingerprint
+    seen = stat_file(path).fingerprint
     assert seen is not None
     return seen
 
@@ -41,7 +41,7 @@ class Ends:
         self.told: list[int] = []
         self.want = True
         pausing = iter(pauses)
-        self.reader = Reader(
+        self.reader = JobRunner(
             bench.config,
             bench.journal,
             worker=self.worker,  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ def test_submitted_files_are_read_together_only_where_their_rules_are_the_same(
     places = [bench.inbox.parent / "1.png", bench.inbox / "2.png", bench.inbox.parent / "3.png"]
     for number, path in enumerate(places):
         path.write_bytes(b"picture" * (number + 1))
-        seen = look(path).fingerprint
+        seen = stat_file(path).fingerprint
         assert seen is not None
         bench.now += 1
         bench.journal.submit(path, seen)

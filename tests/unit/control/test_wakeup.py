@@ -6,20 +6,20 @@ import threading
 import time
 from pathlib import Path
 
-from ocrd.control.wakeup import FILE, Doorbell, ring
+from ocrd.control.wakeup import FILE, WakeupListener, notify_daemon
 
 
 def test_a_ring_is_heard(tmp_path: Path) -> None:
     heard = threading.Event()
-    bell = Doorbell(tmp_path, heard.set)
+    bell = WakeupListener(tmp_path, heard.set)
     bell.start()
-    assert ring(tmp_path) and heard.wait(5)
+    assert notify_daemon(tmp_path) and heard.wait(5)
     bell.stop()
 
 
 def test_nobody_is_woken_without_a_ring(tmp_path: Path) -> None:
     rings: list[float] = []
-    bell = Doorbell(tmp_path, lambda: rings.append(time.monotonic()))
+    bell = WakeupListener(tmp_path, lambda: rings.append(time.monotonic()))
     bell.start()
     time.sleep(0.3)
     assert rings == []
@@ -28,12 +28,12 @@ def test_nobody_is_woken_without_a_ring(tmp_path: Path) -> None:
 
 
 def test_ringing_where_nobody_listens_returns_at_once(tmp_path: Path) -> None:
-    assert ring(tmp_path) is False
-    bell = Doorbell(tmp_path, lambda: None)
+    assert notify_daemon(tmp_path) is False
+    bell = WakeupListener(tmp_path, lambda: None)
     bell.start()
     bell.stop()
     assert (tmp_path / FILE).is_fifo()  # it stays, as after a kill
-    assert ring(tmp_path) is False
+    assert notify_daemon(tmp_path) is False
 
 
 def test_ten_thousand_rings_at_a_daemon_that_is_busy_are_no_trouble(tmp_path: Path) -> None:
@@ -44,9 +44,9 @@ def test_ten_thousand_rings_at_a_daemon_that_is_busy_are_no_trouble(tmp_path: Pa
         heard.set()
         busy.wait(20)
 
-    bell = Doorbell(tmp_path, slow)
+    bell = WakeupListener(tmp_path, slow)
     bell.start()
-    assert all(ring(tmp_path) for _ in range(100_000))  # more than a pipe holds
+    assert all(notify_daemon(tmp_path) for _ in range(100_000))  # more than a pipe holds
     assert heard.wait(5)
     busy.set()
     bell.stop()
@@ -56,24 +56,24 @@ def test_another_kind_of_file_in_its_place_is_replaced_and_ringing_never_writes_
     tmp_path: Path,
 ) -> None:
     (tmp_path / FILE).write_text("something")
-    ring(tmp_path)
+    notify_daemon(tmp_path)
     assert (tmp_path / FILE).read_text() == "something"
     heard = threading.Event()
-    bell = Doorbell(tmp_path, heard.set)
+    bell = WakeupListener(tmp_path, heard.set)
     bell.start()
-    assert ring(tmp_path) and heard.wait(5)
+    assert notify_daemon(tmp_path) and heard.wait(5)
     bell.stop()
 
 
 def test_a_folder_in_which_nothing_can_be_made_is_no_trouble(tmp_path: Path) -> None:
-    bell = Doorbell(tmp_path / "nowhere", lambda: None)
+    bell = WakeupListener(tmp_path / "nowhere", lambda: None)
     bell.start()
     bell.stop()
-    assert ring(tmp_path / "nowhere") is False
+    assert notify_daemon(tmp_path / "nowhere") is False
 
 
 def test_only_its_owner_may_ring(tmp_path: Path) -> None:
-    bell = Doorbell(tmp_path, lambda: None)
+    bell = WakeupListener(tmp_path, lambda: None)
     bell.start()
     assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
     bell.stop()

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from ocrd.config import parse_config
-from ocrd.daemon.job_runner import CRASHES_ALLOWED, STILL_WRITING, Reader
+from ocrd.daemon.job_runner import CRASHES_ALLOWED, STILL_WRITING, JobRunner
 from ocrd.errors import OcrdError
-from ocrd.inbox.file_state import look
+from ocrd.inbox.file_state import stat_file
 from ocrd.journal import Job, Journal
 from ocrd.outputs.sidecar import hash_bytes
 from ocrd.types import Block, PageReading
@@ -80,14 +80,14 @@ class Bench:
         path = self.inbox / "scan.png"
         path.write_bytes(b"picture")
         os.utime(path, (time.time() - age, time.time() - age))
-        seen = look(path).fingerprint
+        seen = stat_file(path).fingerprint
         assert seen is not None
         assert self.journal.add(path, self.inbox, fingerprint=seen)
         return path
 
     def handle(self, answer: Answer) -> ScriptedWorker:
         worker = ScriptedWorker(answer)
-        reader = Reader(
+        reader = JobRunner(
             self.config,
             self.journal,
             worker=worker,  # type: ignore[arg-type]
@@ -239,7 +239,7 @@ def test_the_last_try_is_on_the_cpu_alone(bench: Bench) -> None:
 def test_a_worker_that_is_used_up_counts_no_crash_and_the_next_one_knows(bench: Bench) -> None:
     bench.drop()
     worker = ScriptedWorker(reads(page(0), then=WorkerRetired("page 2: mps-wedged on mps")))
-    reader = Reader(
+    reader = JobRunner(
         bench.config,
         bench.journal,
         worker=worker,  # type: ignore[arg-type]
@@ -258,7 +258,7 @@ def test_a_worker_that_is_used_up_counts_no_crash_and_the_next_one_knows(bench: 
 def test_workers_that_are_used_up_one_after_another_end_on_the_cpu(bench: Bench) -> None:
     bench.drop()
     worker = ScriptedWorker(reads(then=WorkerRetired("the model cannot be brought to the CPU")))
-    reader = Reader(
+    reader = JobRunner(
         bench.config,
         bench.journal,
         worker=worker,  # type: ignore[arg-type]
@@ -286,7 +286,7 @@ def test_what_a_killed_run_wrote_is_ours_to_finish(bench: Bench) -> None:
 
     bench.handle(killed)
     path.with_name("scan.png.json").unlink()  # as if the kill had come before the last file
-    seen = look(path).fingerprint
+    seen = stat_file(path).fingerprint
     assert seen is not None
     bench.journal.drop(bench_job(bench))
     assert bench.journal.add(path, bench.inbox, fingerprint=seen)
@@ -316,7 +316,7 @@ def read_again(bench: Bench, text: str, *, data: bytes) -> None:
     path = bench.inbox / "scan.png"
     path.write_bytes(data)
     os.utime(path, (time.time() - 3600, time.time() - 3600))
-    seen = look(path).fingerprint
+    seen = stat_file(path).fingerprint
     assert seen is not None and bench.journal.add(path, bench.inbox, fingerprint=seen)
     bench.handle(reads(page(0, text)))
 
@@ -368,7 +368,7 @@ def test_two_inboxes_with_one_output_folder_do_not_take_each_others_sets(bench: 
     bench.drop()
     bench.handle(reads(page(0, "first")))
     (second / "scan.png").write_bytes(b"another picture")
-    seen = look(second / "scan.png").fingerprint
+    seen = stat_file(second / "scan.png").fingerprint
     assert seen is not None and bench.journal.add(second / "scan.png", second, fingerprint=seen)
     bench.handle(reads(page(0, "second")))
     assert (out / "scan.png.txt").read_text() == "first\n"
@@ -395,7 +395,7 @@ def test_a_name_that_is_no_utf8_fails_with_its_reason_like_any_other(bench: Benc
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
     os.utime(path, (0, 0))
-    seen = look(path).fingerprint
+    seen = stat_file(path).fingerprint
     assert seen is not None and bench.journal.add(path, bench.inbox, fingerprint=seen)
     bench.handle(
         reads(
@@ -427,7 +427,7 @@ class Crowd:
     ) -> None:
         self.bench = bench
         self.worker = ScriptedWorker(answer)
-        self.reader = Reader(
+        self.reader = JobRunner(
             bench.config,
             bench.journal,
             worker=self.worker,  # type: ignore[arg-type]
@@ -439,7 +439,7 @@ class Crowd:
             path = bench.inbox / name
             path.write_bytes(f"picture {name}".encode())
             os.utime(path, (time.time() - 3600, time.time() - 3600))
-            seen = look(path).fingerprint
+            seen = stat_file(path).fingerprint
             assert seen is not None and bench.journal.add(path, bench.inbox, fingerprint=seen)
             bench.now += 1
 

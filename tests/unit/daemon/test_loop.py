@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from ocrd.config import parse_config
-from ocrd.control.wakeup import ring
+from ocrd.control.wakeup import notify_daemon
 from ocrd.daemon import loop, power
 from ocrd.daemon import pause as pauses
 from ocrd.daemon.loop import LOADS_ALLOWED, SILENCE, Daemon
 from ocrd.daemon.power import Battery
 from ocrd.errors import EngineError, ModelError
-from ocrd.inbox.file_state import look
+from ocrd.inbox.file_state import stat_file
 from ocrd.journal import Job, Journal
 from ocrd.worker.messages import Setup
 from ocrd.worker.process import Ready, WorkerDied
@@ -284,12 +284,12 @@ def test_a_ring_finds_what_a_command_put_into_the_journal(
         running.wait_for(lambda: Resting.distrusted)
         path = bench.inbox.parent / "elsewhere.png"
         path.write_bytes(b"picture")
-        seen = look(path).fingerprint
+        seen = stat_file(path).fingerprint
         assert seen is not None
         bench.journal.submit(path, seen)
         time.sleep(0.3)
         assert running.taken == []  # nobody polls
-        assert ring(bench.journal.folder)
+        assert notify_daemon(bench.journal.folder)
         running.wait_for(lambda: running.taken == ["elsewhere.png"])
 
 
@@ -300,7 +300,7 @@ def test_a_pause_gives_the_models_memory_back_as_idleness_does(
     with Running(bench, monkeypatch, tables={"engine": {"unload_after": 0.3}}) as running:
         running.wait_for(lambda: bench.journal.fact("daemon"))
         bench.journal.set_fact("pause", True)
-        ring(bench.journal.folder)
+        notify_daemon(bench.journal.folder)
         running.wait_for(lambda: bench.journal.fact("paused"))
         running.drop("a.png")
         running.wait_for(lambda: bench.journal.counts()["queued"] == 1)
@@ -308,7 +308,7 @@ def test_a_pause_gives_the_models_memory_back_as_idleness_does(
         running.wait_for(lambda: bench.journal.fact("engine")["state"] == "unloaded")
         assert running.taken == []
         bench.journal.set_fact("pause", False)
-        ring(bench.journal.folder)
+        notify_daemon(bench.journal.folder)
         running.wait_for(lambda: running.taken == ["a.png"])
 
 

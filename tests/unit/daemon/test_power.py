@@ -73,7 +73,7 @@ def test_caffeinate_runs_once_for_our_process_and_ends_when_it_is_let_go(
     program = tmp_path / "caffeinate"
     program.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
     program.chmod(0o755)
-    monkeypatch.setattr(system, "on_mac", lambda: True)
+    monkeypatch.setattr(system, "is_macos", lambda: True)
     monkeypatch.setitem(system.PROGRAMS, "caffeinate", str(program))
 
     def running() -> list[list[str]]:
@@ -96,7 +96,7 @@ def test_caffeinate_runs_once_for_our_process_and_ends_when_it_is_let_go(
 
 
 def test_a_mac_without_caffeinate_reads_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "on_mac", lambda: True)
+    monkeypatch.setattr(system, "is_macos", lambda: True)
     monkeypatch.setitem(system.PROGRAMS, "caffeinate", "/nowhere/caffeinate")
     awake = KeepAwake(wanted=True)
     awake.hold()

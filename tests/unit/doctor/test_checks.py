@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_used_fails_with_4(config: Config, tmp_path: Pat
 def test_what_the_daemon_is_refused_is_told_though_this_command_may(
     config: Config, tmp_path: Path
 ) -> None:
-    from ocrd.control.lock import sole_daemon
+    from ocrd.control.lock import single_instance
 
     journal = Journal(tmp_path / "state")
     was_not_there = {
@@ -95,7 +95,7 @@ def test_what_the_daemon_is_refused_is_told_though_this_command_may(
     journal.set_fact("daemon", {"pid": 1})
     journal.set_fact("engine", {"state": "ready", "device": "cpu", "dtype": "float32", "mode": "native",
                                 "skipped": ["mps in float32 (mps-dtype: clash)"]})  # fmt: skip
-    with sole_daemon(tmp_path / "state"):
+    with single_instance(tmp_path / "state"):
         findings = found(config)
     journal.close()
     assert (

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ocrd.documents.document import open_document
 from ocrd.documents.kinds import SUFFIXES, is_readable_name, sniff
-from ocrd.documents.page import Limits
+from ocrd.documents.page import DocumentLimits
 from ocrd.errors import (
     DamagedDocument,
     DocumentError,
@@ -30,7 +30,7 @@ from ocrd.errors import (
 Pixel = tuple[int, ...]
 
 
-def first_page(path: Path, limits: Limits = Limits()) -> Image.Image:  # noqa: B008 - frozen
+def first_page(path: Path, limits: DocumentLimits = DocumentLimits()) -> Image.Image:  # noqa: B008 - frozen
     with open_document(path, limits) as document:
         return document.page(0).image
 
@@ -143,7 +143,12 @@ def test_content_decides_and_not_the_suffix(tmp_path: Path) -> None:
         assert document.kind == "png"
 
 
-def refused(path: Path, error: type[DocumentError], *, limits: Limits = Limits()) -> str:  # noqa: B008 - frozen
+def refused(
+    path: Path,
+    error: type[DocumentError],
+    *,
+    limits: DocumentLimits = DocumentLimits(),  # noqa: B008 - frozen
+) -> str:
     with pytest.raises(error) as caught, open_document(path, limits) as document:
         list(document.pages())
     assert path.name in str(caught.value)
@@ -215,9 +220,9 @@ def test_too_many_bytes_or_pages_are_oversized(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     pages = [two_coloured(), two_coloured()]
     pages[0].save(path, save_all=True, append_images=pages[1:])
-    refused(path, OversizedDocument, limits=Limits(max_bytes=100))
-    refused(path, OversizedDocument, limits=Limits(max_pages=1))
-    refused(path, OversizedDocument, limits=Limits(max_pixels=80 * 40 - 1))
+    refused(path, OversizedDocument, limits=DocumentLimits(max_bytes=100))
+    refused(path, OversizedDocument, limits=DocumentLimits(max_pages=1))
+    refused(path, OversizedDocument, limits=DocumentLimits(max_pixels=80 * 40 - 1))
 
 
 def test_a_picture_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
@@ -234,7 +239,7 @@ def test_a_poster_is_drawn_coarser_instead_of_refused(tmp_path: Path) -> None:
     pdf = pdfium.PdfDocument.new()
     pdf.new_page(14_400, 14_400).close()
     pdf.save(tmp_path / "a.pdf")
-    page = first_page(tmp_path / "a.pdf", Limits(max_pixels=1_000_000))
+    page = first_page(tmp_path / "a.pdf", DocumentLimits(max_pixels=1_000_000))
     assert 900_000 < page.width * page.height <= 1_000_000
 
 
@@ -362,7 +367,7 @@ def test_no_pdf_page_passes_the_pixel_limit(
     pdf = pdfium.PdfDocument.new()
     pdf.new_page(*size).close()
     pdf.save(tmp_path / "a.pdf")
-    page = first_page(tmp_path / "a.pdf", Limits(max_pixels=most))
+    page = first_page(tmp_path / "a.pdf", DocumentLimits(max_pixels=most))
     assert page.width * page.height <= most
 
 

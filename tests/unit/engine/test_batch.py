@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrd.engine import decode as decode_module
-from ocrd.engine.decode import Batch, Decoded, Limits, Marks, decode
+from ocrd.engine.decode import Batch, Decoded, DecodeLimits, SpecialTokens, decode
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.nn.kv_cache import SlotCache
 from ocrd.engine.nn.network import Network
@@ -20,7 +20,7 @@ from ocrd.engine.runtime.failures import NotFinite
 
 GOLDEN = Path(__file__).parents[2] / "data/golden"
 LENGTHS = (12, 40, 7, 25, 3)
-PLAIN = Limits(max_new_tokens=40, ngram=0, loops=False)
+PLAIN = DecodeLimits(max_new_tokens=40, ngram=0, loops=False)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,12 @@ def prompts(network: Network) -> list[torch.Tensor]:
 
 
 def together(
-    network: Network, prompts: list[torch.Tensor], *, slots: int, limits: Limits, **options: Any
+    network: Network,
+    prompts: list[torch.Tensor],
+    *,
+    slots: int,
+    limits: DecodeLimits,
+    **options: Any,
 ) -> list[Decoded]:
     batch = Batch(network, limits, slots=slots, **options)
     done: dict[int, Decoded] = {}
@@ -90,7 +95,7 @@ def test_a_page_that_ends_early_makes_room_and_disturbs_no_other(
 
 
 def test_each_page_has_its_own_guard(network: Network, prompts: list[torch.Tensor]) -> None:
-    limits = Limits(max_new_tokens=60, ngram=3, window=50, loops=False)
+    limits = DecodeLimits(max_new_tokens=60, ngram=3, window=50, loops=False)
     alone = [decode(network, prompt, limits=limits, forbid_end=True) for prompt in prompts]
     assert together(network, prompts, slots=4, limits=limits, forbid_end=True) == alone
 
@@ -197,7 +202,9 @@ def test_a_loop_whose_coordinates_change_is_stopped_and_its_first_copy_kept(
 ) -> None:
     Script(monkeypatch, [blocks(5, words)], vocabulary=network.arch.decoder.vocabulary)
     told: list[int] = []
-    batch = Batch(network, Limits(max_new_tokens=4000), marks=Marks(DET, DET_END, REF))
+    batch = Batch(
+        network, DecodeLimits(max_new_tokens=4000), marks=SpecialTokens(DET, DET_END, REF)
+    )
     batch.add(0, prompts[0], on_token=told.append)
     while not (ended := batch.step()):
         pass
@@ -214,12 +221,12 @@ def test_blocks_that_differ_are_no_loop_and_the_watch_can_be_left_out(
     network: Network, prompts: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for loop_at, limits, reason in (
-        (10_000, Limits(max_new_tokens=3000), "length"),
-        (2, Limits(max_new_tokens=600, loops=False), "length"),
-        (2, Limits(max_new_tokens=600), "loop"),
+        (10_000, DecodeLimits(max_new_tokens=3000), "length"),
+        (2, DecodeLimits(max_new_tokens=600, loops=False), "length"),
+        (2, DecodeLimits(max_new_tokens=600), "loop"),
     ):
         Script(monkeypatch, [blocks(loop_at)], vocabulary=network.arch.decoder.vocabulary)
-        batch = Batch(network, limits, marks=Marks(DET, DET_END, REF))
+        batch = Batch(network, limits, marks=SpecialTokens(DET, DET_END, REF))
         batch.add(0, prompts[0])
         while not (ended := batch.step()):
             pass
@@ -240,7 +247,7 @@ def test_a_deadline_is_for_a_pages_own_time_not_for_its_neighbours(
         now += 1.0
         return now
 
-    limits = Limits(max_new_tokens=50, ngram=0, loops=False, seconds=10.0)
+    limits = DecodeLimits(max_new_tokens=50, ngram=0, loops=False, seconds=10.0)
     alone = decode(network, prompts[0], limits=limits, clock=clock, forbid_end=True)
     assert (alone.stop_reason, len(alone.ids)) == ("deadline", 11)
     beside = together(network, prompts[:2], slots=2, limits=limits, clock=clock, forbid_end=True)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.engine.decode import Limits, NgramGuard, decode, next_logits, run_decoder
+from ocrd.engine.decode import DecodeLimits, NgramGuard, decode, next_logits, run_decoder
 from ocrd.engine.nn.attention import attend
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.nn.kv_cache import SlotCache
@@ -75,7 +75,7 @@ def test_one_token_at_a_time_gives_the_logits_of_all_at_once(
 
 
 def test_it_stops_at_the_length_limit_and_says_so(network: Network, prompt: torch.Tensor) -> None:
-    done = decode(network, prompt, limits=Limits(max_new_tokens=6), forbid_end=True)
+    done = decode(network, prompt, limits=DecodeLimits(max_new_tokens=6), forbid_end=True)
     assert (len(done.ids), done.stop_reason) == (6, "length")
 
 
@@ -86,7 +86,7 @@ def test_it_stops_at_the_deadline_and_keeps_what_it_has(
     done = decode(
         network,
         prompt,
-        limits=Limits(max_new_tokens=50, seconds=3),
+        limits=DecodeLimits(max_new_tokens=50, seconds=3),
         clock=lambda: next(ticks),
         forbid_end=True,
     )
@@ -97,13 +97,13 @@ def test_it_stops_at_the_deadline_and_keeps_what_it_has(
 def test_it_stops_at_the_end_token_and_leaves_it_out(
     network: Network, prompt: torch.Tensor
 ) -> None:
-    first = decode(network, prompt, limits=Limits(max_new_tokens=1), forbid_end=True).ids[0]
+    first = decode(network, prompt, limits=DecodeLimits(max_new_tokens=1), forbid_end=True).ids[0]
     eos = network.arch.decoder.eos
     head = network.lm_head.weight.clone()
     network.lm_head.weight.data[[eos, first]] = head[[first, eos]]
     try:
-        assert decode(network, prompt, limits=Limits(max_new_tokens=4)).stop_reason == "eos"
-        assert decode(network, prompt, limits=Limits(max_new_tokens=4)).ids == ()
+        assert decode(network, prompt, limits=DecodeLimits(max_new_tokens=4)).stop_reason == "eos"
+        assert decode(network, prompt, limits=DecodeLimits(max_new_tokens=4)).ids == ()
     finally:
         network.lm_head.weight.data.copy_(head)
 
@@ -112,13 +112,18 @@ def test_scores_that_are_not_finite_are_an_error_and_no_text(
     network: Network, prompt: torch.Tensor
 ) -> None:
     with pytest.raises(EngineError, match="not finite"):
-        decode(network, prompt * float("nan"), limits=Limits(max_new_tokens=4))
+        decode(network, prompt * float("nan"), limits=DecodeLimits(max_new_tokens=4))
 
 
 def test_the_guard_changes_a_loop(network: Network, prompt: torch.Tensor) -> None:
-    free = decode(network, prompt, limits=Limits(max_new_tokens=120, ngram=0), forbid_end=True).ids
+    free = decode(
+        network, prompt, limits=DecodeLimits(max_new_tokens=120, ngram=0), forbid_end=True
+    ).ids
     guarded = decode(
-        network, prompt, limits=Limits(max_new_tokens=120, ngram=3, window=90), forbid_end=True
+        network,
+        prompt,
+        limits=DecodeLimits(max_new_tokens=120, ngram=3, window=90),
+        forbid_end=True,
     ).ids
     assert len(guarded) == 120
     for end in range(90, 120):

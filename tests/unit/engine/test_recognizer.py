@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from ocrd import paths
 from ocrd.engine import recognizer
-from ocrd.engine.decode import Decoded, Limits
+from ocrd.engine.decode import Decoded, DecodeLimits
 from ocrd.engine.recognizer import DeepSeekOCR
 from ocrd.errors import UsageError
 from ocrd.types import PageReading
@@ -177,7 +177,7 @@ def test_a_blank_page_is_not_shown_to_the_model_unless_that_is_switched_off(
     assert looked == []
     monkeypatch.setattr(engine, "skip_blank", False)
     assert engine.read(
-        blank, limits=Limits(max_new_tokens=4)
+        blank, limits=DecodeLimits(max_new_tokens=4)
     ).stop_reason != "blank" and looked == [0]
 
 
@@ -188,7 +188,9 @@ def test_pages_and_blank_pages_between_them_come_in_order(
     pages = list(enumerate((blank, greeting, blank, greeting, blank)))
     none: Any = lambda *_: None  # noqa: E731
     readings = list(
-        engine.read_many(pages, "text", limits=Limits(), on_token=none, on_attempt=none, slots=2)
+        engine.read_many(
+            pages, "text", limits=DecodeLimits(), on_token=none, on_attempt=none, slots=2
+        )
     )
     alone = engine.read(greeting).text
     assert [(r.index, r.text) for r in readings] == list(enumerate(["", alone, "", alone, ""]))
@@ -209,7 +211,7 @@ def test_a_run_of_empty_pages_or_a_slow_one_does_not_draw_in_the_whole_document(
     for first in (blank, greeting):
         asked.clear()
         readings = engine.read_many(
-            pages(first), "text", limits=Limits(), on_token=none, on_attempt=none, slots=3
+            pages(first), "text", limits=DecodeLimits(), on_token=none, on_attempt=none, slots=3
         )
         assert next(readings).index == 0
         assert len(asked) <= 7
@@ -257,7 +259,7 @@ def test_tokens_and_attempts_are_told_page_by_page(
         engine.read_many(
             pages,
             "text",
-            limits=Limits(),
+            limits=DecodeLimits(),
             on_token=lambda i, n: told.append((i, n)),
             on_attempt=looked.append,
             slots=2,
@@ -284,7 +286,7 @@ def test_drawn_pictures_together_get_the_texts_that_they_get_alone(engine: DeepS
             engine.read_many(
                 list(enumerate(pictures)),
                 task,
-                limits=Limits(),
+                limits=DecodeLimits(),
                 on_token=none,
                 on_attempt=none,
                 slots=4,

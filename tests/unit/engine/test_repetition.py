@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ocrd.engine.repetition import DET, Bounds, LoopWatch
+from ocrd.engine.repetition import DET, Bounds, RepetitionDetector
 
 REF, REF_END, OPEN, CLOSE, TD, TD_END, NEWLINE = range(1, 8)
 # Here and above are tokens of text.
@@ -23,11 +23,13 @@ USUAL = Bounds()
 
 def new_watch(
     exempt: frozenset[int] = frozenset({TD, TD_END}), bounds: Bounds = USUAL
-) -> LoopWatch:
-    return LoopWatch(OPEN, CLOSE, ref_open=REF, exempt=exempt, bounds=bounds)
+) -> RepetitionDetector:
+    return RepetitionDetector(OPEN, CLOSE, ref_open=REF, exempt=exempt, bounds=bounds)
 
 
-def verdict(tokens: Iterable[int], watch: LoopWatch | None = None) -> tuple[int, int] | None:
+def verdict(
+    tokens: Iterable[int], watch: RepetitionDetector | None = None
+) -> tuple[int, int] | None:
     """How many tokens had been seen when the loop was found, and how many of them are to be
     kept.
     """
@@ -235,8 +237,8 @@ def test_without_both_marks_of_coordinates_they_are_tokens_like_others(
         OPEN,
         *words(500),
     ]
-    assert verdict(moving, LoopWatch(*ids)) is None
-    assert verdict([*words(5), OPEN, CLOSE] * 30, LoopWatch(*ids)) == (7 + 120, 7)
+    assert verdict(moving, RepetitionDetector(*ids)) is None
+    assert verdict([*words(5), OPEN, CLOSE] * 30, RepetitionDetector(*ids)) == (7 + 120, 7)
 
 
 def test_a_close_that_nothing_opened_is_a_token_like_others() -> None:

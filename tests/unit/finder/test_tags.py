@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from ocrd import system_commands as system
 from ocrd.config import FinderConfig
 from ocrd.finder import tags
-from ocrd.inbox.file_state import look
+from ocrd.inbox.file_state import stat_file
 
 
 @pytest.fixture(autouse=True)
 def on_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "on_mac", lambda: True)
+    monkeypatch.setattr(system, "is_macos", lambda: True)
 
 
 @pytest.fixture
@@ -74,9 +74,9 @@ def test_names_and_colours_are_the_users_choice(picture: Path) -> None:
 
 
 def test_a_tag_changes_nothing_by_which_a_file_is_known(picture: Path) -> None:
-    before = look(picture).fingerprint
+    before = stat_file(picture).fingerprint
     assert marked(picture, read=True) and marked(picture, read=False)
-    assert look(picture).fingerprint == before
+    assert stat_file(picture).fingerprint == before
 
 
 @pytest.mark.parametrize("value", [b"", b"rubbish", b"bplist00" + b"\xff" * 40, plistlib.dumps({"a": 1}),
@@ -121,7 +121,7 @@ def test_nothing_is_marked_elsewhere_or_when_it_is_not_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert tags.marker(FinderConfig(tags=False)) is None
-    monkeypatch.setattr(system, "on_mac", lambda: False)
+    monkeypatch.setattr(system, "is_macos", lambda: False)
     assert tags.marker(FinderConfig()) is None
 
 

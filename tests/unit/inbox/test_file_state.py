@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from ocrd.inbox import file_state as looks
-from ocrd.inbox.file_state import COPY_GRACE, EMPTY_GRACE, Look, gone, look, not_here, unsettled_for
+from ocrd.inbox.file_state import (
+    COPY_GRACE,
+    EMPTY_GRACE,
+    FileState,
+    gone,
+    not_here,
+    stat_file,
+    unsettled_for,
+)
 from ocrd.types import Fingerprint
 
 
@@ -22,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_gone_only_when_its_folder_is_there_to_say_so(path: Path) -> None:
-    known = look(path).fingerprint
+    known = stat_file(path).fingerprint
     assert known is not None and not gone(path, known)
     path.parent.rename(path.parent.with_name("away"))
     assert not gone(path, known)  # a disk that is not mounted
@@ -53,10 +61,10 @@ def test_what_needs_patience_in_an_inbox_needs_it_everywhere(
     path.write_bytes(b"")
     now = path.stat().st_ctime
     assert unsettled_for(path, 2.0, now=now) == EMPTY_GRACE
-    seen = Look(Fingerprint(1, 2, 3, 4), "being copied by Finder", COPY_GRACE)
-    monkeypatch.setattr(looks, "look", lambda _path: seen)
+    seen = FileState(Fingerprint(1, 2, 3, 4), "being copied by Finder", COPY_GRACE)
+    monkeypatch.setattr(looks, "stat_file", lambda _path: seen)
     assert unsettled_for(path, 2.0, now=now + 100) == COPY_GRACE - 100 and not_here(path) is None
-    cloud = Look(Fingerprint(1, 2, 3, 4), "still in iCloud", float("inf"))
-    monkeypatch.setattr(looks, "look", lambda _path: cloud)
+    cloud = FileState(Fingerprint(1, 2, 3, 4), "still in iCloud", float("inf"))
+    monkeypatch.setattr(looks, "stat_file", lambda _path: cloud)
     assert unsettled_for(path, 2.0, now=now) == 2.0  # that is said, not waited for here
     assert str(not_here(path)).startswith("still in iCloud")

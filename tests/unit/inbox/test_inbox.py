@@ -18,8 +18,8 @@ from watchdog.observers.polling import PollingObserver
 
 from ocrd.inbox.inbox import Inbox
 from ocrd.inbox.walk import place
-from ocrd.inbox.watcher import Watch
-from ocrd.types import Fingerprint, Settled
+from ocrd.inbox.watcher import FolderWatcher
+from ocrd.types import Fingerprint, StableFile
 
 SUFFIXES = frozenset({".png", ".pdf"})
 SETTLE = 0.2
@@ -54,9 +54,9 @@ class Box:
         )
 
     def run(
-        self, seconds: float, until: Callable[[list[Settled]], bool] = lambda found: False
-    ) -> list[Settled]:
-        found: list[Settled] = []
+        self, seconds: float, until: Callable[[list[StableFile]], bool] = lambda found: False
+    ) -> list[StableFile]:
+        found: list[StableFile] = []
         end = time.monotonic() + seconds
         while (now := time.monotonic()) < end:
             self.polls += 1
@@ -68,7 +68,7 @@ class Box:
             self.wake.clear()
         return found
 
-    def first(self, seconds: float = 5.0) -> list[Settled]:
+    def first(self, seconds: float = 5.0) -> list[StableFile]:
         return self.run(seconds, bool)
 
     def ready(self) -> Box:
@@ -97,7 +97,7 @@ def box(root: Path, boxes: list[Box]) -> Box:
     return boxes[0].ready()
 
 
-def names(found: list[Settled]) -> list[str]:
+def names(found: list[StableFile]) -> list[str]:
     return [one.path.name for one in found]
 
 
@@ -107,7 +107,7 @@ def test_a_copied_file_is_taken_with_its_fingerprint(box: Box, tmp_path: Path) -
     shutil.copy2(tmp_path / "a.png", box.root)
     (one,) = box.first()
     status = (box.root / "a.png").stat()
-    assert one == Settled(
+    assert one == StableFile(
         box.root / "a.png",
         Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns),
     )
@@ -376,7 +376,7 @@ def test_when_inotify_has_no_more_to_give_the_folder_is_polled(root: Path) -> No
     def exhausted() -> BaseObserver:
         raise OSError(errno.EMFILE, "inotify instance limit reached")
 
-    watch = Watch(
+    watch = FolderWatcher(
         root,
         recursive=True,
         wake=threading.Event(),
@@ -400,7 +400,7 @@ def test_when_inotify_has_no_more_to_give_the_folder_is_polled(root: Path) -> No
 
 def test_an_event_that_makes_no_sense_is_counted_and_kills_nothing(root: Path) -> None:
     wake = threading.Event()
-    watch = Watch(root, recursive=True, wake=wake)
+    watch = FolderWatcher(root, recursive=True, wake=wake)
     watch._hints.dispatch(FileCreatedEvent(src_path=None))  # type: ignore[arg-type]
     watch._hints.dispatch(FileCreatedEvent(src_path=b"/inbox/\xff.png"))
     assert watch.failures == 1

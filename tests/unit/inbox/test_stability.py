@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.inbox.file_state import BIRTH_GRACE, COPY_GRACE, judge
-from ocrd.inbox.stability import EMPTY_GRACE, RECHECK, Settling, look
+from ocrd.inbox.file_state import BIRTH_GRACE, COPY_GRACE, EMPTY_GRACE, judge, stat_file
+from ocrd.inbox.stability import RECHECK, StabilityTracker
 from ocrd.types import Fingerprint
 
 FILE = Path("/inbox/scan.png")
@@ -31,11 +31,11 @@ def status(size: int = 10, **extra: float) -> os.stat_result:
 
 
 def test_one_look_is_never_enough() -> None:
-    assert not Settling(1.0).seen(FILE, state(1), now=1000.0)
+    assert not StabilityTracker(1.0).seen(FILE, state(1), now=1000.0)
 
 
 def test_two_equal_looks_a_settle_time_apart_are_enough() -> None:
-    table = Settling(1.0)
+    table = StabilityTracker(1.0)
     table.seen(FILE, state(1), now=10.0)
     assert not table.seen(FILE, state(1), now=10.9)
     assert table.seen(FILE, state(1), now=11.0)
@@ -43,19 +43,19 @@ def test_two_equal_looks_a_settle_time_apart_are_enough() -> None:
 
 
 def test_a_file_still_growing_is_not_taken() -> None:
-    table = Settling(1.0)
+    table = StabilityTracker(1.0)
     assert not any(table.seen(FILE, state(size), now=size * 5.0) for size in range(50))
 
 
 def test_a_forgotten_file_starts_afresh() -> None:
-    table = Settling(1.0)
+    table = StabilityTracker(1.0)
     table.seen(FILE, state(1), now=0.0)
     table.forget(FILE)
     assert not table.seen(FILE, state(1), now=5.0)
 
 
 def test_patience_that_ends_starts_the_wait_afresh() -> None:
-    table = Settling(1.0)
+    table = StabilityTracker(1.0)
     table.seen(FILE, state(1), now=0.0, patience=math.inf, reason="still in iCloud")
     assert not table.seen(FILE, state(1), now=1e6, patience=math.inf, reason="still in iCloud")
     assert not table.seen(FILE, state(1), now=1e6 + 1)
@@ -63,11 +63,11 @@ def test_patience_that_ends_starts_the_wait_afresh() -> None:
 
 
 def test_nothing_waits_then_nothing_is_due() -> None:
-    assert Settling(1.0).next_due(5.0) is None
+    assert StabilityTracker(1.0).next_due(5.0) is None
 
 
 def test_a_patient_file_is_looked_at_seldom() -> None:
-    table = Settling(1.0)
+    table = StabilityTracker(1.0)
     table.seen(FILE, state(1), now=0.0, patience=math.inf)
     table.seen(FILE, state(1), now=1.0, patience=math.inf)
     assert table.next_due(1.0) == RECHECK
@@ -80,7 +80,7 @@ def test_a_patient_file_is_looked_at_seldom() -> None:
 def test_taken_means_that_all_looks_of_a_settle_time_agreed(
     looks: list[tuple[int, float]], settle: float
 ) -> None:
-    table = Settling(settle)
+    table = StabilityTracker(settle)
     now = 100.0
     run: list[tuple[int, float]] = []
     for size, pause in looks:
@@ -96,7 +96,7 @@ def test_taken_means_that_all_looks_of_a_settle_time_agreed(
 def test_who_looks_when_due_takes_a_quiet_file_in_time_and_without_spinning(
     settle: float, start: float
 ) -> None:
-    table = Settling(settle)
+    table = StabilityTracker(settle)
     now = start
     looks = 1
     taken = table.seen(FILE, state(1), now=now)
@@ -115,7 +115,7 @@ def test_a_plain_file_gives_its_fingerprint(tmp_path: Path) -> None:
     file = tmp_path / "a.png"
     file.write_bytes(b"12345")
     found = file.stat()
-    seen = look(file)
+    seen = stat_file(file)
     assert seen.fingerprint == Fingerprint(found.st_dev, found.st_ino, 5, found.st_mtime_ns)
     assert seen.patience == 0
 
@@ -126,16 +126,16 @@ def test_links_pipes_folders_and_absent_files_are_not_read(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "folder.png").mkdir()
     for name in ("link.png", "pipe.png", "folder.png", "absent.png", "real.png/below.png"):
-        seen = look(tmp_path / name)
+        seen = stat_file(tmp_path / name)
         assert seen.fingerprint is None
         assert seen.reason
 
 
 def test_an_empty_file_gets_a_longer_grace_and_then_its_turn(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
-    seen = look(tmp_path / "a.png")
+    seen = stat_file(tmp_path / "a.png")
     assert seen.fingerprint is not None
-    table = Settling(1.0)
+    table = StabilityTracker(1.0)
     table.seen(FILE, seen.fingerprint, now=0.0, patience=seen.patience)
     assert not table.seen(FILE, seen.fingerprint, now=EMPTY_GRACE - 1, patience=seen.patience)
     assert table.seen(FILE, seen.fingerprint, now=EMPTY_GRACE, patience=seen.patience)
@@ -148,8 +148,10 @@ def test_a_file_in_icloud_waits_for_ever() -> None:
 
 def test_a_file_that_finder_marks_as_busy_waits(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"x")
-    assert look(tmp_path / "a.png", lambda path: b"brokMACS" + bytes(24)).patience == COPY_GRACE
-    assert look(tmp_path / "a.png", lambda path: b"PNGfogle" + bytes(24)).patience == 0
+    assert (
+        stat_file(tmp_path / "a.png", lambda path: b"brokMACS" + bytes(24)).patience == COPY_GRACE
+    )
+    assert stat_file(tmp_path / "a.png", lambda path: b"PNGfogle" + bytes(24)).patience == 0
 
 
 @pytest.mark.parametrize(

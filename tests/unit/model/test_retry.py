@@ -12,7 +12,7 @@ import pytest
 
 from ocrd.errors import ModelError, ModelUnavailable
 from ocrd.model.progress import Meter
-from ocrd.model.retry import AFTER_OTHERS, heal_patiently
+from ocrd.model.retry import AFTER_OTHERS, heal_with_retries
 
 
 class Scripted:
@@ -36,7 +36,7 @@ class Scripted:
 def waits(healer: Scripted, tries: int | None) -> list[float]:
     slept: list[float] = []
     said: list[float] = []
-    result: object = heal_patiently(
+    result: object = heal_with_retries(
         healer,  # type: ignore[arg-type]
         tries,
         on_wait=lambda _, seconds: said.append(seconds),

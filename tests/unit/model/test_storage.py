@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrd.errors import ConfigError, ModelError
-from ocrd.model.storage import Place, Places
+from ocrd.model.storage import ModelStorage, OwnedPath
 
 REPO = "deepseek-ai/DeepSeek-OCR"
 REVISION = "1e3401a3d4603e9e71ea0ec850bfead602191ec4"
@@ -44,8 +44,8 @@ HOSTILE = st.sampled_from(
 ) | st.text(alphabet=string.printable + "é\0", max_size=12)
 
 
-def places(root: Path, repo: str = REPO, *, revision: str = REVISION) -> Places:
-    return Places(root / "store", repo, revision, root / "hub", root / "modules")
+def places(root: Path, repo: str = REPO, *, revision: str = REVISION) -> ModelStorage:
+    return ModelStorage(root / "store", repo, revision, root / "hub", root / "modules")
 
 
 def everything(root: Path) -> set[str]:
@@ -72,7 +72,7 @@ def furnish(root: Path) -> None:
         (root / name).write_text("mine")
 
 
-def own(found: Places) -> list[Path]:
+def own(found: ModelStorage) -> list[Path]:
     return [p.path for p in (found.final, found.staging, found.old, *found.reset)]
 
 
@@ -80,7 +80,7 @@ NAMES = st.sampled_from([REPO, "a/b", "other/x", "..", "../..", "a/..", "home/le
 LINKS = ["store/a--b", "hub/models--a--b", "modules/transformers_modules/a", "modules/a"]
 
 
-def all_places(found: Places) -> Iterator[Place]:
+def all_places(found: ModelStorage) -> Iterator[OwnedPath]:
     """Those that the names allow."""
     for name in ("final", "staging", "old", "reset"):
         with contextlib.suppress(ModelError):
@@ -138,12 +138,12 @@ def test_no_name_and_no_link_leads_out_of_the_models_own_folders(
 )
 def test_a_place_needs_plain_names(tmp_path: Path, parts: tuple[str, ...]) -> None:
     with pytest.raises(ModelError, match="name"):
-        Place(tmp_path, parts)
+        OwnedPath(tmp_path, parts)
 
 
 def test_a_place_needs_an_absolute_root() -> None:
     with pytest.raises(ModelError, match="absolute"):
-        Place(Path("models"), ("x",))
+        OwnedPath(Path("models"), ("x",))
 
 
 def test_only_its_own_folders_go_and_all_of_them(tmp_path: Path) -> None:
@@ -238,9 +238,9 @@ def test_what_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 )
 def test_a_store_inside_a_cache_of_the_same_model_is_refused(tmp_path: Path, store: str) -> None:
     repo = "transformers_modules/x" if "modules" in store else REPO
-    found = Places(tmp_path / store, repo, REVISION, tmp_path / "hub", tmp_path / "modules")
+    found = ModelStorage(tmp_path / store, repo, REVISION, tmp_path / "hub", tmp_path / "modules")
     if "modules" in store:  # the cache of code lies in the model's own folder
-        found = Places(tmp_path, "a/b", REVISION, tmp_path / "a--b/hub", tmp_path / "modules")
+        found = ModelStorage(tmp_path, "a/b", REVISION, tmp_path / "a--b/hub", tmp_path / "modules")
     with pytest.raises(ConfigError, match=r"set model\.folder"):
         found.refuse_overlap()
     places(tmp_path).refuse_overlap()

@@ -16,7 +16,7 @@ from ocrd.service import manager
 from ocrd.service.launchctl import Verdict, is_disabled, verdict
 from ocrd.service.launchd import BOOTSTRAP, DRAIN, Launchd
 from ocrd.service.manager import Daemon, refuse_inside
-from ocrd.system_commands import Answer
+from ocrd.system_commands import CommandResult
 
 T = "gui/501/local.ocrd"
 PLIST = Path("/Users/me/Library/LaunchAgents/local.ocrd.plist")
@@ -41,7 +41,7 @@ class Scripted:
     since: float = 0.0
     runs: bool = False
 
-    def __call__(self, *arguments: str, seconds: float = 20.0) -> Answer:
+    def __call__(self, *arguments: str, seconds: float = 20.0) -> CommandResult:
         verb = arguments[0]
         nth = sum(call.split()[0] == verb for call in self.calls)
         self.calls.append(" ".join(arguments))
@@ -53,7 +53,7 @@ class Scripted:
             self.since = time.time()
         if code == 0 and verb == "bootout":
             self.runs = False
-        return Answer(code, "", f"{verb}: said {code}")
+        return CommandResult(code, "", f"{verb}: said {code}")
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -259,7 +259,7 @@ def test_every_code_of_public_reports_has_a_meaning() -> None:
         112: "NO_DOMAIN",
     }
     known |= {125: "NO_DOMAIN", 119: "DISABLED", 1: "FAILED", 64: "FAILED", -9: "FAILED"}
-    assert {code: verdict(Answer(code)).name for code in known} == known
+    assert {code: verdict(CommandResult(code)).name for code in known} == known
     assert set(known.values()) == {v.name for v in Verdict}
 
 
@@ -299,10 +299,10 @@ def test_a_launchctl_that_hangs_or_is_not_there_is_said_so(
     slow.chmod(0o755)
     monkeypatch.setitem(system.PROGRAMS, "launchctl", str(slow))
     with pytest.raises(ServiceError, match="no answer within 0 s"):
-        system.call("launchctl", "print", T, seconds=0.3)
+        system.run_command("launchctl", "print", T, seconds=0.3)
     monkeypatch.setitem(system.PROGRAMS, "launchctl", "/nowhere/launchctl")
     with pytest.raises(ServiceError, match="cannot be run"):
-        system.call("launchctl", "print", T)
+        system.run_command("launchctl", "print", T)
 
 
 def test_a_command_inside_the_service_does_not_end_itself(monkeypatch: pytest.MonkeyPatch) -> None:

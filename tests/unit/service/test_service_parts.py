@@ -18,7 +18,13 @@ import pytest
 from ocrd import log, paths
 from ocrd import system_commands as system
 from ocrd.cli import logs
-from ocrd.control.exit_record import Ended, forget_end, last_end, note_end, service_exit_code
+from ocrd.control.exit_record import (
+    LastExit,
+    clear_last_exit,
+    last_exit,
+    record_exit,
+    service_exit_code,
+)
 from ocrd.errors import ConfigError, EngineError, ModelError, OcrdError, ServiceError, UsageError
 from ocrd.service.install_record import FILE, Record, read_record
 from ocrd.service.installation import Installation
@@ -43,23 +49,23 @@ def test_a_record_outlives_its_writer_and_one_that_cannot_be_read_is_empty(tmp_p
 
 
 def test_last_words_are_kept_until_the_next_start(tmp_path: Path) -> None:
-    assert last_end(tmp_path) is None
+    assert last_exit(tmp_path) is None
     before = time.time()
-    note_end(tmp_path / "state", ConfigError(os.fsdecode(b"/no-utf8-\xff: mend it")))
-    ended = last_end(tmp_path / "state")
+    record_exit(tmp_path / "state", ConfigError(os.fsdecode(b"/no-utf8-\xff: mend it")))
+    ended = last_exit(tmp_path / "state")
     assert (
         ended is not None
         and before <= ended.at
         and ended.code == 4
         and ended.message.endswith(": mend it")
     )
-    forget_end(tmp_path / "state")
-    assert last_end(tmp_path / "state") is None
+    clear_last_exit(tmp_path / "state")
+    assert last_exit(tmp_path / "state") is None
     (tmp_path / "ended.json").write_text('{"at": 1}')
-    assert last_end(tmp_path) is None
+    assert last_exit(tmp_path) is None
     (tmp_path / "file").touch()
-    note_end(tmp_path / "file/below", ConfigError("where nothing can be written"))
-    assert Ended(1.0, 4, "a") == Ended(1.0, 4, "a")
+    record_exit(tmp_path / "file/below", ConfigError("where nothing can be written"))
+    assert LastExit(1.0, 4, "a") == LastExit(1.0, 4, "a")
 
 
 @pytest.mark.parametrize(
@@ -79,8 +85,8 @@ def test_launchd_is_told_0_of_what_lasts_and_never_78(error: type[OcrdError], to
 
 
 def test_what_nobody_foresaw_is_kept_as_well(tmp_path: Path) -> None:
-    note_end(tmp_path, IsADirectoryError(21, "Is a directory", "ocrd.log"))
-    ended = last_end(tmp_path)
+    record_exit(tmp_path, IsADirectoryError(21, "Is a directory", "ocrd.log"))
+    ended = last_exit(tmp_path)
     assert ended is not None and ended.code == 1 and "IsADirectoryError" in ended.message
 
 

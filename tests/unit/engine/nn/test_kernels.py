@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from ocrd.engine.nn.autotune import _best, measure, tune
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.nn.kernels import (
+    EXPERT_KERNELS,
     FEW,
+    MATMULS,
     PACKED,
     ROWS,
-    RUN_EXPERTS,
-    TIMES,
-    FewRows,
-    ManyRows,
-    Pack,
-    Ways,
-    prepare_ways,
+    DecodeLinear,
+    KernelChoice,
+    PackedWeight,
+    PrefillLinear,
+    install_kernels,
     run_experts,
 )
 from ocrd.engine.nn.network import Network
@@ -52,7 +52,7 @@ def test_all_ways_give_the_same_product(
     weight = numbers(*shape, dtype=dtype)
     given = numbers(rows, shape[1], dtype=dtype)
     exact = given.double() @ weight.double().t()
-    for name, times in TIMES.items():
+    for name, times in MATMULS.items():
         made = times(given, weight)
         assert made.is_contiguous() and made.dtype == dtype, name
         torch.testing.assert_close(
@@ -65,10 +65,10 @@ def test_all_ways_give_the_same_product(
 def test_a_packed_weight_gives_the_same_product(dtype: torch.dtype) -> None:
     weight = numbers(48, 32, dtype=dtype)
     given = numbers(3, 32, dtype=dtype)
-    layer = FewRows(32, 48, bias=False).to(dtype)
+    layer = DecodeLinear(32, 48, bias=False).to(dtype)
     layer.weight.data.copy_(weight)
-    layer.ways = Ways(dense=dict.fromkeys(ROWS, PACKED))
-    layer.pack = Pack(weight)
+    layer.ways = KernelChoice(dense=dict.fromkeys(ROWS, PACKED))
+    layer.pack = PackedWeight(weight)
     with torch.inference_mode():
         for shape in ((3, 32), (1, 3, 32), (3, 1, 32)):
             made = layer(given.view(shape))
@@ -90,7 +90,7 @@ def test_the_experts_give_the_same_in_each_way(network: Network, rows: int) -> N
             for weight, expert in zip(weights[row], index[row], strict=True):
                 gate, up = (experts.gate_up_proj[expert] @ hidden[row]).chunk(2)
                 expected[row] += weight * (experts.down_proj[expert] @ (experts.act_fn(gate) * up))
-        for way in RUN_EXPERTS:
+        for way in EXPERT_KERNELS:
             network.ways.few = dict.fromkeys(FEW, way)
             network.ways.many = way
             made = run_experts(experts, hidden, index, weights)
@@ -100,23 +100,23 @@ def test_the_experts_give_the_same_in_each_way(network: Network, rows: int) -> N
 def test_the_ways_reach_every_large_matrix_of_the_decoder(network: Network) -> None:
     linear = [m for m in network.language_model.modules() if isinstance(m, nn.Linear)]
     assert linear and all(
-        isinstance(m, FewRows) and m.ways is network.ways for m in [*linear, network.lm_head]
+        isinstance(m, DecodeLinear) and m.ways is network.ways for m in [*linear, network.lm_head]
     )
 
 
 def test_the_tokens_are_the_same_after_measuring(network: Network) -> None:
-    from ocrd.engine.decode import Limits, decode
+    from ocrd.engine.decode import DecodeLimits, decode
 
     with torch.inference_mode():
         prompt = network.language_model.embed_tokens(torch.arange(5, 17))[None]
-    limits = Limits(max_new_tokens=30, ngram=0, loops=False)
+    limits = DecodeLimits(max_new_tokens=30, ngram=0, loops=False)
     before = decode(network, prompt, limits=limits, forbid_end=True)
     tuned = tune(network)
     assert tuned.ways["dense"].keys() == set(ROWS) and set(tuned.ways["few"].values()) <= set(
-        RUN_EXPERTS
+        EXPERT_KERNELS
     )
     assert decode(network, prompt, limits=limits, forbid_end=True) == before
-    for way in TIMES:  # and in ways that were not chosen here
+    for way in MATMULS:  # and in ways that were not chosen here
         network.ways.dense = network.ways.expert = dict.fromkeys(ROWS, way)
         network.ways.few = dict.fromkeys(FEW, "by-expert")
         assert decode(network, prompt, limits=limits, forbid_end=True) == before
@@ -126,10 +126,11 @@ def test_all_that_can_be_done_here_is_measured(network: Network) -> None:
     figures = measure(network)
     for rows in ROWS:
         assert (
-            set(TIMES) <= figures.dense[rows].keys() and set(TIMES) == figures.expert[rows].keys()
+            set(MATMULS) <= figures.dense[rows].keys()
+            and set(MATMULS) == figures.expert[rows].keys()
         )
     one, eight = figures.few.values()
-    assert set(one) == set(RUN_EXPERTS)
+    assert set(one) == set(EXPERT_KERNELS)
     assert set(eight) >= {way for way, speed in one.items() if speed == max(one.values())}
     assert all("batched" not in speeds for speeds in figures.many.values())
 
@@ -137,12 +138,12 @@ def test_all_that_can_be_done_here_is_measured(network: Network) -> None:
 @needs_onednn
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_onednn_gives_the_same_product_with_bias_and_activation(dtype: torch.dtype) -> None:
-    layer = ManyRows(24, 40).to(dtype)
+    layer = PrefillLinear(24, 40).to(dtype)
     hidden = numbers(2, 30, 24, dtype=dtype)
     with torch.inference_mode():
         plain = layer(hidden)
         active = layer.with_gelu(hidden)
-        layer.ways = Ways(prompt="onednn")
+        layer.ways = KernelChoice(prompt="onednn")
         off, share = (1e-5, 1e-4) if dtype == torch.float32 else (0.05, 0.02)
         torch.testing.assert_close(layer(hidden), plain, atol=off, rtol=share)
         torch.testing.assert_close(layer.with_gelu(hidden), active, atol=off, rtol=share)
@@ -156,7 +157,9 @@ def test_the_eyes_large_matrices_go_the_way_of_many_rows(network: Network) -> No
         for m in part.modules()
         if isinstance(m, nn.Linear)
     ]
-    assert len(eye) > 10 and all(isinstance(m, ManyRows) and m.ways is network.ways for m in eye)
+    assert len(eye) > 10 and all(
+        isinstance(m, PrefillLinear) and m.ways is network.ways for m in eye
+    )
 
 
 def test_a_way_that_a_device_cannot_do_is_left_out(
@@ -167,7 +170,7 @@ def test_a_way_that_a_device_cannot_do_is_left_out(
             "The operator 'aten::_grouped_mm' is not currently implemented for the MPS device"
         )
 
-    monkeypatch.setitem(RUN_EXPERTS, "grouped", refused)
+    monkeypatch.setitem(EXPERT_KERNELS, "grouped", refused)
     tuned = tune(network)
     assert all("grouped" not in speeds for speeds in tuned.figures["few"].values())
     assert tuned.ways["many"] == "by-expert" and "grouped" not in tuned.ways["few"].values()
@@ -185,9 +188,9 @@ def test_a_way_that_is_fast_and_wrong_is_left_out(
         )
         return result
 
-    grouped = RUN_EXPERTS["grouped"]
-    monkeypatch.setitem(TIMES, "wide", nothing)
-    monkeypatch.setitem(RUN_EXPERTS, "by-expert", mixed_up)
+    grouped = EXPERT_KERNELS["grouped"]
+    monkeypatch.setitem(MATMULS, "wide", nothing)
+    monkeypatch.setitem(EXPERT_KERNELS, "by-expert", mixed_up)
     figures = measure(network)
     assert all(
         "wide" not in speeds for speeds in (*figures.dense.values(), *figures.expert.values())
@@ -199,7 +202,7 @@ def test_a_machine_too_busy_to_measure_keeps_torchs_own_ways(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ocrd.engine.nn.autotune.A_BIT", -1.0)
-    assert tune(network).ways == vars(Ways())
+    assert tune(network).ways == vars(KernelChoice())
     assert tune(network).figures["many"] == {256: {}}
 
 
@@ -222,7 +225,7 @@ def test_what_was_measured_once_is_used_again(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tuned = tune(network)
-    network.ways = prepare_ways(network, network.language_model)
+    network.ways = install_kernels(network, network.language_model)
 
     def never(*_: object) -> None:
         raise AssertionError("measured again")
@@ -233,16 +236,16 @@ def test_what_was_measured_once_is_used_again(
 
 
 def test_many_rows_are_left_to_torch(network: Network) -> None:
-    layer = FewRows(8, 4, bias=False)
+    layer = DecodeLinear(8, 4, bias=False)
     called: list[int] = []
 
     def times(rows: Tensor, weight: Tensor) -> Tensor:
         called.append(len(rows))
         return rows @ weight.t()
 
-    layer.ways = Ways(dense=dict.fromkeys(ROWS, "wide"))
+    layer.ways = KernelChoice(dense=dict.fromkeys(ROWS, "wide"))
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
-        patch.setitem(TIMES, "wide", times)
+        patch.setitem(MATMULS, "wide", times)
         for rows in (1, 8, 9):
             layer(numbers(rows, 8))
     assert called == [1, 8]

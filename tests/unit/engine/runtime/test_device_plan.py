@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.engine.runtime.device_plan import Machine, make_plan, pages_at_once
+from ocrd.engine.runtime.device_plan import Machine, make_device_plan, pages_at_once
 from ocrd.errors import EngineError
 
 # Parameters of the published model.
@@ -26,7 +26,7 @@ def order(device: str, dtype: str, *, machine: Machine, parameters: int = FULL) 
     short = {"float32": "32", "bfloat16": "16"}
     return " ".join(
         f"{c.device}{short[c.dtype]}"
-        for c in make_plan(device, dtype, parameters=parameters, machine=machine).candidates
+        for c in make_device_plan(device, dtype, parameters=parameters, machine=machine).candidates
     )
 
 
@@ -67,11 +67,11 @@ def test_a_device_that_is_not_there_is_said_by_name(device: str) -> None:
     with pytest.raises(
         EngineError, match=f"engine.device is '{device}', but this machine has only: cpu"
     ):
-        make_plan(device, "auto", parameters=FULL, machine=Machine(64 * 1024**3))
+        make_device_plan(device, "auto", parameters=FULL, machine=Machine(64 * 1024**3))
 
 
 def test_each_choice_has_its_reason() -> None:
-    plan = make_plan("auto", "auto", parameters=FULL, machine=mac(16))
+    plan = make_device_plan("auto", "auto", parameters=FULL, machine=mac(16))
     assert "8.5 GB of 12.9 GB" in plan.candidates[0].why
     assert [(c.device, c.dtype) for c in plan.refused] == [("mps", "float32"), ("cpu", "float32")]
     assert "16.9 GB, but 12.9 GB may be used" in plan.refused[0].why
@@ -84,7 +84,7 @@ def test_each_choice_has_its_reason() -> None:
 def test_there_is_always_a_way_and_it_ends_on_the_cpu(
     memory: int, mps: bool, cuda: int, bfloat16: bool, dtype: str, parameters: int
 ) -> None:
-    plan = make_plan(
+    plan = make_device_plan(
         "auto", dtype, parameters=parameters, machine=Machine(memory, mps, cuda, bfloat16)
     )
     tried = [(c.device, c.dtype) for c in plan.candidates]
@@ -111,7 +111,7 @@ PAGE = 2 * 12 * 1280 * 8192
 def test_pages_at_once_are_as_many_as_memory_holds_at_their_longest(
     machine: Machine, device: str, dtype: str, pages: int
 ) -> None:
-    here = make_plan(device, dtype, parameters=FULL, machine=machine).candidates[0]
+    here = make_device_plan(device, dtype, parameters=FULL, machine=machine).candidates[0]
     assert (here.device, here.dtype) == (device, dtype)
     assert (
         pages_at_once(

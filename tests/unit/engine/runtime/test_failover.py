@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from ocrd.engine import recognizer
-from ocrd.engine.decode import Limits, decode
+from ocrd.engine.decode import DecodeLimits, decode
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.runtime import failover as runner_module
 from ocrd.engine.runtime.device_plan import Machine
@@ -72,7 +72,7 @@ def started(fake: Fake, policy: Policy | None = None, **options: Any) -> Runner:
     return runner
 
 
-def read(runner: Runner, limits: Limits = Limits(), **options: Any) -> Any:  # noqa: B008 - frozen
+def read(runner: Runner, limits: DecodeLimits = DecodeLimits(), **options: Any) -> Any:  # noqa: B008 - frozen
     with Image.open(CANARY) as image:
         return runner.read(image.convert("RGB"), "text", index=0, limits=limits, **options)
 
@@ -85,7 +85,7 @@ def test_too_little_memory_ends_in_a_smaller_mode() -> None:
     fake = Fake(None, RuntimeError(OOM), RuntimeError(OOM), None)
     runner = started(fake)
     runner._loaded.mode = "gundam"
-    reading = read(runner, limits=Limits(max_new_tokens=8))
+    reading = read(runner, limits=DecodeLimits(max_new_tokens=8))
     assert reading.mode == "base" and [f.then for f in reading.fallbacks] == [
         "free-cache",
         "smaller-mode (base)",
@@ -116,7 +116,7 @@ def test_a_task_that_is_none_is_the_callers_mistake_and_no_failure() -> None:
     fake = Fake()
     runner = started(fake)
     with Image.open(CANARY) as image, pytest.raises(UsageError, match="dance"):
-        runner.read(image.convert("RGB"), "dance", index=0, limits=Limits())
+        runner.read(image.convert("RGB"), "dance", index=0, limits=DecodeLimits())
     assert fake.ran == ["mps", "mps"]
 
 
@@ -256,7 +256,7 @@ def test_numbers_that_go_bad_in_the_middle_are_noticed(monkeypatch: pytest.Monke
         decode(
             network,
             prompt,
-            limits=Limits(max_new_tokens=500, ngram=0),
+            limits=DecodeLimits(max_new_tokens=500, ngram=0),
             on_token=spoil,
             forbid_end=True,
         )
@@ -327,7 +327,7 @@ def test_a_document_is_read_in_batches_and_comes_in_order() -> None:
 
     readings: list[PageReading] = []
     for reading in runner.read_pages(
-        coming(), "text", limits=Limits(), on_token=lambda index, n: told.update({index: n})
+        coming(), "text", limits=DecodeLimits(), on_token=lambda index, n: told.update({index: n})
     ):
         assert len(asked) <= len(readings) + 4  # a picture is asked for when there is room for it
         readings.append(reading)
@@ -344,7 +344,7 @@ def test_a_batch_that_fails_is_read_page_by_page_with_every_remedy(
     fail_looking(
         monkeypatch, runner, None, clash, None, clash
     )  # page 2 in the batch, and once more alone
-    readings = list(runner.read_pages(pages(5), "text", limits=Limits()))
+    readings = list(runner.read_pages(pages(5), "text", limits=DecodeLimits()))
     assert {r.text for r in readings} == {KNOWN} and [r.index for r in readings] == list(range(5))
     assert thens(readings) == [["alone"], ["alone", "cpu"], [], [], []]
     assert runner.here == runner.home and runner.batch == 3
@@ -354,7 +354,7 @@ def test_too_little_memory_makes_the_batches_smaller(monkeypatch: pytest.MonkeyP
     fake = Fake()
     runner = started(fake, batch=8)
     fail_looking(monkeypatch, runner, None, RuntimeError(OOM), None, None, RuntimeError(OOM))
-    readings = list(runner.read_pages(pages(9), "text", limits=Limits()))
+    readings = list(runner.read_pages(pages(9), "text", limits=DecodeLimits()))
     assert {r.text for r in readings} == {KNOWN} and [r.index for r in readings] == list(range(9))
     smaller = ["smaller-batch (4)", "smaller-batch (2)"]
     assert thens(readings) == [smaller, smaller, smaller[1:], *[[]] * 6]
@@ -370,7 +370,7 @@ def test_what_a_page_cannot_be_had_for_is_told_behind_the_pages_before_it() -> N
         yield from pages(3)
         raise DamagedDocument("page 4 is damaged")
 
-    reading = runner.read_pages(coming(), "text", limits=Limits())
+    reading = runner.read_pages(coming(), "text", limits=DecodeLimits())
     assert [next(reading).index for _ in range(3)] == [0, 1, 2]
     with pytest.raises(DamagedDocument, match="page 4"):
         next(reading)
@@ -382,14 +382,14 @@ def test_while_the_cpu_reads_for_a_while_pages_are_read_one_by_one(
     clash = RuntimeError("expected scalar type Float but found BFloat16")
     runner = started(Fake(), Policy(max_fallbacks=1, cool_down=60), batch=2)
     fail_looking(monkeypatch, runner, clash, clash)
-    readings = list(runner.read_pages(pages(4), "text", limits=Limits()))
+    readings = list(runner.read_pages(pages(4), "text", limits=DecodeLimits()))
     assert thens(readings) == [["alone", "cpu"], [], [], []]
     assert runner.here.device == "cpu" and {r.text for r in readings} == {KNOWN}
 
 
 def test_a_device_that_cannot_even_be_entered_ends_on_the_cpu() -> None:
     fake = Fake(None, *[RuntimeError("expected scalar type Float but found BFloat16")] * 20)
-    readings = list(started(fake, batch=2).read_pages(pages(3), "text", limits=Limits()))
+    readings = list(started(fake, batch=2).read_pages(pages(3), "text", limits=DecodeLimits()))
     assert {r.text for r in readings} == {KNOWN} and [then[-1:] for then in thens(readings)] == [
         ["cpu"]
     ] * 3
@@ -399,7 +399,7 @@ def test_an_unknown_task_is_said_whatever_the_number_of_pages() -> None:
     runner = started(Fake(), batch=2)
     for count in (1, 3):
         with pytest.raises(UsageError, match="dance"):
-            list(runner.read_pages(pages(count), "dance", limits=Limits()))
+            list(runner.read_pages(pages(count), "dance", limits=DecodeLimits()))
 
 
 def test_the_batch_follows_the_memory_unless_it_is_given() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocrd.engine.runtime.failures import Kind
-from ocrd.engine.runtime.recovery import remedies
+from ocrd.engine.runtime.recovery import recovery_steps
 
 
 @pytest.mark.parametrize(("kind", "device", "mode", "fresh", "expected"), [
@@ -24,7 +24,7 @@ from ocrd.engine.runtime.recovery import remedies
 ])  # fmt: skip
 def test_the_order(kind: Kind, device: str, mode: str, fresh: bool, expected: str) -> None:
     assert (
-        ", ".join(str(r) for r in remedies(kind, device, mode=mode, fresh=fresh, last=False))
+        ", ".join(str(r) for r in recovery_steps(kind, device, mode=mode, fresh=fresh, last=False))
         == expected
     )
 
@@ -39,6 +39,6 @@ def test_the_order(kind: Kind, device: str, mode: str, fresh: bool, expected: st
 ])  # fmt: skip
 def test_on_the_cpu_there_is_nowhere_else_to_go(kind: Kind, last: bool, expected: str) -> None:
     assert (
-        ", ".join(str(r) for r in remedies(kind, "cpu", mode="small", fresh=False, last=last))
+        ", ".join(str(r) for r in recovery_steps(kind, "cpu", mode="small", fresh=False, last=last))
         == expected
     )

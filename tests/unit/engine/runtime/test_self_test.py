@@ -14,7 +14,7 @@ import torch
 from ocrd.engine import recognizer
 from ocrd.engine.prompt import Prompt
 from ocrd.engine.recognizer import DeepSeekOCR
-from ocrd.engine.runtime.self_test import read_canary
+from ocrd.engine.runtime.self_test import run_self_test
 from ocrd.errors import EngineError
 from ocrd.paths import POCKET_MODEL
 from ocrd.worker.startup import CANARY, known_text
@@ -28,22 +28,22 @@ def engine() -> Iterator[DeepSeekOCR]:
 
 def test_a_good_model_reads_the_known_text(engine: DeepSeekOCR) -> None:
     known = known_text(POCKET_MODEL)
-    assert known and read_canary(engine, CANARY, known=known) == known
+    assert known and run_self_test(engine, CANARY, known=known) == known
 
 
 def test_a_model_that_reads_garbage_is_refused_with_what_it_read(engine: DeepSeekOCR) -> None:
     with torch.no_grad():
         engine.network.lm_head.weight.copy_(engine.network.lm_head.weight.roll(7, dims=0))
     with pytest.raises(EngineError, match=r"the canary picture was read as .* on cpu in float32"):
-        read_canary(engine, CANARY, known=known_text(POCKET_MODEL))
-    read_canary(engine, CANARY, known=None)  # of a model that nobody knows, no words are expected
+        run_self_test(engine, CANARY, known=known_text(POCKET_MODEL))
+    run_self_test(engine, CANARY, known=None)  # of a model that nobody knows, no words are expected
 
 
 def test_scores_that_are_no_numbers_are_refused_of_any_model(engine: DeepSeekOCR) -> None:
     with torch.no_grad():
         engine.network.lm_head.weight[3] = float("nan")
     with pytest.raises(EngineError, match="not finite"):
-        read_canary(engine, CANARY, known=None)
+        run_self_test(engine, CANARY, known=None)
 
 
 def test_the_text_is_known_of_the_pocket_model_wherever_it_lies(tmp_path: Path) -> None:
@@ -62,4 +62,4 @@ def test_a_tokenizer_that_knows_no_word_of_the_prompt_is_no_crash(
     No token stands after the picture.
     """
     monkeypatch.setattr(recognizer, "encode_prompt", lambda *_, **_options: Prompt((0,), ()))
-    assert isinstance(read_canary(engine, CANARY, known=None), str)
+    assert isinstance(run_self_test(engine, CANARY, known=None), str)
