@@ -165,7 +165,9 @@ def check_installed(environment: Environment, version: str) -> None:
     """Use what is installed in `environment` as somebody would on the first day."""
     package = Path(environment.run("python", "-c", "import ocrd; print(ocrd.__path__[0])"))
     if not package.is_relative_to(environment.bin.parent.resolve()):
-        raise DistributionError(f"the command uses ocrd from {package}, not from the new environment")
+        raise DistributionError(
+            f"the command uses ocrd from {package}, not from the new environment"
+        )
     printed = environment.run("ocrd", "--version")
     if version not in printed:
         raise DistributionError(f"ocrd --version prints {printed!r}, not {version}")

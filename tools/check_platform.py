@@ -18,7 +18,9 @@ LINUX_MACHINES = ("x86_64", "aarch64", "arm64")
 # What a Python that was built against an old SDK reads as the version of any newer macOS.
 MASKED_MACOS = "10.16"
 
-PLATFORMS = "macOS 14 or newer on Apple Silicon, and Linux (glibc 2.28 or newer) on x86-64 and arm64"
+PLATFORMS = (
+    "macOS 14 or newer on Apple Silicon, and Linux (glibc 2.28 or newer) on x86-64 and arm64"
+)
 
 
 def unsupported_reason(
@@ -67,9 +69,7 @@ def _unsupported_mac(machine: str, macos: str) -> str:
         )
     major = macos.split(".", maxsplit=1)[0]
     if macos != MASKED_MACOS and major.isdigit() and int(major) < OLDEST_MACOS:
-        return (
-            f"ocrd needs macOS {OLDEST_MACOS} or newer, because PyTorch does, and this is macOS {macos}: update macOS"
-        )
+        return f"ocrd needs macOS {OLDEST_MACOS} or newer, because PyTorch does, and this is macOS {macos}: update macOS"
     return ""
 
 

@@ -58,7 +58,9 @@ def run_ocrd() -> Run:
         env |= {"HOME": str(home), "COLUMNS": "400"}
         inbox = home / "OCR" / "inbox"
         _ocrd(env, "init", "--pocket")
-        daemon = subprocess.Popen([sys.executable, "-m", "ocrd", "run"], env=env, cwd=ROOT, stderr=subprocess.DEVNULL)
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "ocrd", "run"], env=env, cwd=ROOT, stderr=subprocess.DEVNULL
+        )
         try:
             _wait_until_ready(env)
             for name in DROPPED:
@@ -86,7 +88,9 @@ def run_ocrd() -> Run:
 
 def _ocrd(env: dict[str, str], *arguments: str) -> str:
     command = [sys.executable, "-m", "ocrd", *arguments]
-    return subprocess.run(command, env=env, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        command, env=env, cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def _wait_until_ready(env: dict[str, str]) -> None:

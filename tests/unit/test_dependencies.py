@@ -92,7 +92,9 @@ def test_every_declared_dependency_has_a_pinned_version_that_it_allows() -> None
 def test_the_readme_gives_a_reason_for_every_dependency() -> None:
     named = readme_dependencies((ROOT / "README.md").read_text(encoding="utf-8"))
     unexplained = declared(PROJECT["dependencies"]) - named
-    assert not unexplained, f"the README's table of dependencies has no row for: {sorted(unexplained)}"
+    assert not unexplained, (
+        f"the README's table of dependencies has no row for: {sorted(unexplained)}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,11 @@ ON_A_MAC = {
     "extra": "",
 }
 # Not installed where these tests run on Linux, so what they require is stated here.
-REQUIRED_ON_A_MAC: dict[str, list[str]] = {"xattr": ["cffi"], "cffi": ["pycparser"], "pycparser": []}
+REQUIRED_ON_A_MAC: dict[str, list[str]] = {
+    "xattr": ["cffi"],
+    "cffi": ["pycparser"],
+    "pycparser": [],
+}
 
 
 def committed_files() -> list[File]:

@@ -56,7 +56,9 @@ def file(distribution: str, *, version: str = "1", size_bytes: int = 0) -> File:
         (LINUX_ARM64, (3, 14), WHEELS[5]),
     ],
 )
-def test_the_wheel_of_the_platform_is_chosen(platform: Platform, python: Python, chosen: str) -> None:
+def test_the_wheel_of_the_platform_is_chosen(
+    platform: Platform, python: Python, chosen: str
+) -> None:
     (found,) = files_of_lock(lock(*WHEELS), platform, python)
     assert found.url.endswith(chosen)
 
