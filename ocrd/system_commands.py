@@ -1,7 +1,7 @@
-"""The one edge to the operating system's own programs: where they are, and how long they may take.
+"""The operating system's own programs: where they are and how ocrd runs them.
 
-Tests put fakes in their places (`PROGRAMS`, `is_macos`). Elsewhere ocrd asks which system this is
-only where the kernel or the file system itself differs.
+This is the only module that knows their paths. Tests replace `PROGRAMS` and `is_macos`. Other
+modules ask which system this is only where the kernel or the file system itself differs.
 """
 
 from __future__ import annotations
@@ -14,74 +14,86 @@ from dataclasses import dataclass
 
 from ocrd.errors import ServiceError
 
+# Absolute paths, because a service's PATH is short and a user's PATH may contain anything.
 PROGRAMS: dict[str, str] = {
-    # By their whole paths: a service's PATH is short, and a user's may hold anything.
     "launchctl": "/bin/launchctl",
     "caffeinate": "/usr/bin/caffeinate",
     "osascript": "/usr/bin/osascript",
     "pbs": "/System/Library/CoreServices/pbs",
     "systemctl": "systemctl",
 }
-# The service's name for launchd. `.local` belongs to nobody, so nobody else's service has it.
+# The service's label for launchd. `.local` is reserved, so no other service has this name.
 LABEL = "local.ocrd"
-# Seconds for one call; launchctl answers in milliseconds, or waits for something that will not
-# come.
-PATIENCE = 20.0
+# launchctl answers in milliseconds, or it waits for something that never happens.
+COMMAND_TIMEOUT_S = 20.0
 
-_MAC = sys.platform == "darwin"
+_ON_MACOS = sys.platform == "darwin"
 
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a program said before it ended."""
+    """How a program ended and what it printed."""
 
-    code: int
-    out: str = ""
-    err: str = ""
+    exit_code: int
+    stdout: str = ""
+    stderr: str = ""
 
     @property
-    def words(self) -> str:
-        """Its last words on standard error, for a sentence."""
-        lines = (self.err.strip() or self.out.strip()).splitlines()
+    def last_line(self) -> str:
+        """The last line that the program printed, for an error message."""
+        lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
         return lines[-1].strip() if lines else "no reason given"
 
 
 def is_macos() -> bool:
-    return _MAC
+    """Return whether this system is macOS."""
+    return _ON_MACOS
 
 
 def user_id() -> int:
+    """Return the numeric id of the user who runs this process."""
     return os.getuid()
 
 
 def service_manager(environment: Mapping[str, str] = os.environ) -> str | None:
-    """Who started this process, or the one that it comes from, as our service; None for a person.
+    """Return the service manager that started this process or one of its parents.
 
-    As the service's own description says, which `ocrd install` writes.
+    The service's file, which `ocrd install` writes, sets the variable that is read here.
+
+    Returns:
+        ``launchd`` or ``systemd``; None when a person started the process.
     """
-    named = environment.get("OCRD_SERVICE")
-    return named if named in ("launchd", "systemd") else None
+    name = environment.get("OCRD_SERVICE")
+    return name if name in ("launchd", "systemd") else None
 
 
-def run_command(program: str, *arguments: str, seconds: float = PATIENCE) -> CommandResult:
-    """Run one of `PROGRAMS` to its end.
+def run_command(
+    program: str, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S
+) -> CommandResult:
+    """Run one of `PROGRAMS` and wait until it ends.
 
-    Raises ServiceError when it is not there or takes longer than ``seconds``.
+    Args:
+        program: A key of `PROGRAMS`.
+        *arguments: Passed to the program as they are, without a shell.
+        timeout_s: Seconds after which the program is killed.
+
+    Raises:
+        ServiceError: The program does not exist or took longer than ``timeout_s``.
     """
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [PROGRAMS[program], *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=seconds,
+            timeout=timeout_s,
             check=False,
             encoding="utf-8",
             errors="backslashreplace",
         )
     except subprocess.TimeoutExpired as error:
         raise ServiceError(
-            f"{program} {' '.join(arguments)} gave no answer within {seconds:.0f} s"
+            f"{program} {' '.join(arguments)} did not answer within {timeout_s:.0f} s"
         ) from error
     except OSError as error:
-        raise ServiceError(f"{PROGRAMS[program]} cannot be run ({error.strerror})") from error
-    return CommandResult(done.returncode, done.stdout, done.stderr)
+        raise ServiceError(f"cannot run {PROGRAMS[program]} ({error.strerror})") from error
+    return CommandResult(completed.returncode, completed.stdout, completed.stderr)

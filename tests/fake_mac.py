@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ocrd import system_commands as system
+from ocrd import system_commands
 from ocrd.service import launchd
 from tests import fake_launchd
 
@@ -23,9 +23,11 @@ RECORDING = ("osascript", "caffeinate", "pbs")
 
 def pretend(folder: Path) -> None:
     """From now on this process is on that Mac."""
-    system._MAC = True
-    system.user_id = lambda: UID
-    system.PROGRAMS.update({name: str(folder / name) for name in ("launchctl", *RECORDING)})
+    system_commands._ON_MACOS = True
+    system_commands.user_id = lambda: UID
+    system_commands.PROGRAMS.update(
+        {name: str(folder / name) for name in ("launchctl", *RECORDING)}
+    )
     if (folder / "impatient").exists():
         launchd.FIRST_START = 1.0
         launchd.SECOND_START = 2.0

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
-from ocrd import system_commands as system
+from ocrd import system_commands
 
 # Seconds by which the wall clock may run ahead of ours before the machine counts as having slept.
 SLEPT = 15.0
@@ -34,7 +34,7 @@ class KeepAwake:
     """
 
     def __init__(self, *, wanted: bool) -> None:
-        self._wanted = wanted and system.is_macos()
+        self._wanted = wanted and system_commands.is_macos()
         self._process: subprocess.Popen[bytes] | None = None
 
     def hold(self) -> None:
@@ -42,7 +42,7 @@ class KeepAwake:
             return
         try:
             self._process = subprocess.Popen(
-                [system.PROGRAMS["caffeinate"], "-i", "-w", str(os.getpid())],
+                [system_commands.PROGRAMS["caffeinate"], "-i", "-w", str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from ocrd import system_commands as system
+from ocrd import system_commands
 from ocrd.errors import ServiceError
 
 # Seconds without news after which a notification goes out.
@@ -91,8 +91,8 @@ def _names(names: list[str]) -> str:
 def _display(text: str) -> None:
     script = [argument for line in SCRIPT for argument in ("-e", line)]
     try:
-        answer = system.run_command("osascript", *script, text, "ocrd")
-        if answer.code != 0:
-            _log.warning("no notification can be shown", error=answer.words)
+        answer = system_commands.run_command("osascript", *script, text, "ocrd")
+        if answer.exit_code != 0:
+            _log.warning("no notification can be shown", error=answer.last_line)
     except ServiceError as error:
         _log.warning("no notification can be shown", error=str(error))

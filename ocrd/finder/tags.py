@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from ocrd import system_commands as system
+from ocrd import system_commands
 from ocrd.config import COLOURS, FinderConfig
 
 # A binary property list: strings of a name, a line feed, and the number of a colour.
@@ -73,7 +73,7 @@ def marker(config: FinderConfig) -> Callable[[Path, bool], None] | None:
 
     None where there is no Finder, or it is not wanted.
     """
-    if not (config.tags and system.is_macos()):
+    if not (config.tags and system_commands.is_macos()):
         return None
     done = (config.done_tag, COLOURS[config.done_colour])
     failed = (config.failed_tag, COLOURS[config.failed_colour])

@@ -7,8 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from ocrd import paths
-from ocrd import system_commands as system
+from ocrd import paths, system_commands
 from ocrd.errors import ServiceError
 from ocrd.service.entry_point import carried_variables, entry_point
 from ocrd.service.install_record import read_record
@@ -30,10 +29,10 @@ def manager_here(domain: str | None = None) -> Manager:
     Raises ServiceError where there is neither launchd nor systemd.
     """
     daemon = Daemon(paths.state_dir())
-    if system.is_macos():
+    if system_commands.is_macos():
         recorded = read_record(daemon.folder).domain if daemon.folder.is_dir() else ""
         file = Path.home() / "Library/LaunchAgents" / f"{LABEL}.plist"
-        return Launchd(file, daemon, f"{domain or recorded or 'gui'}/{system.user_id()}")
+        return Launchd(file, daemon, f"{domain or recorded or 'gui'}/{system_commands.user_id()}")
     if not sys.platform.startswith("linux"):
         raise ServiceError(
             "services are known for macOS and Linux; elsewhere keep this running: ocrd run"
@@ -53,7 +52,7 @@ def installation_here(
     manager = manager_here(domain)
     where = Path(os.path.abspath(config or config_of(manager) or paths.config_file()))  # noqa: PTH100 - no links
     facts = Facts(entry_point(), where, home, log_file(), carried_variables())
-    quick_action = home / "Library/Services" / QUICK_ACTION if system.is_macos() else None
+    quick_action = home / "Library/Services" / QUICK_ACTION if system_commands.is_macos() else None
     return Installation(where, paths.state_dir(), facts, manager, quick_action, dry_run)
 
 

@@ -13,8 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import ocrd
-from ocrd import paths
-from ocrd import system_commands as system
+from ocrd import paths, system_commands
 from ocrd.config import Config, is_managed, load_config
 from ocrd.errors import ServiceError
 from ocrd.files import write_atomically
@@ -58,7 +57,7 @@ def install(
     yield from _service(order, record)
     if order.quick_action is not None and not order.dry_run:
         with contextlib.suppress(ServiceError):  # Finder looks by itself too, only later
-            system.run_command("pbs", "-flush")
+            system_commands.run_command("pbs", "-flush")
     if is_managed(config.model) and not order.dry_run:
         yield "the model is fetched by the service if it is not here yet (6.7 GB); how far it is: ocrd status"
 
@@ -81,7 +80,7 @@ def _configuration(order: Installation, inbox: Path | None, *, pocket: bool) -> 
 
 
 def _warnings(order: Installation, config: Config) -> Iterator[str]:
-    if not system.is_macos():
+    if not system_commands.is_macos():
         return
     folders = [folder for inbox in config.inbox for folder in (inbox.path, inbox.output) if folder]
     for path in (order.facts.program, order.config, *folders):

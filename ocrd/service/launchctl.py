@@ -38,7 +38,7 @@ _CODES = {
 
 
 def verdict(answer: CommandResult) -> Verdict:
-    return _CODES.get(answer.code, Verdict.FAILED)
+    return _CODES.get(answer.exit_code, Verdict.FAILED)
 
 
 def is_disabled(label: str, listed: str) -> bool:

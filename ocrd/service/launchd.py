@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from ocrd import system_commands as system
+from ocrd import system_commands
 from ocrd.errors import ServiceError
 from ocrd.service.launchctl import Verdict, is_disabled, verdict
 from ocrd.service.manager import Daemon, State
@@ -45,7 +45,7 @@ class Launchd:
     # ``gui/501``, or ``user/501`` for those who never log in at the screen.
     domain: str
     call: Callable[..., CommandResult] = field(
-        default_factory=lambda: partial(system.run_command, "launchctl")
+        default_factory=lambda: partial(system_commands.run_command, "launchctl")
     )
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
@@ -61,7 +61,7 @@ class Launchd:
         return f"{self.domain}/{LABEL}"
 
     def check(self) -> None:
-        if system.user_id() == 0:
+        if system_commands.user_id() == 0:
             raise ServiceError("ocrd is a service of one user: call it as yourself, without sudo")
         answer = self.call("print", self.domain)
         if verdict(answer) is not Verdict.DONE:
@@ -96,7 +96,7 @@ class Launchd:
             self.load()
             return
         started = time.time()
-        answer = self.call("kickstart", "-k", self.target, seconds=DRAIN)
+        answer = self.call("kickstart", "-k", self.target, timeout_s=DRAIN)
         if verdict(answer) in _GONE:
             self.load()
             return
@@ -115,7 +115,7 @@ class Launchd:
         installed = self.file.exists()
         try:
             loaded = self._known()
-            disabled = is_disabled(LABEL, self.call("print-disabled", self.domain).out)
+            disabled = is_disabled(LABEL, self.call("print-disabled", self.domain).stdout)
         except ServiceError as error:
             return State(self.name, self.file, installed, trouble=str(error))
         return State(self.name, self.file, installed, loaded, disabled)
@@ -193,13 +193,13 @@ class Launchd:
             case Verdict.NO_DOMAIN if self.domain.startswith("gui/"):
                 return ServiceError(
                     "nobody is logged in at this Mac's screen as this user, so launchd has no place for the service "
-                    f"(launchctl {verb}: {answer.code}); log in there, or use: ocrd install --domain user"
+                    f"(launchctl {verb}: {answer.exit_code}); log in there, or use: ocrd install --domain user"
                 )
             case Verdict.UNCLEAR:
                 return ServiceError(
-                    f"launchd does not take the service (launchctl {verb}: 5, {answer.words}); see that {self.file} is "
+                    f"launchd does not take the service (launchctl {verb}: 5, {answer.last_line}); see that {self.file} is "
                     "yours and that System Settings, General, Login Items allows ocrd in the background"
                 )
         return ServiceError(
-            f"launchctl {verb} {self.target} failed with {answer.code} ({answer.words})"
+            f"launchctl {verb} {self.target} failed with {answer.exit_code} ({answer.last_line})"
         )

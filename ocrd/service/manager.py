@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ocrd import system_commands as system
+from ocrd import system_commands
 from ocrd.control.exit_record import last_exit
 from ocrd.control.lock import is_running
 from ocrd.errors import ServiceError
@@ -108,7 +108,7 @@ class Daemon:
 
 def refuse_inside(what: str) -> None:
     """Raises ServiceError when a command would end the very process that runs it: a hook's, say."""
-    if manager := system.service_manager():
+    if manager := system_commands.service_manager():
         raise ServiceError(
             f"ocrd {what} runs inside the service itself ({manager}), and would end with it"
         )

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrd import system_commands as system
+from ocrd import system_commands
 from ocrd.errors import ServiceError
 from ocrd.service.manager import Daemon, State
 from ocrd.system_commands import CommandResult
@@ -26,7 +26,7 @@ class Systemd:
     name: str = "systemd"
 
     def check(self) -> None:
-        if system.user_id() == 0 and "XDG_RUNTIME_DIR" not in os.environ:
+        if system_commands.user_id() == 0 and "XDG_RUNTIME_DIR" not in os.environ:
             raise ServiceError("ocrd is a service of one user: call it as yourself, without sudo")
         self._do("show-environment")
 
@@ -34,7 +34,7 @@ class Systemd:
         started = time.time()
         self._do("daemon-reload")
         self._do("enable", UNIT)
-        self._do("restart", UNIT, seconds=STOPPING)
+        self._do("restart", UNIT, timeout_s=STOPPING)
         self._see_it_run(started)
 
     def start(self) -> None:
@@ -44,16 +44,16 @@ class Systemd:
         self._see_it_run(started)
 
     def stop(self) -> bool:
-        if self._call("is-active", UNIT).out.strip() in ("inactive", "failed", "unknown"):
+        if self._call("is-active", UNIT).stdout.strip() in ("inactive", "failed", "unknown"):
             return False
-        self._do("stop", UNIT, seconds=STOPPING)
+        self._do("stop", UNIT, timeout_s=STOPPING)
         return True
 
     def restart(self, *, changed: bool) -> None:
         started = time.time()
         if changed:
             self._do("daemon-reload")
-        self._do("restart", UNIT, seconds=STOPPING)
+        self._do("restart", UNIT, timeout_s=STOPPING)
         self._see_it_run(started)
 
     def clear(self) -> None:
@@ -68,16 +68,16 @@ class Systemd:
         installed = self.file.exists()
         try:
             active = self._call("is-active", UNIT)
-            if active.code and not active.out.strip():
+            if active.exit_code and not active.stdout.strip():
                 raise self._refused("is-active", active)
-            enabled = self._call("is-enabled", UNIT).out.strip()
+            enabled = self._call("is-enabled", UNIT).stdout.strip()
         except ServiceError as error:
             return State(self.name, self.file, installed, trouble=str(error))
         return State(
             self.name,
             self.file,
             installed,
-            active.out.strip() in ("active", "activating", "reloading", "deactivating"),
+            active.stdout.strip() in ("active", "activating", "reloading", "deactivating"),
             installed and enabled in ("disabled", "masked"),
         )
 
@@ -88,18 +88,26 @@ class Systemd:
                 "say why, and ocrd restart may help"
             )
 
-    def _call(self, verb: str, *arguments: str, seconds: float = system.PATIENCE) -> CommandResult:
-        return system.run_command("systemctl", "--user", verb, *arguments, seconds=seconds)
+    def _call(
+        self, verb: str, *arguments: str, timeout_s: float = system_commands.COMMAND_TIMEOUT_S
+    ) -> CommandResult:
+        return system_commands.run_command(
+            "systemctl", "--user", verb, *arguments, timeout_s=timeout_s
+        )
 
-    def _do(self, verb: str, *arguments: str, seconds: float = system.PATIENCE) -> None:
-        answer = self._call(verb, *arguments, seconds=seconds)
-        if answer.code != 0:
+    def _do(
+        self, verb: str, *arguments: str, timeout_s: float = system_commands.COMMAND_TIMEOUT_S
+    ) -> None:
+        answer = self._call(verb, *arguments, timeout_s=timeout_s)
+        if answer.exit_code != 0:
             raise self._refused(verb, answer)
 
     def _refused(self, verb: str, answer: CommandResult) -> ServiceError:
-        if "bus" in answer.err.lower():
+        if "bus" in answer.stderr.lower():
             return ServiceError(
-                f"systemd has no session for this user ({answer.words}); log in as yourself, not with su or sudo, or "
+                f"systemd has no session for this user ({answer.last_line}); log in as yourself, not with su or sudo, or "
                 f"once: loginctl enable-linger {getpass.getuser()}"
             )
-        return ServiceError(f"systemctl --user {verb} failed with {answer.code} ({answer.words})")
+        return ServiceError(
+            f"systemctl --user {verb} failed with {answer.exit_code} ({answer.last_line})"
+        )

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ocrd import system_commands as system
+from ocrd import system_commands
 from ocrd.daemon import power
 from ocrd.daemon.power import BATTERY_KNOWN_FOR, Battery, KeepAwake, SleepWatch, memory_is_short
 
@@ -73,8 +73,8 @@ def test_caffeinate_runs_once_for_our_process_and_ends_when_it_is_let_go(
     program = tmp_path / "caffeinate"
     program.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
     program.chmod(0o755)
-    monkeypatch.setattr(system, "is_macos", lambda: True)
-    monkeypatch.setitem(system.PROGRAMS, "caffeinate", str(program))
+    monkeypatch.setattr(system_commands, "is_macos", lambda: True)
+    monkeypatch.setitem(system_commands.PROGRAMS, "caffeinate", str(program))
 
     def running() -> list[list[str]]:
         lines = [
@@ -96,8 +96,8 @@ def test_caffeinate_runs_once_for_our_process_and_ends_when_it_is_let_go(
 
 
 def test_a_mac_without_caffeinate_reads_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "is_macos", lambda: True)
-    monkeypatch.setitem(system.PROGRAMS, "caffeinate", "/nowhere/caffeinate")
+    monkeypatch.setattr(system_commands, "is_macos", lambda: True)
+    monkeypatch.setitem(system_commands.PROGRAMS, "caffeinate", "/nowhere/caffeinate")
     awake = KeepAwake(wanted=True)
     awake.hold()
     awake.hold()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd import system_commands as system
+from ocrd import system_commands
 from ocrd.finder import notify
 
 
@@ -25,7 +25,7 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f"with open({str(told)!r}, 'a') as file: print(json.dumps(sys.argv[1:]), file=file)\n"
     )
     program.chmod(0o755)
-    monkeypatch.setitem(system.PROGRAMS, "osascript", str(program))
+    monkeypatch.setitem(system_commands.PROGRAMS, "osascript", str(program))
     return told
 
 
@@ -91,6 +91,6 @@ def test_an_osascript_that_fails_or_is_not_there_is_no_trouble(
         notify._log, "warning", lambda event, **_: warned.append(event), raising=False
     )
     for program in ("/bin/false", "/nowhere/osascript"):
-        monkeypatch.setitem(system.PROGRAMS, "osascript", program)
+        monkeypatch.setitem(system_commands.PROGRAMS, "osascript", program)
         notify._display("text")
     assert len(warned) == 2

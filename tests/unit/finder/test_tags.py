@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd import system_commands as system
+from ocrd import system_commands
 from ocrd.config import FinderConfig
 from ocrd.finder import tags
 from ocrd.inbox.file_state import stat_file
@@ -21,7 +21,7 @@ from ocrd.inbox.file_state import stat_file
 
 @pytest.fixture(autouse=True)
 def on_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "is_macos", lambda: True)
+    monkeypatch.setattr(system_commands, "is_macos", lambda: True)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_nothing_is_marked_elsewhere_or_when_it_is_not_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert tags.marker(FinderConfig(tags=False)) is None
-    monkeypatch.setattr(system, "is_macos", lambda: False)
+    monkeypatch.setattr(system_commands, "is_macos", lambda: False)
     assert tags.marker(FinderConfig()) is None
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from ocrd import paths
-from ocrd import system_commands as system
+from ocrd import paths, system_commands
 from ocrd.errors import ConfigError, ServiceError
 from ocrd.files import write_atomically
 from ocrd.service.install import install
@@ -55,7 +54,7 @@ class Home:
         self.folder = folder
         monkeypatch.setenv("HOME", str(folder))
         monkeypatch.setenv("OCRD_STATE_DIR", str(folder / "state"))
-        monkeypatch.setitem(system.PROGRAMS, "pbs", "/usr/bin/true")
+        monkeypatch.setitem(system_commands.PROGRAMS, "pbs", "/usr/bin/true")
         self.manager = Manager(folder / "Library/LaunchAgents/local.ocrd.plist")
         monkeypatch.setattr(Daemon, "running", lambda _self: self.manager.loaded is not None)
         monkeypatch.setattr(

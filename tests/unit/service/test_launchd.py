@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ocrd import system_commands as system
+from ocrd import system_commands
 from ocrd.errors import ServiceError
 from ocrd.service import manager
 from ocrd.service.launchctl import Verdict, is_disabled, verdict
@@ -35,17 +35,17 @@ class Scripted:
     # Verbs after whose 0 a daemon runs.
     runs_after: Sequence[str] = ("bootstrap", "kickstart")
     calls: list[str] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
+    timeouts: list[float] = field(default_factory=list)
     now: float = 0.0
     # When the daemon that runs began, seconds from 1970.
     since: float = 0.0
     runs: bool = False
 
-    def __call__(self, *arguments: str, seconds: float = 20.0) -> CommandResult:
+    def __call__(self, *arguments: str, timeout_s: float = 20.0) -> CommandResult:
         verb = arguments[0]
         nth = sum(call.split()[0] == verb for call in self.calls)
         self.calls.append(" ".join(arguments))
-        self.seconds.append(seconds)
+        self.timeouts.append(timeout_s)
         given = self.codes.get(verb, [0])
         code = given[min(nth, len(given) - 1)]
         if code == 0 and verb in self.runs_after:
@@ -69,7 +69,7 @@ class Scripted:
 
 
 def launchd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, scripted: Scripted) -> Launchd:
-    monkeypatch.setattr(system, "user_id", lambda: 501)
+    monkeypatch.setattr(system_commands, "user_id", lambda: 501)
     monkeypatch.setattr(Daemon, "running", lambda _self: scripted.running())
     monkeypatch.setattr(Daemon, "fact", lambda _self: scripted.fact())
     daemon = Daemon(tmp_path, scripted.clock, scripted.sleep)
@@ -213,7 +213,7 @@ def test_a_restart_kills_only_what_was_loaded_from_this_very_file(
     same.runs = True
     launchd(monkeypatch, tmp_path, scripted=same).restart(changed=False)
     assert same.calls == [PRINT, f"kickstart -k {T}"]
-    assert same.seconds[-1] > 60  # it may take as long as launchd waits for the process
+    assert same.timeouts[-1] > 60  # it may take as long as launchd waits for the process
     new = Scripted({"print": [0, 113]})
     launchd(monkeypatch, tmp_path, scripted=new).restart(changed=True)
     assert new.calls == [BOOTOUT, PRINT, PRINT, ENABLE, BOOT]
@@ -242,7 +242,7 @@ def test_a_restart_waits_for_another_process_than_the_one_before(
 def test_root_is_sent_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     scripted = Scripted({})
     service = launchd(monkeypatch, tmp_path, scripted=scripted)
-    monkeypatch.setattr(system, "user_id", lambda: 0)
+    monkeypatch.setattr(system_commands, "user_id", lambda: 0)
     with pytest.raises(ServiceError, match="without sudo"):
         service.check()
     assert scripted.calls == []
@@ -297,12 +297,12 @@ def test_a_launchctl_that_hangs_or_is_not_there_is_said_so(
     slow = tmp_path / "launchctl"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
     slow.chmod(0o755)
-    monkeypatch.setitem(system.PROGRAMS, "launchctl", str(slow))
-    with pytest.raises(ServiceError, match="no answer within 0 s"):
-        system.run_command("launchctl", "print", T, seconds=0.3)
-    monkeypatch.setitem(system.PROGRAMS, "launchctl", "/nowhere/launchctl")
-    with pytest.raises(ServiceError, match="cannot be run"):
-        system.run_command("launchctl", "print", T)
+    monkeypatch.setitem(system_commands.PROGRAMS, "launchctl", str(slow))
+    with pytest.raises(ServiceError, match="did not answer within 0 s"):
+        system_commands.run_command("launchctl", "print", T, timeout_s=0.3)
+    monkeypatch.setitem(system_commands.PROGRAMS, "launchctl", "/nowhere/launchctl")
+    with pytest.raises(ServiceError, match="cannot run"):
+        system_commands.run_command("launchctl", "print", T)
 
 
 def test_a_command_inside_the_service_does_not_end_itself(monkeypatch: pytest.MonkeyPatch) -> None:

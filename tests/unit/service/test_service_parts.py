@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrd import log, paths
-from ocrd import system_commands as system
+from ocrd import log, paths, system_commands
 from ocrd.cli import logs
 from ocrd.control.exit_record import (
     LastExit,
@@ -91,10 +90,10 @@ def test_what_nobody_foresaw_is_kept_as_well(tmp_path: Path) -> None:
 
 
 def test_who_started_us_is_told_from_the_environment() -> None:
-    assert system.service_manager({"OCRD_SERVICE": "launchd"}) == "launchd"
-    assert system.service_manager({"OCRD_SERVICE": "systemd"}) == "systemd"
+    assert system_commands.service_manager({"OCRD_SERVICE": "launchd"}) == "launchd"
+    assert system_commands.service_manager({"OCRD_SERVICE": "systemd"}) == "systemd"
     for other in ({}, {"OCRD_SERVICE": ""}, {"XPC_SERVICE_NAME": "0", "INVOCATION_ID": "x"}):
-        assert system.service_manager(other) is None
+        assert system_commands.service_manager(other) is None
 
 
 def test_standard_error_is_emptied_under_a_service_only_and_only_when_it_is_a_file(
