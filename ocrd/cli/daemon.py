@@ -29,7 +29,7 @@ def run(
     from ocrd.errors import OcrdError
     from ocrd.system_commands import service_manager
 
-    log.bound_stderr(most=0)
+    log.truncate_stderr(max_bytes=0)
     state = paths.state_dir()
     try:
         _run(config, state, once=once)

@@ -30,7 +30,7 @@ def jobs(
     from dataclasses import asdict
 
     from ocrd.errors import UsageError
-    from ocrd.formatting import moment, plain
+    from ocrd.formatting import format_time, printable
 
     if state not in (None, "queued", "running", "done", "failed"):
         raise UsageError(f"--state is queued, running, done or failed, not {state}")
@@ -45,7 +45,7 @@ def jobs(
         return
     for job in found:
         why = f": {job.message}" if job.message else ""
-        print(plain(f"{moment(job.changed):<16}  {job.state:<7}  {job.path}{why}"))
+        print(printable(f"{format_time(job.changed):<16}  {job.state:<7}  {job.path}{why}"))
 
 
 def retry(
@@ -109,7 +109,7 @@ def _journal() -> Iterator[Journal]:
     from ocrd import paths
     from ocrd.journal import Journal
 
-    journal = Journal(paths.private_folder(paths.state_dir()))
+    journal = Journal(paths.make_private_folder(paths.state_dir()))
     try:
         yield journal
     finally:

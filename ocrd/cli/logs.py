@@ -34,10 +34,10 @@ def logs(
     """Show the daemon's log; with --json the lines as they stand in the file."""
     from ocrd import log, paths
     from ocrd.errors import ServiceError
-    from ocrd.formatting import plain
+    from ocrd.formatting import printable
     from ocrd.service.installation import log_file
 
-    path = paths.log_dir() / log.FILE
+    path = paths.log_dir() / log.LOG_FILE
     early = log_file()
     try:
         if (
@@ -47,7 +47,7 @@ def logs(
         ):
             print(
                 f"{early}, before logging began:",
-                *map(plain, said.splitlines()),
+                *map(printable, said.splitlines()),
                 "",
                 sep="\n",
                 file=sys.stderr,
@@ -121,7 +121,7 @@ def readable(line: str) -> str:
 
     The worker died  file=...``, a stack trace below it; a line of others as it is.
     """
-    from ocrd.formatting import plain
+    from ocrd.formatting import printable
 
     try:
         event: dict[str, Any] = json.loads(line)
@@ -130,7 +130,7 @@ def readable(line: str) -> str:
         level = event["level"]
         what = event["event"]
     except (ValueError, KeyError, TypeError):
-        return plain(line)
+        return printable(line)
     component = f"{event['component']}: " if "component" in event else ""
     fields = "".join(f"  {key}={value}" for key, value in event.items() if key not in _OWN_PLACE)
     stacks = [event[key] for key in ("stack", "exception") if event.get(key)]
@@ -138,4 +138,4 @@ def readable(line: str) -> str:
         f"{when} {level:<8} {component}{what}{fields}",
         *(line for s in stacks for line in str(s).splitlines()),
     ]
-    return "\n".join(map(plain, lines))
+    return "\n".join(map(printable, lines))

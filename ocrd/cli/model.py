@@ -83,7 +83,7 @@ def heal(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
     with PhaseBars(quiet=as_json) as bars:
-        memory = HashMemory(paths.hash_memory())
+        memory = HashMemory(paths.hash_memory_file())
         healer = healer_of(settings.model, memory, meter=Meter(bars.show), reset=reset, source=copy)
         if dry_run:
             plan = healer.preview()
@@ -127,7 +127,7 @@ def _verified(model: ModelConfig, *, full: bool, quiet: bool) -> Report:
     from ocrd.model.verify import bytes_to_hash, verify, wanted_by
 
     folder = model_dir(model)
-    memory = HashMemory(paths.hash_memory())
+    memory = HashMemory(paths.hash_memory_file())
     with PhaseBars(quiet=quiet) as bars:
         meter = Meter(bars.show)
         meter.begin("checking", bytes_to_hash(folder, memory, full=full))

@@ -24,7 +24,7 @@ def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ocrd.formatting import format_engine_state, moment, plain
+    from ocrd.formatting import format_engine_state, format_time, printable
 
     table = Table(show_header=False, box=None)
     table.add_row("service", Text(_service_words(found["service"])))
@@ -39,9 +39,11 @@ def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     # As plain text: a file's name may hold what rich takes for markup.
     for name, label, colour in (("waiting", "waiting", "yellow"), ("failures", "failed", "red")):
         for job in found[name]:
-            table.add_row(label, Text(plain(f"{job['file']}: {job['message']}"), colour))
+            table.add_row(label, Text(printable(f"{job['file']}: {job['message']}"), colour))
     if last := found["last_error"]:
-        table.add_row("last error", Text(plain(f"{last['message']} ({moment(last['at'])})"), "red"))
+        table.add_row(
+            "last error", Text(printable(f"{last['message']} ({format_time(last['at'])})"), "red")
+        )
     Console().print(table)
 
 
@@ -125,13 +127,13 @@ def _service_words(service: dict[str, Any]) -> str:
 
 
 def _daemon_words(found: dict[str, Any]) -> str:
-    from ocrd.formatting import moment
+    from ocrd.formatting import format_time
 
     if not found["running"]:
         installed = found["service"]["installed"]
         return f"not running; start it with: {'ocrd start' if installed else 'ocrd install, or ocrd run'}"
     by = f", by {found['by']}" if found["by"] else ""
-    since = f", since {moment(found['since'])}" if found["since"] else ""
+    since = f", since {format_time(found['since'])}" if found["since"] else ""
     return f"running (pid {found['pid']}){by}{since}"
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ocrd.cli.app import JsonOption
-from ocrd.formatting import plain
+from ocrd.formatting import printable
 
 
 def submit(
@@ -37,7 +37,7 @@ def submit(
     submitted, heard = submit(files)
     refused = [given for given in submitted if given.job is None]
     for given in refused:
-        print(f"ocrd: {plain(given.why)}", file=sys.stderr)
+        print(f"ocrd: {printable(given.why)}", file=sys.stderr)
     if not heard and not wait and len(refused) < len(submitted):
         print("ocrd: queued; no daemon is running, so it waits: ocrd start", file=sys.stderr)
     ended: dict[Path, str] = {}
@@ -76,12 +76,12 @@ class _Line:
         self._moves = sys.stderr.isatty()
 
     def show(self, path: Path, state: str, *, message: str, pages: int) -> None:
-        name = plain(path.name)
+        name = printable(path.name)
         if state in ("done", "failed", "gone", "paused"):
-            self._write(f"{name}: {state}{f' ({plain(message)})' if message else ''}\n")
+            self._write(f"{name}: {state}{f' ({printable(message)})' if message else ''}\n")
         elif self._moves:
             said = f"{pages} page(s) read" if pages else message or state
-            self._write(f"{name}: {plain(said)}"[:200])
+            self._write(f"{name}: {printable(said)}"[:200])
 
     def end(self) -> None:
         self._write("")

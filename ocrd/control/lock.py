@@ -20,7 +20,7 @@ OTHERS = 0.5
 def single_instance(state: Path) -> Iterator[None]:
     """Hold the state folder's lock. Raises ServiceError when another daemon has it."""
     deadline = time.monotonic() + OTHERS
-    with (paths.private_folder(state) / FILE).open("a") as file:
+    with (paths.make_private_folder(state) / FILE).open("a") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

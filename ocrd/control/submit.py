@@ -45,7 +45,7 @@ def submit(files: Sequence[Path]) -> tuple[list[Submitted], bool]:
 
     Raises ServiceError or sqlite3.Error when the journal cannot be written.
     """
-    state = paths.private_folder(paths.state_dir())
+    state = paths.make_private_folder(paths.state_dir())
     journal = Journal(state)
     try:
         done = [_submit(journal, file) for file in files]

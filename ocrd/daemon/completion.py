@@ -19,8 +19,8 @@ import structlog
 from ocrd.config import Config
 from ocrd.daemon.file_policy import rules_for
 from ocrd.daemon.hooks import LAST_WORDS, environment, run_hook
-from ocrd.finder.notify import Notices
-from ocrd.finder.tags import marker
+from ocrd.finder.notify import NotificationQueue
+from ocrd.finder.tags import make_tagger
 from ocrd.journal import Job, Journal
 
 # Seconds to wait when the journal cannot be read or written.
@@ -33,8 +33,8 @@ class CompletionHooks:
         self._config = config
         self._journal = journal
         self._ended = ended
-        self._notices = Notices()
-        self._mark = marker(config.finder)
+        self._notifications = NotificationQueue()
+        self._tagger = make_tagger(config.finder)
         self._news = threading.Event()
         self._stop = threading.Event()
         self._idle = threading.Event()
@@ -48,7 +48,7 @@ class CompletionHooks:
         """Whether somebody wants to be told of this job's end."""
         rules = rules_for(self._config, job)
         hook = rules and (rules.on_done if read else rules.on_failed)
-        return bool(hook) or self._mark is not None or self._config.finder.notify
+        return bool(hook) or self._tagger is not None or self._config.finder.notify
 
     def tell(self) -> None:
         """There is news in the journal."""
@@ -69,11 +69,11 @@ class CompletionHooks:
         self._stop.set()
         self._news.set()
         self._thread.join(timeout=2 * LAST_WORDS)
-        self._notices.show(wait=LAST_WORDS)
+        self._notifications.show(wait_s=LAST_WORDS)
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._news.wait(self._notices.due_in())
+            self._news.wait(self._notifications.due_in())
             self._news.clear()
             try:
                 self._tell_all()
@@ -87,13 +87,13 @@ class CompletionHooks:
             self._run_hook(job)
             if self._stop.is_set():
                 return  # it may have been cut short: once more at the next start
-            if self._mark:
-                self._mark(job.path, job.state == "done")
+            if self._tagger:
+                self._tagger.tag(job.path, read=job.state == "done")
             if self._config.finder.notify:
-                self._notices.add(job.path.name, read=job.state == "done")
+                self._notifications.add(job.path.name, read=job.state == "done")
             self._journal.mark_told(job)
-        if self._notices.due_in() == 0.0:
-            self._notices.show()
+        if self._notifications.due_in() == 0.0:
+            self._notifications.show()
         with self._lock:
             idle = not self._news.is_set()
             if idle:

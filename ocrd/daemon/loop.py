@@ -29,7 +29,7 @@ from ocrd.errors import ConfigError, EngineError, OcrdError
 from ocrd.inbox.access import folders, refusal
 from ocrd.inbox.inbox import Inbox
 from ocrd.journal import Journal
-from ocrd.log import bound_stderr
+from ocrd.log import truncate_stderr
 from ocrd.system_commands import service_manager
 from ocrd.types import StableFile
 from ocrd.worker.from_config import memory_limits, worker_setup
@@ -204,7 +204,7 @@ class Daemon:
             self._wake.clear()
             if self._stop.is_set():  # it may have come before the clear, which swallowed its signal
                 return
-            bound_stderr()
+            truncate_stderr()
             if away := self._sleep.slept():
                 self._log.info(
                     "the machine was asleep; looking at all inboxes", seconds=round(away)

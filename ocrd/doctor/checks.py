@@ -164,7 +164,9 @@ def _folders(config: Config, facts: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _model(config: Config) -> Finding:
     report = verify(
-        model_dir(config.model), HashMemory(paths.hash_memory()), wanted=wanted_by(config.model)
+        model_dir(config.model),
+        HashMemory(paths.hash_memory_file()),
+        wanted=wanted_by(config.model),
     )
     if report.ok:
         return Finding("model", "ok", f"{report.folder}: {len(report.checks)} checks, none failed")
@@ -187,7 +189,7 @@ def _disks(config: Config) -> Iterator[Finding]:
     wanted = dict([*folders(config), ("models", models_folder(config.model))])
     seen: set[int] = set()
     for name, wished in wanted.items():
-        folder = paths.nearest(wished)
+        folder = paths.nearest_existing_folder(wished)
         if folder.stat().st_dev in seen:
             continue
         seen.add(folder.stat().st_dev)

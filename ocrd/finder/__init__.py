@@ -1,1 +1,1 @@
-"""What a person sees in Finder: tags on what was read, and notifications."""
+"""What a user sees in Finder: tags on files that were read, and notifications."""

@@ -1,4 +1,4 @@
-"""Notifications, when they are asked for: one for all that was done meanwhile, failures first."""
+"""Notifications: one for all files that ended within a short time, failures first."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import structlog
 from ocrd import system_commands
 from ocrd.errors import ServiceError
 
-# Seconds without news after which a notification goes out.
-QUIET = 5.0
-# Seconds after which it goes out though there is more to come.
-LONGEST_WAIT = 60.0
-# Files that are named; the others are counted.
-NAMES = 3
-# What is shown comes as arguments, never as part of the script: a file's name is no code.
+# Seconds after the last file before a notification is shown.
+QUIET_S = 5.0
+# Seconds after the first file before it is shown although more files follow.
+MAX_DELAY_S = 60.0
+# File names in one notification; further files are counted.
+MAX_NAMES = 3
+# The text is passed as arguments, never as part of the script: a file name must not become code.
 SCRIPT = (
     "on run argv",
     "display notification (item 1 of argv) with title (item 2 of argv)",
@@ -29,70 +29,73 @@ _log = structlog.get_logger(component="finder")
 
 
 @dataclass
-class Notices:
-    """Results that nobody was told of yet. One thread calls `add`, `due_in` and `show`."""
+class NotificationQueue:
+    """Results that no notification has shown yet. Use it from one thread only."""
 
     clock: Callable[[], float] = time.monotonic
     failed: list[str] = field(default_factory=list)
     read: list[str] = field(default_factory=list)
-    first: float = 0.0
-    last: float = 0.0
+    first_at: float = 0.0
+    last_at: float = 0.0
 
     def add(self, name: str, *, read: bool) -> None:
+        """Add a file that was read or that failed."""
         if not self.failed and not self.read:
-            self.first = self.clock()
-        self.last = self.clock()
+            self.first_at = self.clock()
+        self.last_at = self.clock()
         (self.read if read else self.failed).append(name)
 
     def due_in(self) -> float | None:
-        """Seconds until they should be shown; None when there is nothing to show."""
+        """Return the seconds until `show` should be called; None when the queue is empty."""
         if not self.failed and not self.read:
             return None
-        return max(0.0, min(self.last + QUIET, self.first + LONGEST_WAIT) - self.clock())
+        due_at = min(self.last_at + QUIET_S, self.first_at + MAX_DELAY_S)
+        return max(0.0, due_at - self.clock())
 
-    def show(self, wait: float = 0.0) -> None:
-        """Show one notification for all of them, and forget them.
+    def show(self, wait_s: float = 0.0) -> None:
+        """Show one notification for all results and empty the queue.
 
-        ``wait`` so many seconds until it is shown.
+        Errors are logged, never raised: a failed notification must not stop the daemon.
 
-        Never raises: it is a courtesy, like a tag.
+        Args:
+            wait_s: Seconds to wait until the notification is shown.
         """
         if not self.failed and not self.read:
             return
-        text = words(self.failed, self.read)
+        text = notification_text(self.failed, self.read)
         self.failed = []
         self.read = []
-        # On a thread of its own: osascript may wait for a permission that nobody is there to give.
+        # On its own thread: osascript may wait for a permission that no user is there to give.
         thread = threading.Thread(target=_display, args=(text,), name="notification", daemon=True)
         thread.start()
-        thread.join(wait)
+        thread.join(wait_s)
 
 
-def words(failed: list[str], read: list[str]) -> str:
-    """``2 failed: a.png, b.png.
+def notification_text(failed: list[str], read: list[str]) -> str:
+    """Return a text such as ``2 failed: a.png, b.png. 9 read: c.png, d.png, e.png and 6 more``.
 
-    40 read: c.png, d.png, e.png and 37 more``. It never begins with a hyphen.
+    It never begins with a hyphen, which osascript would take for an option.
     """
-    parts = [
-        f"{len(names)} {what}: {_names(names)}"
-        for what, names in (("failed", failed), ("read", read))
-        if names
-    ]
+    parts = []
+    for names, outcome in ((failed, "failed"), (read, "read")):
+        if names:
+            parts.append(f"{len(names)} {outcome}: {_join_names(names)}")
     return ". ".join(parts)
 
 
-def _names(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     shown = ", ".join(
-        "".join(c if c.isprintable() else "?" for c in name) for name in names[:NAMES]
+        "".join(character if character.isprintable() else "?" for character in name)
+        for name in names[:MAX_NAMES]
     )
-    return f"{shown} and {len(names) - NAMES} more" if len(names) > NAMES else shown
+    return f"{shown} and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else shown
 
 
 def _display(text: str) -> None:
     script = [argument for line in SCRIPT for argument in ("-e", line)]
     try:
-        answer = system_commands.run_command("osascript", *script, text, "ocrd")
-        if answer.exit_code != 0:
-            _log.warning("no notification can be shown", error=answer.last_line)
+        result = system_commands.run_command("osascript", *script, text, "ocrd")
+        if result.exit_code != 0:
+            _log.warning("showing a notification failed", error=result.last_line)
     except ServiceError as error:
-        _log.warning("no notification can be shown", error=str(error))
+        _log.warning("showing a notification failed", error=str(error))

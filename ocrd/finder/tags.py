@@ -1,9 +1,8 @@
-"""Finder's tags: ``OCR`` on what was read, ``OCR failed`` on what could not be.
+"""Finder tags: ``OCR`` on files that were read, ``OCR failed`` on files that failed.
 
-The user's own tags stay.
-
-A tag is written into an extended attribute, which changes neither size nor modification time: the
-file keeps the fingerprint by which it is known, so a tag never makes it read again.
+The user's own tags stay. A tag is an extended attribute of the file. Writing it changes neither the
+size nor the modification time, by which ocrd identifies a file, so a tag never causes ocrd to read
+the file again.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ import errno
 import os
 import plistlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -20,93 +20,111 @@ import structlog
 from ocrd import system_commands
 from ocrd.config import COLOURS, FinderConfig
 
-# A binary property list: strings of a name, a line feed, and the number of a colour.
+# A binary property list of strings: a tag's name, a line feed, and the number of its colour.
 ATTRIBUTE = "com.apple.metadata:_kMDItemUserTags"
 
-# ENOATTR on a Mac.
-_NONE_THERE = frozenset({errno.ENODATA, getattr(errno, "ENOATTR", errno.ENODATA)})
+# What the system answers for a file without tags; macOS calls it ENOATTR.
+_NO_ATTRIBUTE = frozenset({errno.ENODATA, getattr(errno, "ENOATTR", errno.ENODATA)})
 
 _log = structlog.get_logger(component="finder")
 
 if sys.platform == "darwin":
     import xattr
 
-    def get(path: Path) -> bytes:
+    def read_attribute(path: Path) -> bytes:
+        """Return the attribute that holds the tags of ``path``."""
         return bytes(xattr.getxattr(os.fsencode(path), ATTRIBUTE, symlink=True))
 
-    def put(path: Path, value: bytes) -> None:
+    def write_attribute(path: Path, value: bytes) -> None:
+        """Replace the attribute that holds the tags of ``path``."""
         xattr.setxattr(os.fsencode(path), ATTRIBUTE, value, symlink=True)
 else:
-    # Linux keeps such attributes under "user."; Samba and netatalk hand them on to Macs as they
-    # are.
-    def get(path: Path) -> bytes:
+    # On Linux such attributes begin with "user."; Samba and netatalk pass them on to Macs.
+    def read_attribute(path: Path) -> bytes:
+        """Return the attribute that holds the tags of ``path``."""
         return os.getxattr(path, f"user.{ATTRIBUTE}", follow_symlinks=False)
 
-    def put(path: Path, value: bytes) -> None:
+    def write_attribute(path: Path, value: bytes) -> None:
+        """Replace the attribute that holds the tags of ``path``."""
         os.setxattr(path, f"user.{ATTRIBUTE}", value, follow_symlinks=False)
 
 
-def merged(present: Sequence[str], name: str, *, colour: int, instead_of: str) -> list[str]:
-    """``present`` with the tag ``name`` and without ``instead_of``.
+@dataclass(frozen=True)
+class Tag:
+    """A tag's name and the number of its colour."""
 
-    One of that name keeps the colour that it has.
+    name: str
+    colour: int
+
+
+@dataclass(frozen=True)
+class Tagger:
+    """Tags files with the names and colours that the user configured."""
+
+    done: Tag
+    failed: Tag
+
+    def tag(self, path: Path, *, read: bool) -> None:
+        """Tag a file that was read or that failed.
+
+        Errors are logged, never raised: the folder may be read-only, or its file system may not
+        support attributes.
+        """
+        new, old = (self.done, self.failed) if read else (self.failed, self.done)
+        try:
+            before = _read_tags(path)
+            after = merge_tag(before, new, remove=old.name)
+            if after != before:
+                write_attribute(path, plistlib.dumps(after, fmt=plistlib.FMT_BINARY))
+        except FileNotFoundError:
+            pass  # Hazel, for example, may move the file as soon as its sidecar exists
+        except ValueError as error:
+            _log.warning("tags left unchanged", file=str(path), error=str(error))
+        except OSError as error:
+            _log.warning("tagging failed", file=str(path), error=error.strerror or str(error))
+
+
+def make_tagger(config: FinderConfig) -> Tagger | None:
+    """Return the tagger for this configuration; None without Finder or when tags are off."""
+    if not (config.tags and system_commands.is_macos()):
+        return None
+    return Tagger(
+        done=Tag(config.done_tag, COLOURS[config.done_colour]),
+        failed=Tag(config.failed_tag, COLOURS[config.failed_colour]),
+    )
+
+
+def merge_tag(tags: Sequence[str], new: Tag, *, remove: str) -> list[str]:
+    """Return ``tags`` with ``new`` and without the tag named ``remove``.
+
+    A tag that already has this name keeps the colour that it has.
     """
-    kept = [tag for tag in present if _name(tag) != instead_of]
-    return kept if name in map(_name, kept) else [*kept, f"{name}\n{colour}"]
+    kept = [tag for tag in tags if _name(tag) != remove]
+    if any(_name(tag) == new.name for tag in kept):
+        return kept
+    return [*kept, f"{new.name}\n{new.colour}"]
 
 
-def parse(value: bytes) -> list[str]:
-    """The tags in an attribute. Raises ValueError for what is none of Finder's lists."""
+def parse_tags(value: bytes) -> list[str]:
+    """Return the tags in an attribute's value.
+
+    Raises:
+        ValueError: The value is not a list as Finder writes it.
+    """
     try:
         tags = plistlib.loads(value)
-    except (
-        Exception
-    ) as error:  # plistlib raises half a dozen kinds for broken bytes, IndexError among them
+    except Exception as error:  # plistlib raises many types for broken bytes, even IndexError
         raise ValueError(f"not a property list ({error})") from error
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise ValueError("not a list of names")
     return tags
 
 
-def marker(config: FinderConfig) -> Callable[[Path, bool], None] | None:
-    """How a file is marked that was read (True) or failed.
-
-    None where there is no Finder, or it is not wanted.
-    """
-    if not (config.tags and system_commands.is_macos()):
-        return None
-    done = (config.done_tag, COLOURS[config.done_colour])
-    failed = (config.failed_tag, COLOURS[config.failed_colour])
-
-    def mark(path: Path, read: bool) -> None:  # noqa: FBT001
-        (name, colour), (other, _) = (done, failed) if read else (failed, done)
-        _mark(path, name, colour=colour, instead_of=other)
-
-    return mark
-
-
-def _mark(path: Path, name: str, *, colour: int, instead_of: str) -> None:
-    """Never raises: a tag is a courtesy, and a folder may be read-only or its disk know no
-    attributes.
-    """
+def _read_tags(path: Path) -> list[str]:
     try:
-        present = _present(path)
-        tags = merged(present, name, colour=colour, instead_of=instead_of)
-        if tags != present:
-            put(path, plistlib.dumps(tags, fmt=plistlib.FMT_BINARY))
-    except FileNotFoundError:
-        pass  # moved on by Hazel, say, as soon as its sidecar was there
-    except ValueError as error:
-        _log.warning("tags left as they are", file=str(path), error=str(error))
+        return parse_tags(read_attribute(path))
     except OSError as error:
-        _log.warning("no tag can be set", file=str(path), error=error.strerror or str(error))
-
-
-def _present(path: Path) -> list[str]:
-    try:
-        return parse(get(path))
-    except OSError as error:
-        if error.errno in _NONE_THERE:
+        if error.errno in _NO_ATTRIBUTE:
             return []
         raise
 

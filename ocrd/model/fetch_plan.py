@@ -16,7 +16,7 @@ from ocrd.model import hub
 from ocrd.model.local_sources import LocalCopy, cache_copies, cached_commit, copies_at, folder_copy
 from ocrd.model.manifest import Entry, Manifest, is_commit
 from ocrd.model.storage import ModelStorage, OwnedPath
-from ocrd.paths import nearest
+from ocrd.paths import nearest_existing_folder
 
 How = Literal["staged", "link", "copy", "fetch"]
 # Bytes that stay free beyond what the model needs: a full disk stops more than ocrd. As much again
@@ -118,7 +118,7 @@ def _planned(
     unreachable: ModelUnavailable | None = None,
 ) -> FetchPlan:
     with_staged = resumed or not order.reset
-    device = nearest(order.places.siblings).stat().st_dev
+    device = nearest_existing_folder(order.places.siblings).stat().st_dev
     sources = {
         name: tuple(
             _sources(
@@ -253,7 +253,7 @@ def must_remove_first(plan: FetchPlan, places: ModelStorage, *, free: int) -> bo
                if plan.how(name) == "fetch")  # fmt: skip
     needed = plan.bytes_by("fetch", "copy") - here
     needed += min(ROOM, max(0, needed))
-    device = nearest(places.siblings).stat().st_dev
+    device = nearest_existing_folder(places.siblings).stat().st_dev
     freed = sum(
         place.size()
         for place in plan.removals

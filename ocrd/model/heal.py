@@ -42,7 +42,7 @@ from ocrd.model.staging import (
     swap,
 )
 from ocrd.model.verify import Report, Wanted, bytes_to_hash, verify
-from ocrd.paths import nearest
+from ocrd.paths import nearest_existing_folder
 
 # Times that a file is fetched before its bytes are called wrong: one fault on the way is nobody's.
 FETCHES = 2
@@ -160,7 +160,9 @@ class Healer:
 
     def _removes_first(self, plan: FetchPlan) -> bool:
         places = self.order.places
-        return must_remove_first(plan, places, free=self.free(nearest(places.siblings)))
+        return must_remove_first(
+            plan, places, free=self.free(nearest_existing_folder(places.siblings))
+        )
 
     def _build(self, plan: FetchPlan) -> None:
         """Fill the staging folder until every byte in it is right.

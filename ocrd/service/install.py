@@ -137,7 +137,7 @@ def _service(order: Installation, record: Record) -> Iterator[str]:
         yield f"the service runs already (pid {daemon.fact().get('pid')})"
         return
     # Without the folder of its output launchd starts nothing, and says only 78.
-    paths.private_folder(order.facts.log.parent)
+    paths.make_private_folder(order.facts.log.parent)
     manager.load()
     note_loaded(order.state, sha256)
     yield f"started the service ({manager.name}, pid {daemon.fact().get('pid')}); it starts at every login"

@@ -85,7 +85,7 @@ def read_record(state: Path) -> Record:
 
     What it named is known by its place too.
     """
-    path = paths.private_folder(state) / FILE
+    path = paths.make_private_folder(state) / FILE
     try:
         stored = _Stored.model_validate_json(path.read_bytes())
     except (OSError, ValueError):

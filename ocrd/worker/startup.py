@@ -40,7 +40,7 @@ class Startup:
         self._devices = devices
         self._model = ModelConfig.model_validate(setup.model)
         self._folder = model_dir(self._model)
-        self._memory = HashMemory(paths.hash_memory())
+        self._memory = HashMemory(paths.hash_memory_file())
         self._healing = False
         self._waited_for = ""
         self._meter = Meter(self._tell, pause=1.0)

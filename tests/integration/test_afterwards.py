@@ -67,7 +67,7 @@ def add(service: Service, **tables: dict[str, Any]) -> None:
 def tags_of(path: Path) -> list[str]:
     """Empty where it has none."""
     try:
-        return tags.parse(tags.get(path))
+        return tags.parse_tags(tags.read_attribute(path))
     except OSError:
         return []
 
@@ -75,7 +75,7 @@ def tags_of(path: Path) -> list[str]:
 def test_files_are_tagged_and_a_tag_makes_nothing_read_again(mac: Service) -> None:
     good = mac.drop("good.png")
     broken = bad(mac)
-    tags.put(good, plistlib.dumps(["Mine\n2"], fmt=plistlib.FMT_BINARY))
+    tags.write_attribute(good, plistlib.dumps(["Mine\n2"], fmt=plistlib.FMT_BINARY))
     mac.start()
     mac.wait_for_sidecar(good)
     wait_until(
@@ -83,7 +83,7 @@ def test_files_are_tagged_and_a_tag_makes_nothing_read_again(mac: Service) -> No
         "both ends",
     )
     assert tags_of(good) == ["Mine\n2", "OCR\n4"] and tags_of(broken) == ["OCR failed\n6"]
-    tags.put(
+    tags.write_attribute(
         good, plistlib.dumps(["Mine\n2"], fmt=plistlib.FMT_BINARY)
     )  # as a user would, in Finder
     time.sleep(1.5)

@@ -127,7 +127,7 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
 
     def tag() -> bytes:
         with contextlib.suppress(OSError):
-            return tags.get(picture)
+            return tags.read_attribute(picture)
         return b""
 
     wait_until(tag, "the tag")

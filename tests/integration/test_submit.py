@@ -288,7 +288,7 @@ def test_many_who_ask_whether_it_runs_do_not_keep_it_from_starting(service: Serv
 
 @pytest.mark.parametrize("what", ["start", "stop"])
 def test_a_journal_that_somebody_else_holds_delays_no_end(service: Service, what: str) -> None:
-    Journal(paths.private_folder(service.home / "state")).close()
+    Journal(paths.make_private_folder(service.home / "state")).close()
     if what == "stop":
         service.start()
         wait_until(lambda: service.status()["pid"], "the daemon")
@@ -306,7 +306,7 @@ def test_a_journal_that_somebody_else_holds_delays_no_end(service: Service, what
 
 
 def test_a_broken_or_forbidden_journal_is_one_sentence(service: Service) -> None:
-    state = paths.private_folder(service.home / "state")
+    state = paths.make_private_folder(service.home / "state")
     filling = Journal(state)
     for number in range(60):
         filling.set_fact(f"fact {number}", "x" * 1000)

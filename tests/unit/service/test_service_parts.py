@@ -100,9 +100,9 @@ def test_standard_error_is_emptied_under_a_service_only_and_only_when_it_is_a_fi
     tmp_path: Path,
 ) -> None:
     code = (
-        "import os, sys; from ocrd.log import bound_stderr\n"
+        "import os, sys; from ocrd.log import truncate_stderr\n"
         "sys.stderr.write('x' * 5000); sys.stderr.flush()\n"
-        "bound_stderr(int(sys.argv[1])); sys.stderr.write('end'); sys.stderr.flush()\n"
+        "truncate_stderr(int(sys.argv[1])); sys.stderr.write('end'); sys.stderr.flush()\n"
     )
 
     def left(most: int, **variables: str) -> str:
@@ -117,7 +117,7 @@ def test_standard_error_is_emptied_under_a_service_only_and_only_when_it_is_a_fi
     assert left(1000, OCRD_SERVICE="launchd") == "end"
     assert left(10_000, OCRD_SERVICE="launchd") == "x" * 5000 + "end"
     assert left(1000) == "x" * 5000 + "end"
-    assert log.LARGEST_STDERR == 1024 * 1024
+    assert log.MAX_STDERR_BYTES == 1024 * 1024
 
 
 LINE = {"event": "the worker died", "component": "worker", "file": "a.png", "level": "warning", "stack": "Traceback\nX",
