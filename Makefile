@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint format dist platforms homebrew clean
+.PHONY: setup demo test lint format config-docs dist platforms homebrew clean
 
 setup: $(STAMP)
 
@@ -32,6 +32,10 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Writes config.example.toml, docs/config.schema.json and the tables in docs/configuration.md from ocrd/config.
+config-docs: setup
+	$(BIN)/python -m ocrd.config.generate
 
 # Builds the wheel and the source distribution, and checks that both install and run elsewhere.
 dist: setup

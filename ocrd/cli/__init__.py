@@ -18,6 +18,7 @@ def run_cli() -> int:
     Whatever went wrong on purpose is one sentence on standard error.
     """
     from ocrd.cli import (
+        config,
         daemon,
         demo,
         doctor,
@@ -54,6 +55,7 @@ def run_cli() -> int:
     ):
         app.command()(command)
     app.add_typer(model.app, name="model")
+    app.add_typer(config.app, name="config")
     try:
         app()
     except OcrdError as error:

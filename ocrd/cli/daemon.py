@@ -78,7 +78,7 @@ def _run(config: Path | None, state: Path, *, once: bool) -> None:
     import time
 
     from ocrd import log, paths
-    from ocrd.config import load_config
+    from ocrd.config import log_warnings, read_config
     from ocrd.control.exit_record import clear_last_exit
     from ocrd.control.lock import single_instance
     from ocrd.daemon.loop import JOURNAL_PATIENCE, Daemon
@@ -86,9 +86,11 @@ def _run(config: Path | None, state: Path, *, once: bool) -> None:
     from ocrd.journal import Journal
     from ocrd.system_commands import service_manager
 
-    settings = load_config(config)
+    loaded = read_config(config)
+    settings = loaded.config
     with single_instance(state):
         log.configure(settings.log, paths.log_dir(), quiet=service_manager() is not None)
+        log_warnings(loaded)
         journal = Journal(state, patience=JOURNAL_PATIENCE)
         started = time.time()
         try:

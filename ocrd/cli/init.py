@@ -20,21 +20,22 @@ def init(
         bool, typer.Option("--pocket", help="Use the small demonstration model.")
     ] = False,
 ) -> None:
-    """Write a commented configuration file and make the inbox folders. Never overwrites."""
+    """Write a short configuration file and create the inbox folders. Never overwrites."""
     from ocrd import paths
     from ocrd.config import is_managed, load_config, model_dir
     from ocrd.service.first_run import make_folder, missing, write_config
 
     where = config or paths.config_file()
-    if write_config(where, inbox, pocket):
+    if write_config(where, inbox, pocket=pocket):
         print(f"wrote {where}")
     else:
-        unused = ", so --inbox and --pocket say nothing" if pocket or inbox else ""
+        unused = ", so --inbox and --pocket have no effect" if pocket or inbox else ""
         print(f"kept {where} as it is{unused}")
     settings = load_config(where)
     if is_managed(settings.model) and not model_dir(settings.model).exists():
         print(
-            "the model, several gigabytes, is fetched at the first start; or now with: ocrd model heal"
+            "the model, several gigabytes, is fetched at the first start; "
+            "or now with: ocrd model heal"
         )
     made = missing(entry.path for entry in settings.inbox)
     for folder in made:

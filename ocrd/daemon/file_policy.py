@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from ocrd.config import Config, InboxConfig, Rules
+from ocrd.config import Config, FilePolicy, InboxConfig
 from ocrd.journal import Job
 from ocrd.outputs.sidecar import Destination, destination
 
@@ -21,13 +21,13 @@ def inbox_of(config: Config, job: Job) -> InboxConfig | None:
     return None
 
 
-def rules_for(config: Config, job: Job) -> Rules | None:
+def rules_for(config: Config, job: Job) -> FilePolicy | None:
     """None when its inbox is no longer configured."""
     inbox = inbox_of(config, job)
     return config.submit if inbox is None and job.inbox is None else inbox
 
 
-def first_choice(config: Config, job: Job, *, rules: Rules) -> Destination:
+def first_choice(config: Config, job: Job, *, rules: FilePolicy) -> Destination:
     """Where its sidecars go unless somebody's files stand there."""
     inbox = inbox_of(config, job)
     if inbox is None:

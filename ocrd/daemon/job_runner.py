@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from ocrd.config import Config, Rules
+from ocrd.config import Config, FilePolicy
 from ocrd.daemon.file_policy import first_choice, rules_for
 from ocrd.errors import OcrdError
 from ocrd.inbox.file_state import gone, not_here, stat_file, unsettled_for
@@ -51,7 +51,7 @@ class _Prepared:
     """A job that is about to be read."""
 
     job: Job
-    rules: Rules
+    rules: FilePolicy
     first: sidecar.Destination
     source: sidecar.Source
     started: float

@@ -1,4 +1,7 @@
-"""A configuration file and the folders that it names, for ``ocrd init`` and ``ocrd install``. Overwrites nothing."""
+"""A configuration file and the folders that it names, for ``ocrd init`` and ``ocrd install``.
+
+Nothing is overwritten.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,35 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ocrd import paths
+from ocrd.config.starter import starter_text
 from ocrd.errors import ConfigError
 from ocrd.files import write_atomically
 
 
-def write_config(where: Path, inbox: Path | None = None, pocket: bool = False) -> bool:
-    """Write a commented configuration; False when one is there. Raises ConfigError when it cannot be written."""
+def write_config(where: Path, inbox: Path | None = None, *, pocket: bool = False) -> bool:
+    """Write a short configuration file, unless there is a file already.
+
+    Args:
+        where: The file. Missing folders above it are made.
+        inbox: The folder to watch instead of ``~/OCR/inbox``.
+        pocket: Use the small demonstration model.
+
+    Returns:
+        Whether it was written; False when there is a file already.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    folder = None if inbox is None else str(inbox.expanduser().absolute())
     try:
-        text = _filled_in(
-            paths.shipped("config.example.toml").read_text(encoding="utf-8"), inbox, pocket
-        ).encode()
+        text = starter_text(folder, pocket=pocket).encode()
         where.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(where, text, replace=lambda _path: False)
     except FileExistsError:
         return False
     except UnicodeEncodeError as error:
         raise ConfigError(
-            f"{inbox!a}: TOML holds UTF-8 alone; choose an inbox with such a name"
+            f"{inbox!a}: a TOML file can only contain UTF-8; choose an inbox with such a name"
         ) from error
     except OSError as error:
         raise ConfigError(f"{where}: cannot be written ({error.strerror})") from error
@@ -43,14 +57,3 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder}: the inbox cannot be made ({error.strerror})") from error
-
-
-def _filled_in(example: str, inbox: Path | None, pocket: bool) -> str:
-    import tomli_w
-
-    if pocket:
-        example = example.replace('# path = "pocket"', 'path = "pocket"')
-    if inbox is not None:
-        quoted = tomli_w.dumps({"path": str(inbox.expanduser().absolute())}).strip()
-        example = example.replace('path = "~/OCR/inbox"', quoted)
-    return example

@@ -74,7 +74,7 @@ def _move_domain(manager: Launchd, record: Record) -> None:
 def _configuration(order: Installation, inbox: Path | None, *, pocket: bool) -> tuple[Config, str]:
     if order.dry_run and not order.config.exists():
         return Config.model_validate({}), f"would write {order.config}"
-    wrote = False if order.dry_run else first_run.write_config(order.config, inbox, pocket)
+    wrote = False if order.dry_run else first_run.write_config(order.config, inbox, pocket=pocket)
     unused = ", so --inbox and --pocket say nothing" if (inbox or pocket) and not wrote else ""
     return load_config(order.config), f"{'wrote' if wrote else 'kept'} {order.config}{unused}"
 

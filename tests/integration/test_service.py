@@ -51,7 +51,7 @@ class Mac(Home):
     def install(self) -> str:
         """On the CPU, wherever the tests run."""
         self.call("init", "--pocket")
-        self.config.write_text(self.config.read_text().replace('device = "auto"', 'device = "cpu"'))
+        self.config.write_text(self.config.read_text() + '\n[engine]\ndevice = "cpu"\n')
         said = self.call("install")
         self.calls()
         return said

@@ -12,12 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = (
-    *(
-        "config.example.toml",
-        "docs/hazel.md",
-        "launchd/agent.plist",
-        "launchd/quick-action/Info.plist",
-    ),
+    *("docs/hazel.md", "launchd/agent.plist", "launchd/quick-action/Info.plist"),
     *("launchd/quick-action/document.wflow", "systemd/ocrd.service"),
 )
 
