@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ocrd.units import format_size
+
 
 def printable(text: str) -> str:
     """Return ``text`` without anything that a terminal could take for a control sequence.
@@ -79,15 +81,6 @@ def format_kernels(engine: dict[str, Any]) -> str:
     )
 
 
-def format_size(size_bytes: int) -> str:
-    """Return a size with three digits: ``6.67 GB``, ``10.5 MB``, ``89 bytes``."""
-    for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size_bytes >= factor:
-            digits = 2 if size_bytes < 10 * factor else 1
-            return f"{size_bytes / factor:.{digits}f} {unit}"
-    return f"{size_bytes} bytes"
-
-
 def _count_pages(count: int) -> str:
     return "1 page" if count == 1 else f"{count} pages"
 
@@ -99,15 +92,14 @@ def _format_percent(engine: dict[str, Any]) -> str:
 def _format_amount(engine: dict[str, Any]) -> str:
     if not engine["total"]:
         return ""
-    factor, unit = (1e9, "GB") if engine["total"] >= 1e9 else (1e6, "MB")
-    return f", {engine['done'] / factor:.1f} of {engine['total'] / factor:.1f} {unit}"
+    return f", {format_size(engine['done'])} of {format_size(engine['total'])}"
 
 
 def _format_speed(engine: dict[str, Any]) -> str:
     if engine["speed"] is None:
         return ""
     left = f", {_format_duration(engine['left'])} left" if engine["left"] is not None else ""
-    return f", {engine['speed'] / 1e6:.1f} MB/s{left}"
+    return f", {format_size(engine['speed'])}/s{left}"
 
 
 def _format_duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models
 
 from ocrd.engine.nn.checkpoint import to_published
 from ocrd.engine.nn.network import Network
-from ocrd.outputs.sidecar import hash_file
+from ocrd.files import hash_file
 from tools.render_text import CHARACTERS, VIEW
 
 BOS = "<｜begin▁of▁sentence｜>"

@@ -125,8 +125,8 @@ def print_report(report: Report, *, as_json: bool) -> None:
 
 def print_whole(report: Report, *, as_json: bool) -> None:
     """What stands there after healing: one line, for there is nothing left to do."""
-    from ocrd.formatting import format_size
     from ocrd.model.manifest import read_manifest
+    from ocrd.units import format_size
 
     if as_json:
         print_report(report, as_json=as_json)
@@ -138,7 +138,7 @@ def print_whole(report: Report, *, as_json: bool) -> None:
 def print_plan(plan: FetchPlan | None, places: ModelStorage, *, as_json: bool) -> None:
     """What healing would do; nothing when ``plan`` is None."""
 
-    from ocrd.formatting import format_size
+    from ocrd.units import format_size
 
     removals = [(place, place.size()) for place in plan.removals if place.exists()] if plan else []
     if as_json:

@@ -33,6 +33,7 @@ def recognize(
     from ocrd import log
     from ocrd.config import load_config
     from ocrd.errors import EngineError, SomeFilesFailed, UsageError
+    from ocrd.files import hash_file
     from ocrd.journal import reading_from
     from ocrd.outputs import sidecar
     from ocrd.service.detect import usual_config
@@ -63,7 +64,7 @@ def recognize(
             if message["event"] == "page":
                 pages.append(reading_from(message["reading"]))
         assert ready is not None, "a worker that read was ready"
-        source = sidecar.Source(file.name, file.stat().st_size, sidecar.hash_file(file))
+        source = sidecar.Source(file.name, file.stat().st_size, hash_file(file))
         rendered = sidecar.render(
             source, provenance(ready), task=task, pages=pages, formats=("txt", "md", "json")
         )

@@ -18,6 +18,7 @@ import structlog
 from ocrd.config import Config, FilePolicy
 from ocrd.daemon.file_policy import first_choice, rules_for
 from ocrd.errors import OcrdError
+from ocrd.files import hash_bytes, hash_file
 from ocrd.inbox.file_state import gone, not_here, stat_file, unsettled_for
 from ocrd.journal import Job, Journal, reading_from
 from ocrd.outputs import sidecar
@@ -218,7 +219,7 @@ class JobRunner:
             self._journal.hand_back(job.id, wait, tried=False)
             return None
         first = first_choice(self._config, job, rules=rules)
-        source = sidecar.Source(job.path.name, job.fingerprint.size, sidecar.hash_file(job.path))
+        source = sidecar.Source(job.path.name, job.fingerprint.size, hash_file(job.path))
         if there := sidecar.complete_set(first, source.sha256, formats=rules.formats):
             self._log.info("its sidecars are there already", file=str(job.path))
             # Those of a journal that was lost were told of in their time, those of a disk that has
@@ -292,19 +293,19 @@ class JobRunner:
         """Whether what stands at ``path`` is what we wrote there for this very picture and
         nobody edited.
         """
-        return self._journal.wrote(source, path, sha256=sidecar.hash_file(path))
+        return self._journal.wrote(source, path, sha256=hash_file(path))
 
     def _write(
         self, job: Job, first: sidecar.Destination, *, contents: dict[str, bytes]
     ) -> sidecar.Destination:
-        new = {f".{format_}": sidecar.hash_bytes(data) for format_, data in contents.items()}
+        new = {f".{format_}": hash_bytes(data) for format_, data in contents.items()}
         source = job.path
 
         def ours(path: Path) -> bool:
             if path.is_symlink() or not path.is_file():
                 return False
             # It already says just what we would write, or it is ours.
-            return sidecar.hash_file(path) == new.get(path.suffix) or self._wrote(source, path)
+            return hash_file(path) == new.get(path.suffix) or self._wrote(source, path)
 
         where = sidecar.choose_destination(first, tuple(contents), ours=ours)
         planned = {where.path(format_): new[f".{format_}"] for format_ in contents}

@@ -26,6 +26,7 @@ from ocrd.model.hashes import HashMemory
 from ocrd.model.verify import State, verify, wanted_by
 from ocrd.service.detect import manager_here
 from ocrd.service.templates import started_by
+from ocrd.units import format_size
 
 # Seconds for loading torch on a slow machine.
 PROBE_PATIENCE = 120.0
@@ -118,7 +119,7 @@ def _engine(said: Mapping[str, Any]) -> Iterator[Finding]:
     if machine := said.get("machine"):
         devices = ["MPS"] * machine["mps"] + ["CUDA"] * bool(machine["cuda"]) + ["CPU"]
         yield Finding(
-            "devices", "ok", f"{', '.join(devices)}; {machine['memory'] / 1e9:.1f} GB of memory"
+            "devices", "ok", f"{', '.join(devices)}; {format_size(machine['memory'])} of memory"
         )
     if "error" in said:
         yield Finding(
@@ -197,7 +198,7 @@ def _disks(config: Config) -> Iterator[Finding]:
         state: State = "fail" if free < NOTHING else "warn" if free < LITTLE else "ok"
         advice = "" if state == "ok" else "free some space"
         yield Finding(
-            f"disk of {name}", state, f"{free / 1e9:.1f} GB free at {folder}", advice, SERVICE
+            f"disk of {name}", state, f"{format_size(free)} free at {folder}", advice, SERVICE
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from ocrd.backoff import Backoff
 from ocrd.inbox.file_state import stat_file
 from ocrd.inbox.ignore import ignore_reason, skip_folder
 from ocrd.inbox.stability import StabilityTracker, Waiting
@@ -20,8 +21,8 @@ _log = structlog.get_logger(__name__)
 # Seconds between checks of the watch, which can go silent without an error.
 HEALTH_EVERY = 15.0
 
-# Seconds between tries while the root is missing or cannot be watched.
-BACK_OFF = (0.5, 1.0, 2.0, 5.0)
+# Between tries while the root is missing or cannot be watched.
+BACKOFF = Backoff((0.5, 1.0, 2.0, 5.0))
 
 
 class Inbox:
@@ -130,8 +131,8 @@ class Inbox:
             self._retry_at = None
             self._tries = 0
         else:
-            self._retry_at = now + BACK_OFF[min(self._tries, len(BACK_OFF) - 1)]
             self._tries += 1
+            self._retry_at = now + BACKOFF.delay_s(self._tries)
         # Without a watch, each try is at least a walk.
         self._rescan_asked = True
 

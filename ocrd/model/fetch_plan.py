@@ -17,6 +17,7 @@ from ocrd.model.local_sources import LocalCopy, cache_copies, cached_commit, cop
 from ocrd.model.manifest import Entry, Manifest, is_commit
 from ocrd.model.storage import ModelStorage, OwnedPath
 from ocrd.paths import nearest_existing_folder
+from ocrd.units import format_size
 
 How = Literal["staged", "link", "copy", "fetch"]
 # Bytes that stay free beyond what the model needs: a full disk stops more than ocrd. As much again
@@ -261,9 +262,9 @@ def must_remove_first(plan: FetchPlan, places: ModelStorage, *, free: int) -> bo
     )
     if needed > free + freed:
         raise ModelUnavailable(
-            f"the model needs {needed / 1e9:.2f} GB on the disk of {places.store}, where {free / 1e9:.2f} GB are "
-            f"free: {(needed - free - freed) / 1e9:.2f} GB are missing. Free some space, or set model.folder to a "
-            "folder on another disk",
+            f"the model needs {format_size(needed)} on the disk of {places.store}, which has "
+            f"{format_size(free)} free: {format_size(needed - free - freed)} are missing. Free "
+            "some space, or set model.folder to a folder on another disk",
             soon=False,
         )
     return needed > free

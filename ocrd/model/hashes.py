@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from ocrd.files import write_atomically
 from ocrd.model.manifest import Entry
 
 # Bytes at a time: large enough that hashing takes the time, and not Python.
@@ -85,12 +85,7 @@ class HashMemory:
             return
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         known = {path: value for path, value in self._known.items() if os.path.lexists(path)}
-        temporary = self._file.with_name(f".{self._file.name}-{secrets.token_hex(4)}.tmp")
-        try:
-            temporary.write_text(json.dumps(known, indent=1), encoding="utf-8")
-            temporary.replace(self._file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(self._file, json.dumps(known, indent=1).encode())
 
 
 def signature(path: Path) -> Signature:

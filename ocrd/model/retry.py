@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ocrd.backoff import Backoff
 from ocrd.errors import ModelUnavailable
 from ocrd.model.heal import Healer
 from ocrd.model.verify import Report
 
-# Seconds between tries; the last one for ever after.
-BACK_OFF = (5.0, 15.0, 60.0, 300.0, 600.0)
+# Between tries.
+BACKOFF = Backoff((5.0, 15.0, 60.0, 300.0, 600.0))
 
 # Seconds before asking again for the lock that another process holds; asking itself waits as well.
 AFTER_OTHERS = 1.0
@@ -44,6 +45,6 @@ def heal_with_retries(
                 barren = 1 if healer.meter.fetched > before else barren + 1
                 if tries is not None and (barren >= tries or not error.soon):
                     raise
-                wait = BACK_OFF[min(barren, len(BACK_OFF)) - 1]
+                wait = BACKOFF.delay_s(barren)
             on_wait(error, wait)
             sleep(wait)

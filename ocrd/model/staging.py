@@ -17,7 +17,7 @@ import structlog
 from filelock import FileLock, Timeout
 
 from ocrd.errors import ModelError, ModelUnavailable
-from ocrd.files import sync_file, sync_folder
+from ocrd.files import next_free_path, sync_file, sync_folder
 from ocrd.model.hashes import CHUNK, OnBytes
 from ocrd.model.manifest import FILE, read_manifest
 from ocrd.model.storage import ModelStorage
@@ -148,7 +148,7 @@ def _discard_old(places: ModelStorage) -> None:
     try:
         for entry in _strangers(old, places.final.path):
             places.kept.path.mkdir(mode=0o700, exist_ok=True)
-            target = _free_name(places.kept.path / entry.name.removesuffix("~old"))
+            target = next_free_path(places.kept.path / entry.name.removesuffix("~old"))
             entry.rename(target)
             log.warning("a file that is not the model's is kept", file=str(target))
         places.old.remove()
@@ -165,12 +165,3 @@ def _strangers(old: Path, new: Path) -> list[Path]:
             if manifest := read_manifest(folder):
                 known |= set(manifest.files)
     return [entry for entry in old.iterdir() if entry.name not in known]
-
-
-def _free_name(path: Path) -> Path:
-    free = path
-    number = 1
-    while os.path.lexists(free):
-        number += 1
-        free = path.with_name(f"{path.name}-{number}")
-    return free

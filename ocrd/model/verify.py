@@ -25,6 +25,7 @@ from ocrd.errors import ModelError
 from ocrd.model import remote_code_check as published_code
 from ocrd.model.hashes import HashMemory, OnBytes, hash_as, ignore_bytes, signature
 from ocrd.model.manifest import Entry, Manifest, is_commit, read_manifest
+from ocrd.units import format_size
 
 State = Literal["ok", "warn", "fail"]
 
@@ -240,7 +241,7 @@ def _weight_checks(folder: Path, arch: Architecture | None) -> Iterator[Check]:
         yield Check("weights", "fail", str(error), what)
         return
     size = sum(path.stat().st_size for path in {t.file for t in tensors.values()})
-    yield Check("weights", "ok", f"{len(tensors)} tensors, {size / 1e9:.2f} GB", what)
+    yield Check("weights", "ok", f"{len(tensors)} tensors, {format_size(size)}", what)
     if arch is not None:
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         files = sorted({t.file.name for t in tensors.values()})

@@ -8,7 +8,6 @@ user's.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ocrd.files import write_atomically
+from ocrd.files import hash_bytes, write_atomically
 from ocrd.types import Fallback, PageReading
 
 SCHEMA = "https://ocrd.invalid/sidecar.schema.json"
@@ -41,15 +40,6 @@ class Provenance:
 
     model: Mapping[str, Any]
     engine: Mapping[str, Any]
-
-
-def hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def hash_bytes(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def render(
@@ -236,4 +226,4 @@ def write_set(
     """
     where.folder.mkdir(parents=True, exist_ok=True)
     for format_, data in contents.items():
-        write_atomically(where.path(format_), data, replace=ours)
+        write_atomically(where.path(format_), data, may_replace=ours)

@@ -32,7 +32,7 @@ def write_config(where: Path, inbox: Path | None = None, *, pocket: bool = False
     try:
         text = starter_text(folder, pocket=pocket).encode()
         where.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(where, text, replace=lambda _path: False)
+        write_atomically(where, text, may_replace=lambda _path: False)
     except FileExistsError:
         return False
     except UnicodeEncodeError as error:

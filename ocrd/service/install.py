@@ -16,8 +16,7 @@ import ocrd
 from ocrd import paths, system_commands
 from ocrd.config import Config, is_managed, load_config
 from ocrd.errors import ServiceError
-from ocrd.files import write_atomically
-from ocrd.outputs.sidecar import hash_bytes, hash_file
+from ocrd.files import hash_bytes, hash_file, write_atomically
 from ocrd.service import first_run
 from ocrd.service.entry_point import guarded_place
 from ocrd.service.install_record import Record

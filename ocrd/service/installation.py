@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import ocrd
 from ocrd import paths
 from ocrd.errors import ServiceError
+from ocrd.files import next_free_path
 from ocrd.service import templates
 from ocrd.service.install_record import FILE, Record, read_record
 from ocrd.service.manager import Daemon, Manager
@@ -76,11 +76,7 @@ def set_aside(path: Path) -> Path:
 
     That. Raises ServiceError when it cannot be moved.
     """
-    number = 1
-    while os.path.lexists(
-        aside := path.with_name(f"{path.name}{EDITED}{'' if number == 1 else number}")
-    ):
-        number += 1
+    aside = next_free_path(path.with_name(path.name + EDITED))
     try:
         path.rename(aside)
     except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocrd import paths
 from ocrd.errors import ServiceError
-from ocrd.outputs.sidecar import hash_file
+from ocrd.files import hash_file
 from ocrd.service.detect import manager_here
 from ocrd.service.install_record import read_record
 from ocrd.service.installation import note_loaded, refuse_by_hand

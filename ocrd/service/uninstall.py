@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ocrd.config import Config, is_managed, load_config
 from ocrd.errors import ServiceError
-from ocrd.outputs.sidecar import hash_bytes, hash_file
+from ocrd.files import hash_bytes, hash_file
 from ocrd.service.install_record import Record
 from ocrd.service.installation import Installation, record_of, set_aside
 from ocrd.service.manager import Daemon, refuse_inside

@@ -48,11 +48,11 @@ def test_a_reset_without_a_network_removes_nothing(machine: Machine, hub: LocalH
     assert machine.verified().ok and machine.places.cached.exists()
 
 
-def test_too_little_room_is_said_in_gigabytes_before_anything_is_touched(
+def test_how_much_room_is_missing_is_reported_before_anything_is_touched(
     machine: Machine, hub: LocalHub
 ) -> None:
     machine.free = 1_000_000
-    with pytest.raises(ModelUnavailable, match=r"\d\.\d\d GB are missing"):
+    with pytest.raises(ModelUnavailable, match=r"\d\.\d+ MB are missing"):
         machine.heal()
     assert hub.bytes_asked == 0 and not machine.places.staging.exists()
 

@@ -14,9 +14,9 @@ import pytest
 from ocrd.config import parse_config
 from ocrd.daemon.job_runner import CRASHES_ALLOWED, STILL_WRITING, JobRunner
 from ocrd.errors import OcrdError
+from ocrd.files import hash_bytes
 from ocrd.inbox.file_state import stat_file
 from ocrd.journal import Job, Journal
-from ocrd.outputs.sidecar import hash_bytes
 from ocrd.types import Block, PageReading
 from ocrd.worker.messages import Request
 from ocrd.worker.process import ReadApart, Ready, Refused, Transient, WorkerDied, WorkerRetired

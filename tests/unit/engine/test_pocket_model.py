@@ -11,7 +11,7 @@ from ocrd import paths
 from ocrd.checkpoint_format.architecture import read_architecture
 from ocrd.engine.prompt import encode_prompt
 from ocrd.engine.recognizer import DeepSeekOCR
-from ocrd.outputs.sidecar import hash_file
+from ocrd.files import hash_file
 from ocrd.tasks import prompt_text
 from tools.measure_pocket import error_rate, iou, placed
 from tools.render_text import TRAINED_FONTS

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd import files as durable
+from ocrd.files import hash_file, write_atomically
 from ocrd.outputs import sidecar
 from ocrd.outputs.sidecar import Destination, Provenance, Source
 from ocrd.types import Attempt, Block, PageReading
@@ -40,7 +40,7 @@ def page(index: int, text: str, *, stop: str = "eos") -> PageReading:
 
 
 def contents(source: Path, *pages: PageReading) -> dict[str, bytes]:
-    what = Source(source.name, source.stat().st_size, sidecar.hash_file(source))
+    what = Source(source.name, source.stat().st_size, hash_file(source))
     return sidecar.render(what, PROVENANCE, task="text", pages=pages, formats=("json", "txt", "md"))
 
 
@@ -129,9 +129,9 @@ def test_a_leftover_of_a_killed_run_goes_with_the_next(scan: Path) -> None:
         return True
 
     target.write_text("ours")
-    durable.write_atomically(target, b"one", replace=look)
+    write_atomically(target, b"one", may_replace=look)
     seen[0].write_text("what a killed run left")
-    durable.write_atomically(target, b"two", replace=look)
+    write_atomically(target, b"two", may_replace=look)
     assert target.read_bytes() == b"two"
     assert list(scan.parent.glob(".ocrd-*")) == []
 
@@ -160,7 +160,7 @@ def test_a_file_that_appears_in_the_last_moment_is_not_overwritten(scan: Path) -
     target = scan.with_name("scan.png.txt")
     target.write_text("mine")
     with pytest.raises(FileExistsError):
-        durable.write_atomically(target, b"ours", replace=lambda _path: False)
+        write_atomically(target, b"ours", may_replace=lambda _path: False)
     assert target.read_text() == "mine"
     assert list(scan.parent.glob(".ocrd-*")) == []
 
@@ -181,7 +181,7 @@ def test_output_folders_keep_the_inboxes_sub_folders(tmp_path: Path) -> None:
 
 def test_a_finished_set_is_known_again_without_a_journal(scan: Path) -> None:
     where = write(scan)
-    sha = sidecar.hash_file(scan)
+    sha = hash_file(scan)
     assert sidecar.complete_set(where, sha, formats=("txt", "json"))
     assert not sidecar.complete_set(where, "0" * 64, formats=("txt", "json"))
     where.path("txt").unlink()
