@@ -30,7 +30,7 @@ from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr
 from bench.full_size import build
 from bench.memory import Peak
 from ocrd.checkpoint_format.architecture import count_parameters, read_architecture
-from ocrd.engine.decode import ROOM, Batch, DecodeLimits, NgramGuard, next_logits
+from ocrd.engine.decode import ROOM, Batch, DecodeLimits, NgramGuard
 from ocrd.engine.nn.autotune import synchronize, tune
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.nn.kernels import KernelChoice, use_kernels
@@ -191,7 +191,7 @@ def prefill(network: Network, slots: int) -> dict[str, float]:
     def once() -> None:
         cache = SlotCache(network.arch.decoder.layers, 1, room=ROOM)
         cache.begin_prompt(slots, network.device)
-        next_logits(network, prompt, cache=cache)
+        network.next_logits(prompt, cache=cache)
 
     seconds = best(once, network.device, times=2)
     return {"seconds": seconds, "tokens_per_second": slots / seconds}
@@ -205,7 +205,7 @@ def decode(network: Network) -> Results:
     cache = SlotCache(network.arch.decoder.layers, PAGES[0], room=ROOM)
     for number in range(PAGES[0]):
         cache.begin_prompt(LARGE, network.device)
-        next_logits(network, _prompt(network, LARGE, seed=number), cache=cache)
+        network.next_logits(_prompt(network, LARGE, seed=number), cache=cache)
     results: Results = {}
     chosen = network.ways
     own = KernelChoice()
@@ -242,8 +242,8 @@ def _steps(network: Network, cache: SlotCache) -> dict[str, float]:
     def step() -> None:
         ids = torch.randint(0, network.arch.decoder.vocabulary, (count, 1), generator=generator)
         cache.begin_step(network.device)
-        next_logits(
-            network, network.language_model.embed_tokens(ids.to(network.device)), cache=cache
+        network.next_logits(
+            network.language_model.embed_tokens(ids.to(network.device)), cache=cache
         ).argmax(-1).tolist()
 
     step()

@@ -181,7 +181,7 @@ class Losses:
 
     def vision(self, batch: Batch) -> tuple[Tensor, Tensor, float]:
         """(projected tokens [B, 16, D], patch + cell loss, share of characters right)."""
-        projected = self.network.encode_views(batch.views()).projected
+        projected = self.network.encode_views(batch.views())
         by_patch = self.probes.patch(self.neck.permute(0, 2, 3, 1)).float()
         inside = PATCHES // CELLS
         by_cell = self.probes.cell(projected).float()
@@ -239,7 +239,7 @@ class Losses:
 def read(losses: Losses, views: Tensor, *, longest: int = LONGEST) -> Tensor:
     """Greedy reading of a batch, without a cache: [B, 3, 256, 256] -> token ids [B, <= longest]."""
     losses.network.eval()
-    projected = losses.network.encode_views(views).projected
+    projected = losses.network.encode_views(views)
     ids = torch.zeros(views.shape[0], 0, dtype=torch.long)
     for _ in range(longest):
         # `logits` predicts as many tokens as it is given ids; the last one is the unknown next.

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2TextModel
 
 from ocrd.engine.nn.kv_cache import SlotCache
 from ocrd.engine.nn.network import Network
@@ -207,7 +206,7 @@ class Batch:
             self._limits.max_new_tokens, self._network.arch.decoder.max_positions - prompt.shape[1]
         )
         self._cache.begin_prompt(prompt.shape[1], self._network.device)
-        logits = next_logits(self._network, prompt, cache=self._cache)
+        logits = self._network.next_logits(prompt, cache=self._cache)
         self._refuse_not_finite(logits)
         self._texts.append(
             _Text(key, self._limits, marks=self._marks, longest=longest, on_token=on_token)
@@ -226,8 +225,8 @@ class Batch:
             network, began = self._network, self._clock()
             last = torch.tensor([text.ids[-1:] for text in self._texts], device=network.device)
             self._cache.begin_step(network.device)
-            logits = next_logits(
-                network, network.language_model.embed_tokens(last), cache=self._cache
+            logits = network.next_logits(
+                network.language_model.embed_tokens(last), cache=self._cache
             )
             self._steps += 1
             if self._steps % TOKENS_BETWEEN_LOOKS == 0:
@@ -279,25 +278,3 @@ def decode(
     while not (ended := batch.step()):
         pass
     return ended[0][1]
-
-
-def next_logits(network: Network, embedded: Tensor, *, cache: SlotCache) -> Tensor:
-    """[n, T, D] new embeddings on top of the cache -> logits [n, V] of the last position only."""
-    hidden = run_decoder(network.language_model, embedded, cache=cache)
-    logits: Tensor = network.lm_head(hidden[:, -1])
-    return logits
-
-
-def run_decoder(decoder: DeepseekOcr2TextModel, hidden: Tensor, *, cache: SlotCache) -> Tensor:
-    """The decoder's layers over [n, T, D], at the positions that the cache has begun.
-
-    Called directly: a prompt is causal without a mask, and a step needs one only where pages differ
-    in length.
-    """
-    rotary = decoder.rotary_emb(hidden, cache.positions)
-    for layer in decoder.layers:
-        hidden = layer(
-            hidden, position_embeddings=rotary, attention_mask=cache.mask, past_key_values=cache
-        )
-    normed: Tensor = decoder.norm(hidden)
-    return normed

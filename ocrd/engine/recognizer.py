@@ -219,12 +219,10 @@ class DeepSeekOCR:
         """The page's prompt, picture and all: [1, T, D]."""
         network = self.network
         views = prepare(page.image, page.mode)
-        global_view = network.encode_views(
-            views.global_view.to(network.device, network.dtype)
-        ).projected[0]
+        global_view = network.encode_views(views.global_view.to(network.device, network.dtype))[0]
         tiles = None
         if views.tiles is not None:
-            tiles = network.encode_tiles(views.tiles.to(network.device, network.dtype)).projected
+            tiles = network.encode_tiles(views.tiles.to(network.device, network.dtype))
         picture = network.assemble_image_tokens(global_view, tiles, grid=views.grid)
         before, after = (
             torch.tensor(ids, dtype=torch.long, device=network.device)

@@ -18,8 +18,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ocrd.engine.decode import Batch, Decoded, DecodeLimits, decode, run_decoder
+from ocrd.engine.decode import Batch, Decoded, DecodeLimits, decode
 from ocrd.engine.nn.checkpoint import load_network
+from ocrd.engine.nn.decoder import run_decoder
 from ocrd.engine.nn.kv_cache import SlotCache
 from ocrd.engine.nn.network import Network
 
@@ -63,15 +64,16 @@ def compare(
     seed = int(str(case["seed"]))
     tiles = case["tiles"]
     generator = torch.Generator().manual_seed(seed)
-    seen = network.encode_views(torch.randn(1, 3, base, base, generator=generator))
+    view = torch.randn(1, 3, base, base, generator=generator)
+    features = network.encode_views(view)
     grid = (1, 1)
     tile_features = None
     if tiles:
         assert isinstance(tiles, list)
         grid = (int(tiles[0]), int(tiles[1]))
         views = torch.randn(grid[0] * grid[1], 3, TILE, TILE, generator=generator)
-        tile_features = network.encode_views(views).projected
-    picture = network.assemble_image_tokens(seen.projected[0], tile_features, grid=grid)
+        tile_features = network.encode_views(views)
+    picture = network.assemble_image_tokens(features[0], tile_features, grid=grid)
 
     ids = outputs[f"{name}.ids"][0]
     slots = outputs[f"{name}.mask"][0].bool().nonzero().flatten()
@@ -91,8 +93,8 @@ def compare(
     difference = Difference(
         case=name,
         logits=_largest(logits, expected),
-        sam=_largest(seen.sam, outputs[f"{name}.sam"]),
-        projected=_largest(seen.projected, outputs[f"{name}.projected"]),
+        sam=_largest(network.sam_model(view).last_hidden_state, outputs[f"{name}.sam"]),
+        projected=_largest(features, outputs[f"{name}.projected"]),
         # "No end token allowed" in the golden run: the same ban here.
         tokens_agree=decode(network, prompt, limits=PLAIN, forbid_end=True).ids
         == generated(name, outputs),

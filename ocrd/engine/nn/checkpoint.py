@@ -26,6 +26,7 @@ from ocrd.checkpoint_format.architecture import (
     published_tensors,
     read_architecture,
 )
+from ocrd.engine.nn.decoder import rebuild_rotary_embedding
 from ocrd.engine.nn.network import Network
 from ocrd.errors import ModelError
 
@@ -112,7 +113,7 @@ def load_network(
     with torch.device("meta"):
         network = Network(arch)
     network.to(dtype).to_empty(device=device)
-    _restore_buffers(network)
+    rebuild_rotary_embedding(network.language_model, network.device)
     with ExitStack() as stack:
         tensors = weights.read_headers(files or weights.weight_files(model_dir))
         weights.refuse_wrong_tensors(
@@ -187,15 +188,6 @@ def _fill(
         reader.fill(
             place, tensors[name], first=0 if how.thirds is None else how.thirds * place.numel()
         )
-
-
-def _restore_buffers(network: Network) -> None:
-    """``to_empty`` leaves non-persistent buffers as they happened to lie in memory.
-
-    Compute them anew.
-    """
-    decoder = network.language_model
-    decoder.rotary_emb = type(decoder.rotary_emb)(decoder.config).to(network.device)
 
 
 def to_published(network: Network, dtype: torch.dtype) -> dict[str, Tensor]:

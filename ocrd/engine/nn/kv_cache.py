@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache
 
 
-class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped here
+class SlotCache:
     """First each page's prompt is filled into a new slot.
 
     Then all slots go on by a token at a time.
@@ -19,7 +18,6 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped here
 
     def __init__(self, layers: int, slots: int, *, room: int, most: int | None = None) -> None:
         """``room``: positions to begin with; ``most``: those that there can be."""
-        super().__init__(layers=[])
         # Positions filled, by slot.
         self.lengths: list[int] = []
         # [n, 1, 1, L], True where a slot has a key; None where all are equally long.
@@ -96,9 +94,6 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped here
                     buffer[slot, :, :length] = buffer[last, :, :length]
             self.lengths[slot] = length
         self.lengths.pop()
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        return max(self.lengths, default=0)
 
     def _roomy(self, buffer: Tensor | None, like: Tensor) -> Tensor:
         needed = max(self.lengths)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import torch
 
+from ocrd.engine.nn.decoder import rebuild_rotary_embedding
 from ocrd.engine.nn.network import Network
 from ocrd.engine.runtime.device_plan import Machine
 from ocrd.errors import EngineError
@@ -76,10 +77,8 @@ def move(network: Network, device: torch.device, *, dtype: torch.dtype) -> None:
 
     Raises EngineError that names what stayed behind.
     """
-    rotary = network.language_model.rotary_emb
     network.to(device=device, dtype=dtype)
-    # Frequencies are computed in float32, whatever the weights are: `to` would have rounded them.
-    network.language_model.rotary_emb = type(rotary)(network.language_model.config).to(device)
+    rebuild_rotary_embedding(network.language_model, device)  # `to` has rounded its frequencies
     refuse_strays(network, device, dtype=dtype)
 
 

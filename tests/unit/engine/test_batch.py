@@ -11,7 +11,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrd.engine import decode as decode_module
 from ocrd.engine.decode import Batch, Decoded, DecodeLimits, SpecialTokens, decode
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.nn.kv_cache import SlotCache
@@ -149,7 +148,7 @@ def test_the_cache_holds_each_slots_own_keys_whatever_comes_and_goes(
                     ]
                 else:
                     assert len(keys) == got.shape[2]
-    assert cache.get_seq_length() == max(len(keys) for keys in pages)
+    assert cache.lengths == [len(keys) for keys in pages]
 
 
 class Script:
@@ -161,9 +160,9 @@ class Script:
         self.texts = texts
         self.vocabulary = vocabulary
         self.slots: list[Iterator[int]] = []
-        monkeypatch.setattr(decode_module, "next_logits", self.logits)
+        monkeypatch.setattr(Network, "next_logits", self.logits)
 
-    def logits(self, _network: object, embedded: torch.Tensor, *, cache: SlotCache) -> torch.Tensor:
+    def logits(self, embedded: torch.Tensor, *, cache: SlotCache) -> torch.Tensor:
         if embedded.shape[1] > 1:
             self.slots.append(self.texts[len(self.slots)])
             rows = [self.slots[-1]]

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.engine.decode import DecodeLimits, NgramGuard, decode, next_logits, run_decoder
+from ocrd.engine.decode import DecodeLimits, NgramGuard, decode
 from ocrd.engine.nn.attention import attend
 from ocrd.engine.nn.checkpoint import load_network
+from ocrd.engine.nn.decoder import run_decoder
 from ocrd.engine.nn.kv_cache import SlotCache
 from ocrd.engine.nn.network import Network
 from ocrd.errors import EngineError
@@ -66,11 +67,11 @@ def test_one_token_at_a_time_gives_the_logits_of_all_at_once(
         whole = network.lm_head(run_decoder(network.language_model, prompt, cache=cache))
         cache = SlotCache(layers, 1, room=2)  # so small that it must grow on the way
         cache.begin_prompt(1, device)
-        steps = [next_logits(network, prompt[:, :1], cache=cache)]
+        steps = [network.next_logits(prompt[:, :1], cache=cache)]
         for i in range(1, prompt.shape[1]):
             cache.begin_step(device)
-            steps.append(next_logits(network, prompt[:, i : i + 1], cache=cache))
-    assert cache.get_seq_length() == prompt.shape[1]
+            steps.append(network.next_logits(prompt[:, i : i + 1], cache=cache))
+    assert cache.lengths == [prompt.shape[1]]
     torch.testing.assert_close(torch.cat(steps), whole[0], atol=1e-5, rtol=1e-4)
 
 

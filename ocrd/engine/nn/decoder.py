@@ -1,0 +1,77 @@
+"""The language model: transformers' mixture-of-experts decoder, built and run.
+
+Its layers are called directly, one after the other. So there is no mask to build: a prompt is
+causal without one, and a decoding step needs one only when its pages differ in length.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import DeepseekOcr2TextConfig
+from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2TextModel
+
+from ocrd.checkpoint_format.architecture import DecoderShape
+from ocrd.engine.nn.attention import ATTENTION
+from ocrd.engine.nn.kernels import EXPERTS
+from ocrd.engine.nn.kv_cache import SlotCache
+
+
+def build_decoder(shape: DecoderShape) -> DeepseekOcr2TextModel:
+    """Build the decoder with our attention and experts kernels; its weights are not loaded."""
+    config = DeepseekOcr2TextConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.width,
+        intermediate_size=shape.dense_width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        max_position_embeddings=shape.max_positions,
+        rms_norm_eps=shape.rms_eps,
+        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
+        n_routed_experts=shape.experts,
+        n_shared_experts=shape.shared_experts,
+        num_experts_per_tok=shape.experts_per_token,
+        moe_intermediate_size=shape.expert_width,
+        routed_scaling_factor=shape.routed_scale,
+        topk_method="greedy",
+        mlp_layer_types=[
+            "dense" if i < shape.dense_layers else "sparse" for i in range(shape.layers)
+        ],
+        bos_token_id=shape.bos,
+        eos_token_id=shape.eos,
+    )
+    # transformers' own switches; they have no public setter on a bare config.
+    config._attn_implementation = ATTENTION
+    config._experts_implementation = EXPERTS
+    return DeepseekOcr2TextModel(config)
+
+
+def rebuild_rotary_embedding(decoder: DeepseekOcr2TextModel, device: torch.device) -> None:
+    """Compute the rotary embedding's frequencies again, on ``device`` and in float32.
+
+    They are a buffer that no checkpoint holds, and they stay in float32 whatever dtype the weights
+    have. Call this after anything that allocates, moves or converts the whole decoder.
+    """
+    decoder.rotary_emb = type(decoder.rotary_emb)(decoder.config).to(device)
+
+
+def run_decoder(decoder: DeepseekOcr2TextModel, hidden: Tensor, *, cache: SlotCache) -> Tensor:
+    """Run the decoder's layers and its final norm.
+
+    Args:
+        decoder: The language model.
+        hidden: Embeddings [n, T, D]: the prompt of one page (n = 1), or one token of each of n
+            pages (T = 1).
+        cache: Its ``begin_prompt`` or ``begin_step`` was called for these positions.
+
+    Returns:
+        Hidden states [n, T, D].
+    """
+    rotary = decoder.rotary_emb(hidden, cache.positions)
+    for layer in decoder.layers:
+        hidden = layer(
+            hidden, position_embeddings=rotary, attention_mask=cache.mask, past_key_values=cache
+        )
+    normed: Tensor = decoder.norm(hidden)
+    return normed
