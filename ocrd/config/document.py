@@ -44,6 +44,7 @@ class Setting:
 
     @property
     def is_changed(self) -> bool:
+        """Whether the value is not the default."""
         return bool(self.value != self.default)
 
 
@@ -110,6 +111,7 @@ def effective_text(config: Config, *, explain: bool = False, only_changed: bool 
     """The settings in effect as TOML that can be read again; changed ones are marked.
 
     Args:
+        config: The settings.
         explain: Write each setting's description above it.
         only_changed: Leave out settings at their defaults. An inbox keeps its path.
     """

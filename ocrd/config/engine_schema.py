@@ -13,6 +13,8 @@ PINNED_REVISION = "1e3401a3d4603e9e71ea0ec850bfead602191ec4"
 
 
 class ModelConfig(Table):
+    """``[model]``."""
+
     repo: RepoName = Field(
         default=PINNED_REPO,
         description="The Hugging Face repository to download the model from. It must have the "
@@ -36,6 +38,8 @@ class ModelConfig(Table):
 
 
 class EngineConfig(Table):
+    """``[engine]``."""
+
     device: Literal["auto", "mps", "cuda", "cpu"] = Field(
         default="auto",
         description='The device that runs the model. "auto" takes the fastest one that has '

@@ -7,7 +7,7 @@ and, where there is a good guess, what was probably meant. A list's entries and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +33,15 @@ class InvalidConfig(ConfigError):
     """
 
     def __init__(self, where: str, problems: Sequence[str]) -> None:
+        """``where`` names the file."""
         self.problems = tuple(problems)
-        numbered = [f"({number}) {text}" for number, text in enumerate(self.problems, start=1)]
-        # On one line in any case: this is also a field of log events and of `ocrd status`.
-        message = numbered[0][4:] if len(numbered) == 1 else f"{len(numbered)} errors: "
-        super().__init__(f"{where}: {message}" + "; ".join(numbered[1:] and numbered))
+        # Always one line: the message is also a field of log events and of `ocrd status`.
+        if len(self.problems) == 1:
+            message = self.problems[0]
+        else:
+            numbered = [f"({number}) {text}" for number, text in enumerate(self.problems, start=1)]
+            message = f"{len(numbered)} errors: {'; '.join(numbered)}"
+        super().__init__(f"{where}: {message}")
 
 
 @dataclass(frozen=True)
@@ -57,27 +61,31 @@ class _Place:
     name: str
 
 
-_ByPlace = dict[str, "tuple[_Place, list[ErrorDetails]]"]
+@dataclass(frozen=True)
+class _Mistake:
+    """One wrong place, with all that pydantic says about it: one error for each type of a union."""
+
+    place: _Place
+    details: list[ErrorDetails]
 
 
 def problems_of(error: ValidationError) -> list[str]:
     """One sentence for each key that is wrong, in the order of the schema."""
-    by_place: _ByPlace = {}
+    mistakes: dict[str, _Mistake] = {}
     for detail in error.errors():
         place = _place_of(detail["loc"])
-        by_place.setdefault(place.key, (place, []))[1].append(detail)
+        mistake = mistakes.setdefault(place.key, _Mistake(place, []))
+        mistake.details.append(detail)
     return [
-        _sentence(place, details)
-        for key, (place, details) in by_place.items()
-        if not _only_follows(key, by_place)
+        _sentence(mistake) for mistake in mistakes.values() if not _only_follows(mistake, mistakes)
     ]
 
 
-def _only_follows(key: str, by_place: _ByPlace) -> bool:
+def _only_follows(mistake: _Mistake, others: Iterable[str]) -> bool:
     """A list without its wrong entries is too short; the user only has to correct the entries."""
-    _, details = by_place[key]
-    return all(detail["type"] == "too_short" for detail in details) and any(
-        other.startswith(f"{key}[") for other in by_place
+    entry = f"{mistake.place.key}["
+    return all(detail["type"] == "too_short" for detail in mistake.details) and any(
+        other.startswith(entry) for other in others
     )
 
 
@@ -96,7 +104,9 @@ def _place_of(location: tuple[int | str, ...]) -> _Place:
     return place
 
 
-def _sentence(place: _Place, details: list[ErrorDetails]) -> str:
+def _sentence(mistake: _Mistake) -> str:
+    place = mistake.place
+    details = mistake.details
     value = details[0]["input"]
     own = [str(detail["ctx"]["error"]) for detail in details if detail["type"] == "value_error"]
     if place.node is None:

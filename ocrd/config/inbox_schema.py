@@ -53,7 +53,7 @@ class FilePolicy(Table):
 
 
 class SubmitConfig(FilePolicy):
-    """How a file is treated that is read where it is."""
+    """``[submit]``: how a file is treated that is read where it is."""
 
 
 class _WatchedFolder(Table):
@@ -68,6 +68,8 @@ class _WatchedFolder(Table):
 
 # The fields of the last base come first: an inbox begins with its path.
 class InboxConfig(FilePolicy, _WatchedFolder):
+    """A folder to watch, and how the files in it are treated."""
+
     # Two observations need some time between them.
     settle: float = Field(
         default=2.0,

@@ -27,6 +27,7 @@ class RenamedSetting:
     new: str
 
     def __str__(self) -> str:
+        """A sentence for the user."""
         return f"{self.old} is now called {self.new}; please rename it"
 
 

@@ -22,6 +22,8 @@ from ocrd.config.values import Colour, Table, TagName
 
 
 class DocumentsConfig(Table):
+    """``[documents]``."""
+
     dpi: int = Field(
         default=200, ge=50, le=1200, description="Dots per inch at which PDF pages are drawn."
     )
@@ -34,6 +36,8 @@ class DocumentsConfig(Table):
 
 
 class LogConfig(Table):
+    """``[log]``."""
+
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe events that are logged."
     )
@@ -44,6 +48,8 @@ class LogConfig(Table):
 
 
 class FinderConfig(Table):
+    """``[finder]``."""
+
     tags: bool = Field(default=True, description="Tag files in Finder. Your own tags are kept.")
     done_tag: TagName = Field(default="OCR", description="The tag of a file that was read.")
     done_colour: Colour = Field(default="blue", description="The colour of that tag.")
@@ -67,6 +73,8 @@ class FinderConfig(Table):
 
 
 class PowerConfig(Table):
+    """``[power]``."""
+
     keep_awake: bool = Field(
         default=True, description="Keep the Mac from sleeping while something is being read."
     )

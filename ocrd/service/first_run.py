@@ -45,15 +45,19 @@ def write_config(where: Path, inbox: Path | None = None, *, pocket: bool = False
 
 
 def missing(folders: Iterable[Path]) -> list[Path]:
-    """Those that are not there, each behind the folders above it that are not there either."""
-    wanted = (path for folder in folders for path in (*reversed(folder.parents), folder))
-    # Not Path.exists, which raises where it may not look.
-    return list(dict.fromkeys(path for path in wanted if not os.path.exists(path)))  # noqa: PTH110
+    """The folders that do not exist, each after its parents that do not exist either."""
+    candidates = (path for folder in folders for path in (*reversed(folder.parents), folder))
+    # Not Path.exists, which raises for a folder that may not be searched.
+    return list(dict.fromkeys(path for path in candidates if not os.path.exists(path)))  # noqa: PTH110
 
 
 def make_folder(folder: Path) -> None:
-    """Raises ConfigError when it cannot be made."""
+    """Create ``folder``, whose parent exists.
+
+    Raises:
+        ConfigError: It cannot be created.
+    """
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{folder}: the inbox cannot be made ({error.strerror})") from error
+        raise ConfigError(f"{folder}: the inbox cannot be created ({error.strerror})") from error
