@@ -29,7 +29,8 @@ from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr
 
 from bench.full_size import build
 from bench.memory import Peak
-from ocrd.checkpoint_format.architecture import count_parameters, read_architecture
+from ocrd.checkpoint_format.architecture import read_architecture
+from ocrd.checkpoint_format.published_tensors import count_parameters
 from ocrd.engine.decode import ROOM, Batch, DecodeLimits, NgramGuard
 from ocrd.engine.nn.autotune import synchronize, tune
 from ocrd.engine.nn.checkpoint import load_network
@@ -189,7 +190,7 @@ def prefill(network: Network, slots: int) -> dict[str, float]:
     prompt = _prompt(network, slots, seed=1)
 
     def once() -> None:
-        cache = SlotCache(network.arch.decoder.layers, 1, room=ROOM)
+        cache = SlotCache(network.arch.decoder.num_layers, 1, room=ROOM)
         cache.begin_prompt(slots, network.device)
         network.next_logits(prompt, cache=cache)
 
@@ -202,7 +203,7 @@ def decode(network: Network) -> Results:
 
     The pages are all different.
     """
-    cache = SlotCache(network.arch.decoder.layers, PAGES[0], room=ROOM)
+    cache = SlotCache(network.arch.decoder.num_layers, PAGES[0], room=ROOM)
     for number in range(PAGES[0]):
         cache.begin_prompt(LARGE, network.device)
         network.next_logits(_prompt(network, LARGE, seed=number), cache=cache)
@@ -240,7 +241,7 @@ def _steps(network: Network, cache: SlotCache) -> dict[str, float]:
     generator = torch.Generator().manual_seed(count)
 
     def step() -> None:
-        ids = torch.randint(0, network.arch.decoder.vocabulary, (count, 1), generator=generator)
+        ids = torch.randint(0, network.arch.decoder.vocab_size, (count, 1), generator=generator)
         cache.begin_step(network.device)
         network.next_logits(
             network.language_model.embed_tokens(ids.to(network.device)), cache=cache
@@ -275,8 +276,8 @@ def _bytes_read(network: Network, step: Callable[[], None]) -> int:
     experts = (
         sum(len(set(index.flatten().tolist())) for index in chosen)
         * 3
-        * shape.width
-        * shape.expert_width
+        * shape.hidden_size
+        * shape.moe_intermediate_size
     )
     return int((dense + experts + network.lm_head.weight.numel()) * size)
 

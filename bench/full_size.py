@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ocrd.checkpoint_format.architecture import Shape, parse_architecture, published_tensors
+from ocrd.checkpoint_format.architecture import parse_architecture
+from ocrd.checkpoint_format.published_tensors import Shape, published_tensors
 from ocrd.model.manifest import Entry, Manifest, is_wanted, read_manifest, write_manifest
 
 WEIGHTS = "model-00001-of-000001.safetensors"

@@ -10,7 +10,7 @@ from functools import cache
 
 from safetensors.torch import load_file, save
 
-from ocrd.checkpoint_format.weight_files import INDEX
+from ocrd.checkpoint_format.weight_files import INDEX_FILE
 from ocrd.model.remote_code_check import FILE as CODE
 from ocrd.paths import POCKET_MODEL
 
@@ -41,7 +41,7 @@ def published_files() -> dict[str, bytes]:
         "config.json": (POCKET_MODEL / "config.json").read_bytes(),
         "tokenizer.json": (POCKET_MODEL / "tokenizer.json").read_bytes(),
         CODE: MENDED.encode(),
-        INDEX: index,
+        INDEX_FILE: index,
         "README.md": b"# not wanted",
         "weights.bin": b"a pickle, never wanted",
         "assets/picture.png": b"not wanted either",
@@ -49,4 +49,4 @@ def published_files() -> dict[str, bytes]:
     }
 
 
-WANTED = ("config.json", "tokenizer.json", CODE, INDEX, *SHARDS)
+WANTED = ("config.json", "tokenizer.json", CODE, INDEX_FILE, *SHARDS)

@@ -165,7 +165,9 @@ class Run:
         arch = parse_architecture(pocket_config(self.tokenizer.get_vocab_size()))
         self.network = Network(arch)
         initialise(self.network)
-        self.probes = Probes(arch.decoder.vocabulary, arch.sam.neck, width=arch.decoder.width)
+        self.probes = Probes(
+            arch.decoder.vocab_size, arch.sam.neck_channels, width=arch.decoder.hidden_size
+        )
         if options.start_from and options.start_from.is_dir():
             self.network.load_state_dict(load_network(options.start_from).state_dict())
         elif options.start_from:

@@ -1,4 +1,1 @@
-"""The published checkpoint as it lies on disk.
-
-What its configuration means, which tensors it holds. No torch here.
-"""
+"""What the files of a published checkpoint mean: configuration, tensors, tokenizer. No torch."""

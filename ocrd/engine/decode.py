@@ -174,9 +174,9 @@ class Batch:
         self._clock = clock
         self._slots = slots
         self._forbid_end = forbid_end
-        shape = network.arch.decoder
+        sizes = network.arch.decoder
         self._cache = SlotCache(
-            shape.layers, slots, room=min(ROOM, shape.max_positions), most=shape.max_positions
+            sizes.num_layers, slots, room=min(ROOM, sizes.max_positions), most=sizes.max_positions
         )
         # By slot.
         self._texts: list[_Text] = []
@@ -241,7 +241,7 @@ class Batch:
 
         Each took ``seconds``.
         """
-        eos = self._network.arch.decoder.eos
+        eos = self._network.arch.decoder.eos_token_id
         for row, text in enumerate(self._texts[first:]):
             if banned := text.guard.banned() | ({eos} if self._forbid_end else set()):
                 logits[row, list(banned)] = float("-inf")

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ocrd.checkpoint_format.architecture import count_parameters, read_architecture
+from ocrd.checkpoint_format.architecture import read_architecture
+from ocrd.checkpoint_format.published_tensors import count_parameters
 from ocrd.checkpoint_format.tokenizer import load_tokenizer
 from ocrd.engine import grounding
 from ocrd.engine.blank_page import is_blank
@@ -160,7 +161,9 @@ class DeepSeekOCR:
         looked at. A picture is asked for when there is room for it, and forgotten when it is read.
         Raises as `read` does.
         """
-        prompt = encode_prompt(prompt_text(task), self.tokenizer, bos=self.network.arch.decoder.bos)
+        prompt = encode_prompt(
+            prompt_text(task), self.tokenizer, bos=self.network.arch.decoder.bos_token_id
+        )
         batch = Batch(self.network, limits, marks=self._marks, slots=slots)
         coming = iter(pages)
         more = True
@@ -193,7 +196,7 @@ class DeepSeekOCR:
                 in_hand[index] = _Page(
                     index,
                     image,
-                    choose_mode(mode or self.mode, self.network.arch.sam.view, size=size),
+                    choose_mode(mode or self.mode, self.network.arch.sam.image_size, size=size),
                 )
                 begin(in_hand[index])
             for index, decoded in batch.step():

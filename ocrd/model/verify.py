@@ -19,7 +19,8 @@ from ocrd.checkpoint_format.architecture import (
     Architecture,
     read_architecture,
 )
-from ocrd.checkpoint_format.weight_files import read_headers, refuse_wrong_tensors, weight_files
+from ocrd.checkpoint_format.published_tensors import check_tensors
+from ocrd.checkpoint_format.weight_files import find_weight_files, read_headers
 from ocrd.config import PINNED_REPO, PINNED_REVISION, POCKET, ModelConfig
 from ocrd.errors import ModelError
 from ocrd.model import remote_code_check as published_code
@@ -219,7 +220,10 @@ def _content_checks(folder: Path, *, code_decides: bool) -> Iterator[Check]:
     try:
         arch = read_architecture(folder)
         yield Check(
-            "configuration", "ok", f"{arch.decoder.layers} layers, {arch.decoder.width} wide", what
+            "configuration",
+            "ok",
+            f"{arch.decoder.num_layers} layers, {arch.decoder.hidden_size} wide",
+            what,
         )
     except ModelError as error:
         yield Check("configuration", "fail", str(error), what, "config.json")
@@ -236,7 +240,7 @@ def _content_checks(folder: Path, *, code_decides: bool) -> Iterator[Check]:
 def _weight_checks(folder: Path, arch: Architecture | None) -> Iterator[Check]:
     what = "whole safetensors files"
     try:
-        tensors = read_headers(weight_files(folder))
+        tensors = read_headers(find_weight_files(folder))
     except ModelError as error:
         yield Check("weights", "fail", str(error), what)
         return
@@ -248,7 +252,7 @@ def _weight_checks(folder: Path, arch: Architecture | None) -> Iterator[Check]:
         only = files[0] if len(files) == 1 else None
 
         def layout() -> str:
-            refuse_wrong_tensors(shapes, arch, model_dir=folder)
+            check_tensors(shapes, arch, model_dir=folder)
             return "every tensor, every shape"
 
         yield _checked(
@@ -265,8 +269,8 @@ def _tokenizer(folder: Path, arch: Architecture | None) -> str:
     if tokenizer.token_to_id("<image>") is None:
         raise ModelError("has no <image> token")
     size = tokenizer.get_vocab_size()
-    if arch is not None and size > arch.decoder.vocabulary:
-        raise ModelError(f"{size} tokens, but the model knows {arch.decoder.vocabulary}")
+    if arch is not None and size > arch.decoder.vocab_size:
+        raise ModelError(f"{size} tokens, but the model knows {arch.decoder.vocab_size}")
     return f"{size} tokens"
 
 

@@ -85,7 +85,7 @@ def compare(
         )
     prompt = network.embed_prompt(ids[:first], picture, after=ids[last + 1 :])
     expected = outputs[f"{name}.last_logits"]
-    cache = SlotCache(network.arch.decoder.layers, 1, room=ids.numel())
+    cache = SlotCache(network.arch.decoder.num_layers, 1, room=ids.numel())
     cache.begin_prompt(prompt.shape[1], network.device)
     hidden = run_decoder(network.language_model, prompt, cache=cache)
     logits = network.lm_head(hidden[0, -expected.shape[0] :])

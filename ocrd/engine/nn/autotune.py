@@ -154,18 +154,18 @@ def measure(network: Network) -> Timings:
         }
         slow: frozenset[str] = frozenset()
         for rows in FEW:
-            hit = min(shape.experts, rows * shape.experts_per_token)
+            hit = min(shape.num_experts, rows * shape.num_experts_per_token)
             read = sum(_bytes(m.gate_up_proj[0]) + _bytes(m.down_proj[0]) for m in mixtures) * hit
-            wrong = _wrong(mixtures[0], rows, chosen=shape.experts_per_token)
-            ways = _mixed(mixtures, rows, chosen=shape.experts_per_token, without=slow | wrong)
+            wrong = _wrong(mixtures[0], rows, chosen=shape.num_experts_per_token)
+            ways = _mixed(mixtures, rows, chosen=shape.num_experts_per_token, without=slow | wrong)
             speeds = figures.few[rows] = _speeds(ways, read, device=device, until=until)
             # What copies a row's experts and is no good for one row takes seconds for eight.
             slow = frozenset(
                 name for name, speed in speeds.items() if speed < BEHIND * max(speeds.values())
             )
-        wrong = _wrong(mixtures[0], ROWS[-1] + 1, chosen=shape.experts_per_token)
+        wrong = _wrong(mixtures[0], ROWS[-1] + 1, chosen=shape.num_experts_per_token)
         ways = _mixed(
-            mixtures[:1], PREFILL, chosen=shape.experts_per_token, without=TOO_MUCH | wrong
+            mixtures[:1], PREFILL, chosen=shape.num_experts_per_token, without=TOO_MUCH | wrong
         )
         figures.many[PREFILL] = _speeds(ways, PREFILL * 1e9, device=device, until=until)
     return figures

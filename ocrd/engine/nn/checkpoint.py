@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from ocrd.checkpoint_format import weight_files as weights
-from ocrd.checkpoint_format.architecture import (
-    UNUSED,
-    Architecture,
+from ocrd.checkpoint_format.architecture import Architecture, read_architecture
+from ocrd.checkpoint_format.published_tensors import (
+    UNUSED_TENSOR,
+    check_tensors,
     published_tensors,
-    read_architecture,
 )
 from ocrd.engine.nn.decoder import rebuild_rotary_embedding
 from ocrd.engine.nn.network import Network
@@ -86,7 +86,7 @@ def recipe(ours: str, arch: Architecture) -> Recipe:
         return Recipe(
             tuple(
                 f"{match[1]}.{e}.{part}.weight"
-                for e in range(arch.decoder.experts)
+                for e in range(arch.decoder.num_experts)
                 for part in parts
             )
         )
@@ -115,8 +115,8 @@ def load_network(
     network.to(dtype).to_empty(device=device)
     rebuild_rotary_embedding(network.language_model, network.device)
     with ExitStack() as stack:
-        tensors = weights.read_headers(files or weights.weight_files(model_dir))
-        weights.refuse_wrong_tensors(
+        tensors = weights.read_headers(files or weights.find_weight_files(model_dir))
+        check_tensors(
             {name: tensor.shape for name, tensor in tensors.items()}, arch, model_dir=model_dir
         )
         reader = _Reader(stack)
@@ -139,7 +139,7 @@ class _Reader:
         self._files: dict[Path, FileIO] = {}
         self._block = bytearray(BLOCK)
 
-    def fill(self, place: Tensor, source: weights.Tensor, *, first: int = 0) -> None:
+    def fill(self, place: Tensor, source: weights.TensorInfo, *, first: int = 0) -> None:
         """Fill ``place``, which lies in one piece, from the tensor's number ``first`` on.
 
         Raises ModelError for a file that ends early or holds no such numbers.
@@ -150,9 +150,9 @@ class _Reader:
                 f"{source.file}: weights in {source.dtype} are not read; {', '.join(TORCH_DTYPES)} are"
             )
         flat = place.view(-1)
-        size = weights.BYTES_EACH[source.dtype]
+        size = weights.DTYPE_BYTES[source.dtype]
         file = self._open(source.file)
-        file.seek(source.start + first * size)
+        file.seek(source.offset + first * size)
         if dtype == place.dtype and place.device.type == "cpu":
             self._read(file, flat.view(torch.uint8).numpy().data, source=source)
             return
@@ -170,7 +170,7 @@ class _Reader:
                 raise ModelError(f"{path} cannot be read ({error.strerror})") from error
         return self._files[path]
 
-    def _read(self, file: FileIO, into: memoryview, *, source: weights.Tensor) -> None:
+    def _read(self, file: FileIO, into: memoryview, *, source: weights.TensorInfo) -> None:
         while into:  # a read may bring less than was asked for, and never more than 2 GB
             try:
                 got = file.readinto(into)
@@ -182,7 +182,11 @@ class _Reader:
 
 
 def _fill(
-    parameter: nn.Parameter, how: Recipe, *, tensors: Mapping[str, weights.Tensor], reader: _Reader
+    parameter: nn.Parameter,
+    how: Recipe,
+    *,
+    tensors: Mapping[str, weights.TensorInfo],
+    reader: _Reader,
 ) -> None:
     for name, place in how.pairs(parameter.data):
         reader.fill(
@@ -206,5 +210,7 @@ def to_published(network: Network, dtype: torch.dtype) -> dict[str, Tensor]:
                 thirds.setdefault(name, {})[how.thirds] = value
     for name, parts in thirds.items():
         published[name] = torch.cat([parts[0], parts[1], parts[2]])
-    published[UNUSED] = torch.zeros(published_tensors(network.arch)[UNUSED], dtype=dtype)
+    published[UNUSED_TENSOR] = torch.zeros(
+        published_tensors(network.arch)[UNUSED_TENSOR], dtype=dtype
+    )
     return published

@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
-from ocrd.checkpoint_format.architecture import MLP_RATIO, ClipShape
+from ocrd.checkpoint_format.architecture import MLP_RATIO, ClipConfig
 from ocrd.engine.nn.kernels import use_prefill_linear
 
 
 class ClipEmbeddings(nn.Module):
     """Class token and learnt positions, around features that SAM made."""
 
-    def __init__(self, shape: ClipShape) -> None:
+    def __init__(self, sizes: ClipConfig) -> None:
         super().__init__()
-        self.grid = shape.grid
-        self.class_embedding = nn.Parameter(torch.zeros(shape.width))
-        self.position_embedding = nn.Embedding(shape.grid**2 + 1, shape.width)
+        self.grid = sizes.grid_size
+        self.class_embedding = nn.Parameter(torch.zeros(sizes.hidden_size))
+        self.position_embedding = nn.Embedding(sizes.grid_size**2 + 1, sizes.hidden_size)
 
     def forward(self, features: Tensor) -> Tensor:
         """[N, C, H, W] features -> [N, 1 + H*W, C] tokens with their positions added."""
@@ -47,18 +47,18 @@ class ClipEmbeddings(nn.Module):
 
 
 class ClipTransformer(nn.Module):
-    def __init__(self, shape: ClipShape) -> None:
+    def __init__(self, sizes: ClipConfig) -> None:
         super().__init__()
         config = CLIPVisionConfig(
-            hidden_size=shape.width,
-            intermediate_size=MLP_RATIO * shape.width,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
+            hidden_size=sizes.hidden_size,
+            intermediate_size=MLP_RATIO * sizes.hidden_size,
+            num_hidden_layers=sizes.num_layers,
+            num_attention_heads=sizes.num_heads,
             hidden_act="quick_gelu",
             layer_norm_eps=1e-5,
         )
         config._attn_implementation = "sdpa"
-        self.layers = nn.ModuleList(CLIPEncoderLayer(config) for _ in range(shape.layers))
+        self.layers = nn.ModuleList(CLIPEncoderLayer(config) for _ in range(sizes.num_layers))
         use_prefill_linear(self)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -70,13 +70,13 @@ class ClipTransformer(nn.Module):
 class ClipEncoder(nn.Module):
     """CLIP's encoder over SAM's feature map; no norm after the last layer, as published."""
 
-    def __init__(self, shape: ClipShape) -> None:
+    def __init__(self, sizes: ClipConfig) -> None:
         super().__init__()
-        self.embeddings = ClipEmbeddings(shape)
+        self.embeddings = ClipEmbeddings(sizes)
         self.pre_layrnorm = nn.LayerNorm(
-            shape.width, eps=1e-5
+            sizes.hidden_size, eps=1e-5
         )  # spelt so in the published checkpoint
-        self.transformer = ClipTransformer(shape)
+        self.transformer = ClipTransformer(sizes)
 
     def forward(self, features: Tensor) -> Tensor:
         """[N, C, H, W] features -> [N, 1 + H*W, C]."""

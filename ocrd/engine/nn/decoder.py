@@ -11,35 +11,35 @@ from torch import Tensor
 from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import DeepseekOcr2TextConfig
 from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2TextModel
 
-from ocrd.checkpoint_format.architecture import DecoderShape
+from ocrd.checkpoint_format.architecture import DecoderConfig
 from ocrd.engine.nn.attention import ATTENTION
 from ocrd.engine.nn.kernels import EXPERTS
 from ocrd.engine.nn.kv_cache import SlotCache
 
 
-def build_decoder(shape: DecoderShape) -> DeepseekOcr2TextModel:
+def build_decoder(sizes: DecoderConfig) -> DeepseekOcr2TextModel:
     """Build the decoder with our attention and experts kernels; its weights are not loaded."""
     config = DeepseekOcr2TextConfig(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.width,
-        intermediate_size=shape.dense_width,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        max_position_embeddings=shape.max_positions,
-        rms_norm_eps=shape.rms_eps,
-        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
-        n_routed_experts=shape.experts,
-        n_shared_experts=shape.shared_experts,
-        num_experts_per_tok=shape.experts_per_token,
-        moe_intermediate_size=shape.expert_width,
-        routed_scaling_factor=shape.routed_scale,
+        vocab_size=sizes.vocab_size,
+        hidden_size=sizes.hidden_size,
+        intermediate_size=sizes.intermediate_size,
+        num_hidden_layers=sizes.num_layers,
+        num_attention_heads=sizes.num_heads,
+        num_key_value_heads=sizes.num_kv_heads,
+        max_position_embeddings=sizes.max_positions,
+        rms_norm_eps=sizes.rms_norm_eps,
+        rope_parameters={"rope_type": "default", "rope_theta": sizes.rope_theta},
+        n_routed_experts=sizes.num_experts,
+        n_shared_experts=sizes.num_shared_experts,
+        num_experts_per_tok=sizes.num_experts_per_token,
+        moe_intermediate_size=sizes.moe_intermediate_size,
+        routed_scaling_factor=sizes.routed_scaling_factor,
         topk_method="greedy",
         mlp_layer_types=[
-            "dense" if i < shape.dense_layers else "sparse" for i in range(shape.layers)
+            "dense" if i < sizes.num_dense_layers else "sparse" for i in range(sizes.num_layers)
         ],
-        bos_token_id=shape.bos,
-        eos_token_id=shape.eos,
+        bos_token_id=sizes.bos_token_id,
+        eos_token_id=sizes.eos_token_id,
     )
     # transformers' own switches; they have no public setter on a bare config.
     config._attn_implementation = ATTENTION

@@ -26,15 +26,15 @@ class Network(nn.Module):
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
-        width = arch.decoder.width
+        width = arch.decoder.hidden_size
         self.arch = arch
         self.sam_model = build_sam(arch.sam)
         self.vision_model = ClipEncoder(arch.clip)
-        self.projector = Projector(arch.clip.width + arch.sam.downsample[1], width)
+        self.projector = Projector(arch.clip.hidden_size + arch.sam.downsample_channels[1], width)
         self.image_newline = nn.Parameter(torch.zeros(width))
         self.view_seperator = nn.Parameter(torch.zeros(width))  # spelt so in the checkpoint
         self.language_model = build_decoder(arch.decoder)
-        self.lm_head = DecodeLinear(width, arch.decoder.vocabulary, bias=False)
+        self.lm_head = DecodeLinear(width, arch.decoder.vocab_size, bias=False)
         self.ways = install_kernels(self, self.language_model)
 
     @property

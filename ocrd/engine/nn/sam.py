@@ -22,7 +22,7 @@ from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import (
     DeepseekOcr2SamVisionLayer,
 )
 
-from ocrd.checkpoint_format.architecture import MLP_RATIO, SAM_PATCH, SamShape
+from ocrd.checkpoint_format.architecture import MLP_RATIO, SAM_PATCH_SIZE, SamConfig
 from ocrd.engine.nn.kernels import use_prefill_linear
 
 # Bytes of scores at a time: what stays in a processor's cache on the way from one step to the next.
@@ -31,18 +31,18 @@ PIECE = {"cpu": 4 << 20}
 PIECE_ELSEWHERE = 128 << 20
 
 
-def build_sam(shape: SamShape) -> DeepseekOcr2SamVisionEncoder:
+def build_sam(sizes: SamConfig) -> DeepseekOcr2SamVisionEncoder:
     """SAM ViT with neck and two stride-2 convolutions: [N, 3, S, S] -> [N, C, S/64, S/64]."""
     config = DeepseekOcr2SamVisionConfig(
-        hidden_size=shape.width,
-        output_channels=shape.neck,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        image_size=shape.view,
-        patch_size=SAM_PATCH,
-        window_size=shape.window,
-        global_attn_indexes=list(shape.global_layers),
-        downsample_channels=list(shape.downsample),
+        hidden_size=sizes.hidden_size,
+        output_channels=sizes.neck_channels,
+        num_hidden_layers=sizes.num_layers,
+        num_attention_heads=sizes.num_heads,
+        image_size=sizes.image_size,
+        patch_size=SAM_PATCH_SIZE,
+        window_size=sizes.window_size,
+        global_attn_indexes=list(sizes.global_attn_layers),
+        downsample_channels=list(sizes.downsample_channels),
         mlp_ratio=float(MLP_RATIO),
         layer_norm_eps=1e-6,
     )

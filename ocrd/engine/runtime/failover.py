@@ -24,7 +24,8 @@ import structlog
 import torch
 from PIL import Image
 
-from ocrd.checkpoint_format.architecture import count_parameters, read_architecture
+from ocrd.checkpoint_format.architecture import read_architecture
+from ocrd.checkpoint_format.published_tensors import count_parameters
 from ocrd.engine.decode import DecodeLimits
 from ocrd.engine.preprocess import Mode, choose_mode, tile_grid
 from ocrd.engine.recognizer import DeepSeekOCR
@@ -100,7 +101,7 @@ class Runner:
         self._log = structlog.get_logger(component="engine")
         arch = read_architecture(model_dir)
         self._parameters = count_parameters(arch)
-        self._page_bytes = arch.decoder.cache_values
+        self._page_bytes = arch.decoder.max_kv_elements
         self.plan: DevicePlan = make_device_plan(
             device, dtype, parameters=self._parameters, machine=devices.machine()
         )
@@ -413,7 +414,9 @@ class Runner:
             )
 
     def _mode_of(self, image: Image.Image) -> Mode:
-        return choose_mode(self._loaded.mode, self._loaded.network.arch.sam.view, size=image.size)
+        return choose_mode(
+            self._loaded.mode, self._loaded.network.arch.sam.image_size, size=image.size
+        )
 
     def _move_to(self, candidate: Candidate) -> None:
         before = self._here.device

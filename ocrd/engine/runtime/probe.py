@@ -12,7 +12,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from ocrd.checkpoint_format.architecture import count_parameters, read_architecture
+from ocrd.checkpoint_format.architecture import read_architecture
+from ocrd.checkpoint_format.published_tensors import count_parameters
 from ocrd.engine.runtime.device_plan import make_device_plan
 from ocrd.engine.runtime.devices import TorchDevices
 from ocrd.errors import OcrdError

@@ -72,7 +72,7 @@ def test_a_page_that_ends_early_makes_room_and_disturbs_no_other(
     network: Network, prompts: list[torch.Tensor]
 ) -> None:
     """The end token is made a likely one, so that the pages end at different times."""
-    eos = network.arch.decoder.eos
+    eos = network.arch.decoder.eos_token_id
     texts = [decode(network, prompt, limits=PLAIN, forbid_end=True).ids for prompt in prompts]
     # A token that stands in many of the texts, at a different place in each, ends them from now on.
     ends = {
@@ -199,7 +199,7 @@ def blocks(loop_at: int, words: int = 6) -> Iterator[int]:
 def test_a_loop_whose_coordinates_change_is_stopped_and_its_first_copy_kept(
     network: Network, prompts: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch, words: int
 ) -> None:
-    Script(monkeypatch, [blocks(5, words)], vocabulary=network.arch.decoder.vocabulary)
+    Script(monkeypatch, [blocks(5, words)], vocabulary=network.arch.decoder.vocab_size)
     told: list[int] = []
     batch = Batch(
         network, DecodeLimits(max_new_tokens=4000), marks=SpecialTokens(DET, DET_END, REF)
@@ -224,7 +224,7 @@ def test_blocks_that_differ_are_no_loop_and_the_watch_can_be_left_out(
         (2, DecodeLimits(max_new_tokens=600, loops=False), "length"),
         (2, DecodeLimits(max_new_tokens=600), "loop"),
     ):
-        Script(monkeypatch, [blocks(loop_at)], vocabulary=network.arch.decoder.vocabulary)
+        Script(monkeypatch, [blocks(loop_at)], vocabulary=network.arch.decoder.vocab_size)
         batch = Batch(network, limits, marks=SpecialTokens(DET, DET_END, REF))
         batch.add(0, prompts[0])
         while not (ended := batch.step()):

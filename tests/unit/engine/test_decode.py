@@ -59,7 +59,7 @@ def test_exempt_tokens_are_never_banned() -> None:
 def test_one_token_at_a_time_gives_the_logits_of_all_at_once(
     network: Network, prompt: torch.Tensor
 ) -> None:
-    layers = network.arch.decoder.layers
+    layers = network.arch.decoder.num_layers
     device = network.device
     with torch.inference_mode():
         cache = SlotCache(layers, 1, room=64)
@@ -99,7 +99,7 @@ def test_it_stops_at_the_end_token_and_leaves_it_out(
     network: Network, prompt: torch.Tensor
 ) -> None:
     first = decode(network, prompt, limits=DecodeLimits(max_new_tokens=1), forbid_end=True).ids[0]
-    eos = network.arch.decoder.eos
+    eos = network.arch.decoder.eos_token_id
     head = network.lm_head.weight.clone()
     network.lm_head.weight.data[[eos, first]] = head[[first, eos]]
     try:

@@ -44,7 +44,7 @@ def test_its_configuration_follows_the_published_schema() -> None:
             ours["vision_config"]["width"][part].keys()
             <= golden["vision_config"]["width"][part].keys() | extra
         )
-    assert read_architecture(POCKET).sam.view == 256
+    assert read_architecture(POCKET).sam.image_size == 256
 
 
 def test_its_tokenizer_writes_every_character_that_it_learnt_and_gives_it_back() -> None:

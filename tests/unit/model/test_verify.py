@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ocrd import paths
-from ocrd.checkpoint_format.weight_files import INDEX
+from ocrd.checkpoint_format.weight_files import INDEX_FILE
 from ocrd.config import PINNED_REPO, PINNED_REVISION, ModelConfig
 from ocrd.errors import ModelError
 from ocrd.model import manifest as manifests
@@ -176,11 +176,15 @@ def wider(folder: Path) -> None:
             "cannot be read",
         ),
         (lambda m: (m / "manifest.json").write_text("[" * 200_000), "manifest", "cannot be read"),
-        (lambda m: (m / INDEX).write_text("[" * 200_000), "weights", "index"),
-        (lambda m: (m / INDEX).write_text('{"weight_map": {"x": 1}}'), "weights", "index"),
-        (lambda m: configure(m, num_attention_heads=0), "configuration", "heads is 0"),
-        (lambda m: configure(m, num_hidden_layers=10**9), "configuration", "layers is 1000000000"),
-        (lambda m: configure(m, hidden_size=-1), "configuration", "width is -1"),
+        (lambda m: (m / INDEX_FILE).write_text("[" * 200_000), "weights", "index"),
+        (lambda m: (m / INDEX_FILE).write_text('{"weight_map": {"x": 1}}'), "weights", "index"),
+        (lambda m: configure(m, num_attention_heads=0), "configuration", "num_heads is 0"),
+        (
+            lambda m: configure(m, num_hidden_layers=10**9),
+            "configuration",
+            "num_layers is 1000000000",
+        ),
+        (lambda m: configure(m, hidden_size=-1), "configuration", "hidden_size is -1"),
         (lambda m: replace_by_pipe(m / "config.json"), "configuration", "not a plain file"),
         (lambda m: replace_by_pipe(m / "manifest.json"), "manifest", "not a plain file"),
         (lambda m: replace_by_pipe(m / "tokenizer.json"), "tokenizer", "missing"),

@@ -98,5 +98,5 @@ def test_a_few_steps_teach_and_an_interrupted_run_goes_on_where_it_was(tmp_path:
         for a, b in zip(run.network.parameters(), other.network.parameters(), strict=True)
     )
     assert (
-        DeepSeekOCR(tmp_path / "model", device="cpu").network.arch.sam.view == 256
+        DeepSeekOCR(tmp_path / "model", device="cpu").network.arch.sam.image_size == 256
     )  # what it writes is a model

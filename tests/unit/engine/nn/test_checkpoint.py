@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ocrd.checkpoint_format import weight_files as weights
-from ocrd.checkpoint_format.architecture import UNUSED, published_tensors, read_architecture
-from ocrd.checkpoint_format.weight_files import INDEX
+from ocrd.checkpoint_format.architecture import read_architecture
+from ocrd.checkpoint_format.published_tensors import UNUSED_TENSOR, published_tensors
+from ocrd.checkpoint_format.weight_files import INDEX_FILE
 from ocrd.engine.nn import checkpoint
 from ocrd.engine.nn.checkpoint import load_network, to_published
 from ocrd.errors import ModelError
@@ -44,7 +45,9 @@ def test_every_tensor_comes_back_as_it_was(model: Path) -> None:
     original = load_file(model / "model.safetensors")
     ours = to_published(load_network(model), torch.float32)
     assert ours.keys() == original.keys()
-    assert [n for n in original if n != UNUSED and not torch.equal(ours[n], original[n])] == []
+    assert [
+        n for n in original if n != UNUSED_TENSOR and not torch.equal(ours[n], original[n])
+    ] == []
 
 
 def test_a_checkpoint_in_shards_with_an_index_loads_the_same(model: Path) -> None:
@@ -56,7 +59,7 @@ def test_a_checkpoint_in_shards_with_an_index_loads_the_same(model: Path) -> Non
     for file, part in shards.items():
         save_file({n: tensors[n] for n in part}, model / file)
     weight_map = {n: file for file, part in shards.items() for n in part}
-    (model / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+    (model / INDEX_FILE).write_text(json.dumps({"weight_map": weight_map}))
     again = load_network(model)
     assert all(
         torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True)
@@ -112,7 +115,7 @@ def test_numbers_are_converted_on_the_way_to_their_place(
     assert [
         n
         for n in tensors
-        if n != UNUSED and not torch.equal(ours[n], tensors[n].to(wanted).double())
+        if n != UNUSED_TENSOR and not torch.equal(ours[n], tensors[n].to(wanted).double())
     ] == []
 
 
@@ -141,7 +144,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error(
 
 
 def test_an_index_cannot_point_outside_its_folder(model: Path) -> None:
-    (model / INDEX).write_text(json.dumps({"weight_map": {"x": "../evil.safetensors"}}))
+    (model / INDEX_FILE).write_text(json.dumps({"weight_map": {"x": "../evil.safetensors"}}))
     with pytest.raises(ModelError, match="outside"):
         load_network(model)
 

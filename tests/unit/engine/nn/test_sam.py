@@ -6,18 +6,18 @@ import pytest
 import torch
 from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2SamVisionLayer
 
-from ocrd.checkpoint_format.architecture import SamShape
+from ocrd.checkpoint_format.architecture import SamConfig
 from ocrd.engine.nn import sam
 
-SHAPE = SamShape(
-    view=256,
-    width=24,
-    heads=3,
-    layers=3,
-    global_layers=(1,),
-    window=6,
-    neck=16,
-    downsample=(16, 16),
+SHAPE = SamConfig(
+    image_size=256,
+    hidden_size=24,
+    num_heads=3,
+    num_layers=3,
+    global_attn_layers=(1,),
+    window_size=6,
+    neck_channels=16,
+    downsample_channels=(16, 16),
 )
 
 
