@@ -60,7 +60,7 @@ def _submit(journal: Journal, file: Path) -> Submitted:
     at = time.time()
     seen = stat_file(path)
     if seen.fingerprint is None:
-        what = {"gone": "there is no such file"}.get(seen.reason, seen.reason)
+        what = seen.reason
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
             what = "is a folder"
         return Submitted(path, None, f"{file}: {what}; nothing is queued for it")

@@ -19,7 +19,7 @@ from ocrd.config import Config, FilePolicy
 from ocrd.daemon.file_policy import first_choice, rules_for
 from ocrd.errors import OcrdError
 from ocrd.files import hash_bytes, hash_file
-from ocrd.inbox.file_state import gone, not_here, stat_file, unsettled_for
+from ocrd.inbox.file_state import is_deleted, remaining_settle_s, stat_file, unavailable_reason
 from ocrd.journal import Job, Journal, reading_from
 from ocrd.outputs import sidecar
 from ocrd.types import Fallback
@@ -208,13 +208,13 @@ class JobRunner:
             )
         if not self._unchanged(job):
             return None
-        if why := not_here(job.path):
+        if why := unavailable_reason(job.path):
             raise Transient(f"{job.path.name}: {why}")
         # An inbox has seen to it that nobody writes any more; a submitted file may have come just
         # now.
         if (
             job.inbox is None
-            and (wait := unsettled_for(job.path, rules.settle, now=time.time())) > 0
+            and (wait := remaining_settle_s(job.path, rules.settle, now=time.time())) > 0
         ):
             self._journal.hand_back(job.id, wait, tried=False)
             return None
@@ -330,7 +330,7 @@ class JobRunner:
         now = stat_file(job.path).fingerprint
         if now == job.fingerprint:
             return True
-        is_gone = gone(job.path, job.fingerprint)
+        is_gone = is_deleted(job.path, job.fingerprint)
         if job.inbox is None and now is None and not is_gone:
             raise Transient(f"{job.path}: it cannot be reached, or is a plain file no more")
         self._log.info(
@@ -362,7 +362,7 @@ class JobRunner:
             self._fail(job, error.reason, message=str(error))
 
     def _after_trouble(self, job: Job, error: Exception) -> None:
-        if gone(job.path, job.fingerprint):
+        if is_deleted(job.path, job.fingerprint):
             self._unchanged(job)
             return
         if job.inbox is None and job.attempts >= TRIES_OUT_OF_REACH:

@@ -26,7 +26,7 @@ from ocrd.daemon.pause import Pauses
 from ocrd.daemon.power import Battery, KeepAwake, SleepWatch, memory_is_short
 from ocrd.documents.kinds import SUFFIXES
 from ocrd.errors import ConfigError, EngineError, OcrdError
-from ocrd.inbox.access import folders, refusal
+from ocrd.inbox.access import folder_error, folders_in_use
 from ocrd.inbox.inbox import Inbox
 from ocrd.journal import Journal
 from ocrd.log import truncate_stderr
@@ -107,7 +107,7 @@ class Daemon:
                 Inbox(
                     inbox.path,
                     SUFFIXES,
-                    settle=inbox.settle,
+                    settle_s=inbox.settle,
                     recursive=inbox.recursive,
                     is_known=journal.knows,
                     wake=self._wake,
@@ -160,7 +160,8 @@ class Daemon:
         self._journal.set_fact("paused", None)
         # For `ocrd doctor` to compare: macOS may refuse the daemon what it allows a terminal.
         self._journal.set_fact(
-            "folders", {str(folder): refusal(folder) for _, folder in folders(self._config)}
+            "folders",
+            {str(folder): folder_error(folder) for _, folder in folders_in_use(self._config)},
         )
         for inbox, _ in self._inboxes:
             inbox.start()
@@ -215,7 +216,7 @@ class Daemon:
             if self._once and self._all_done():
                 return
             pause = min(
-                [HEARTBEAT, *(inbox.next_poll_in(self._clock()) for inbox, _ in self._inboxes)]
+                [HEARTBEAT, *(inbox.next_poll_in_s(self._clock()) for inbox, _ in self._inboxes)]
             )
             self._wake.wait(min(pause, 0.2) if self._once else pause)
 
@@ -242,7 +243,9 @@ class Daemon:
     def _all_done(self) -> bool:
         """Nothing settles, is being read, or waits for a try that is near."""
         # What is still in iCloud may come tomorrow: one run does not wait for that.
-        settling = any(w.patience < math.inf for inbox, _ in self._inboxes for w in inbox.waiting())
+        settling = any(
+            f.required_quiet_s < math.inf for inbox, _ in self._inboxes for f in inbox.pending()
+        )
         if settling or self._busy.is_set() or not self._afterwards.idle:
             return False
         due = self._journal.next_due_in()

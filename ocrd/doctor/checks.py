@@ -18,7 +18,7 @@ from ocrd.config import Config, is_managed, model_dir, models_folder
 from ocrd.control.lock import is_running
 from ocrd.errors import OcrdError
 from ocrd.formatting import format_engine_state, format_kernels
-from ocrd.inbox.access import NOT_THERE, folders, refusal
+from ocrd.inbox.access import MISSING, folder_error, folders_in_use
 from ocrd.journal import FILE as JOURNAL
 from ocrd.journal import Journal
 from ocrd.model.environment import surroundings
@@ -143,16 +143,16 @@ def _folders(config: Config, facts: Mapping[str, Any]) -> Iterator[Finding]:
     terminal.
     """
     daemons = facts.get("folders") or {}
-    for name, folder in folders(config):
-        here = refusal(folder)
+    for name, folder in folders_in_use(config):
+        here = folder_error(folder)
         there = daemons.get(str(folder))
         advice = "see that it is there and that you may write into it"
         if (
-            here is None and there and there != NOT_THERE
+            here is None and there and there != MISSING
         ):  # what was not there when it started may be by now
             here = f"the daemon is refused: {there}"
             advice = "allow ocrd access in System Settings, Privacy & Security, Files and Folders; then restart it"
-        if here == NOT_THERE:
+        if here == MISSING:
             yield Finding(
                 name, "warn", f"{folder}: not there yet", "ocrd init makes it, or the first start"
             )
@@ -187,7 +187,7 @@ def _model(config: Config) -> Finding:
 
 
 def _disks(config: Config) -> Iterator[Finding]:
-    wanted = dict([*folders(config), ("models", models_folder(config.model))])
+    wanted = dict([*folders_in_use(config), ("models", models_folder(config.model))])
     seen: set[int] = set()
     for name, wished in wanted.items():
         folder = paths.nearest_existing_folder(wished)

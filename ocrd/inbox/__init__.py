@@ -1,4 +1,1 @@
-"""From a folder that people drop files in to files that are complete and ours to read.
-
-Watch, ignore, settle.
-"""
+"""Watch a folder and return the files that are complete: watch, ignore, wait until stable."""

@@ -1,6 +1,6 @@
-"""Whether a folder can be used.
+"""Check whether a folder can be used, by using it.
 
-Asked by doing it. On a Mac the daemon may be refused where a terminal is not.
+macOS may refuse the daemon a folder that it allows a terminal.
 """
 
 from __future__ import annotations
@@ -13,18 +13,23 @@ from ocrd import paths
 from ocrd.config import Config
 from ocrd.files import TEMPORARY_PREFIX
 
-NOT_THERE = "it is not there"
+MISSING = "it does not exist"
 
 
-def refusal(folder: Path, *, writable: bool = True) -> str | None:
-    """Why ``folder`` cannot be listed and, with ``writable``, written into; None when it can."""
+def folder_error(folder: Path, *, writable: bool = True) -> str | None:
+    """Why ``folder`` cannot be used, None when it can.
+
+    Args:
+        folder: It is listed, and a temporary file is created in it and removed.
+        writable: False where only reading is needed; no file is created then.
+    """
     try:
         if not folder.is_dir():
-            return NOT_THERE if not folder.exists() else "it is not a folder"
+            return "it is not a folder" if folder.exists() else MISSING
         with os.scandir(folder) as entries:
             next(entries, None)
         if writable:
-            # By a name that the inbox passes over, and gone at once.
+            # The inbox ignores a file of this name.
             probe = folder / f"{TEMPORARY_PREFIX}probe-{secrets.token_hex(4)}.tmp"
             try:
                 probe.touch(exist_ok=False)
@@ -35,12 +40,12 @@ def refusal(folder: Path, *, writable: bool = True) -> str | None:
     return None
 
 
-def folders(config: Config) -> list[tuple[str, Path]]:
-    """Every folder that ocrd writes into, by a name for it."""
-    found = [("state", paths.state_dir()), ("logs", paths.log_dir())]
+def folders_in_use(config: Config) -> list[tuple[str, Path]]:
+    """Every folder that ocrd writes into, each with a short name such as ``inbox 2``."""
+    folders = [("state", paths.state_dir()), ("logs", paths.log_dir())]
     for number, inbox in enumerate(config.inbox, start=1):
         suffix = f" {number}" if len(config.inbox) > 1 else ""
-        found.append((f"inbox{suffix}", inbox.path))
+        folders.append((f"inbox{suffix}", inbox.path))
         if inbox.output:
-            found.append((f"output{suffix}", inbox.output))
-    return found
+            folders.append((f"output{suffix}", inbox.output))
+    return folders

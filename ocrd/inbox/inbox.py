@@ -1,4 +1,4 @@
-"""One inbox: hints and rescans in, complete files out."""
+"""One inbox: it turns file events and rescans into complete files."""
 
 from __future__ import annotations
 
@@ -10,197 +10,233 @@ import structlog
 
 from ocrd.backoff import Backoff
 from ocrd.inbox.file_state import stat_file
-from ocrd.inbox.ignore import ignore_reason, skip_folder
-from ocrd.inbox.stability import StabilityTracker, Waiting
-from ocrd.inbox.walk import is_plain_folder, place, walk
+from ocrd.inbox.ignore import ignore_reason, is_ignored_folder
+from ocrd.inbox.stability import PendingFile, StabilityTracker
+from ocrd.inbox.walk import is_plain_folder, path_on_disk, walk
 from ocrd.inbox.watcher import FolderWatcher
 from ocrd.types import Fingerprint, StableFile
 
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger(component="inbox")
 
-# Seconds between checks of the watch, which can go silent without an error.
-HEALTH_EVERY = 15.0
+# Time between checks of the watcher, which can fall silent without an error.
+WATCHER_CHECK_INTERVAL_S = 15.0
 
-# Between tries while the root is missing or cannot be watched.
+RESCAN_INTERVAL_S = 300.0
+
+# Between tries to watch a root that is missing or cannot be watched.
 BACKOFF = Backoff((0.5, 1.0, 2.0, 5.0))
 
 
 class Inbox:
-    """Call :meth:`poll` when ``wake`` is set or :meth:`next_poll_in` has passed.
+    """Call `poll` when ``wake`` is set or `next_poll_in_s` has passed, always from one thread."""
 
-    All calls from one thread.
-    """
-
-    def __init__(  # the settings of one inbox, in the order of its configuration
+    def __init__(
         self,
         root: Path,
         suffixes: frozenset[str],
         *,
-        settle: float,
+        settle_s: float,
         recursive: bool,
         is_known: Callable[[Path, Fingerprint], bool],
         wake: threading.Event,
-        rescan_every: float = 300.0,
+        rescan_interval_s: float = RESCAN_INTERVAL_S,
     ) -> None:
+        """Describe an inbox; `start` begins to watch it.
+
+        Args:
+            root: The folder. It may be missing; then it is waited for.
+            suffixes: The suffixes to read, in lower case with their dot.
+            settle_s: Seconds that a file has to stay unchanged.
+            recursive: Whether files in sub-folders are read.
+            is_known: Whether the journal has this file with this fingerprint already.
+            wake: Set when something may have changed.
+            rescan_interval_s: Seconds between walks of the whole folder.
+        """
         self._root = root
         self._suffixes = suffixes
         self._recursive = recursive
         self._is_known = is_known
         self._wake = wake
-        self._rescan_every = rescan_every
-        self._watch = FolderWatcher(root, recursive=recursive, wake=wake)
-        self._settling = StabilityTracker(settle)
+        self._rescan_interval_s = rescan_interval_s
+        self._watcher = FolderWatcher(root, recursive=recursive, wake=wake)
+        self._tracker = StabilityTracker(settle_s)
         self._taken: dict[Path, Fingerprint] = {}
-        self._rescan_asked = True
+        self._rescan_requested = True
         self._next_rescan = 0.0
+        # When to try to watch again; None while the watcher is healthy.
         self._retry_at: float | None = None
-        self._tries = 0
-        self._told = False
+        self._failed_tries = 0
+        self._error_logged = False
 
     def start(self) -> None:
-        """Begin to watch. The first poll walks the folder, after the watch stands, so nothing
-        falls between.
+        """Start the watcher.
+
+        The first poll walks the folder, after the watcher has started, so no file is missed.
         """
-        self._rescan_asked = True
-        self._open()
+        self._rescan_requested = True
+        self._start_watcher()
 
     def stop(self) -> None:
-        """End the watch; what was waited for is found again by the next start."""
-        self._watch.stop()
+        """Stop the watcher. The next start finds the pending files again."""
+        self._watcher.stop()
 
     def request_rescan(self) -> None:
-        """Walk the whole folder at the next poll, as after sleep; may be called from any thread."""
-        self._rescan_asked = True
+        """Walk the whole folder at the next poll, as after sleep. Any thread may call this."""
+        self._rescan_requested = True
         self._wake.set()
 
     def forget(self, path: Path) -> None:
-        """Take this file again when it has settled, though it was handed out before."""
+        """Take this file again once it is stable, though it was taken before."""
         self._taken.pop(path, None)
-        self._settling.forget(path)
+        self._tracker.forget(path)
         self.request_rescan()
 
     def forget_taken(self) -> None:
-        """Hand out again, once settled, whatever the journal does not know.
+        """Take every stable file again that the journal does not know.
 
-        Its last answers were lost.
+        For files that were returned, but could not be put into the journal.
         """
         self._taken.clear()
         self.request_rescan()
 
-    def waiting(self) -> tuple[Waiting, ...]:
-        """The files that are not complete yet, with the reason where there is one."""
-        return self._settling.waiting()
+    def pending(self) -> tuple[PendingFile, ...]:
+        """The files that are not complete yet."""
+        return self._tracker.pending()
 
     def poll(self, now: float) -> list[StableFile]:
-        """The files that have settled since the last poll, each once for one fingerprint."""
-        self._keep_watching(now)
-        hints = self._watch.drain()
-        try:
-            if self._rescan_asked or now >= self._next_rescan:
-                self._rescan_asked = False
-                self._next_rescan = now + self._rescan_every
-                candidates = set(self._walk(self._root))
-                self._drop_gone(candidates)
-            else:
-                candidates = {path for hint in hints for path in self._follow(hint)}
-            candidates.update(self._settling.due(now))
-            settled = [found for path in sorted(candidates) if (found := self._consider(path, now))]
-        except BaseException:
-            self.request_rescan()  # the hints are spent, and nothing was handed out
-            raise
-        self._taken.update((found.path, found.fingerprint) for found in settled)
-        self._attend()
-        return settled
+        """Return the files that became stable since the last poll, each once per fingerprint.
 
-    def next_poll_in(self, now: float) -> float:
-        """Seconds until there is something to do that no event announces."""
-        if self._rescan_asked:
+        Args:
+            now: The time of a monotonic clock.
+
+        Raises:
+            Exception: ``is_known`` raised it. No file is lost: the next poll walks the folder.
+        """
+        self._keep_watching(now)
+        hints = self._watcher.drain()
+        try:
+            if self._rescan_requested or now >= self._next_rescan:
+                self._rescan_requested = False
+                self._next_rescan = now + self._rescan_interval_s
+                candidates = set(self._walk(self._root))
+                self._forget_missing(candidates)
+            else:
+                candidates = {path for hint in hints for path in self._resolve_hint(hint)}
+            candidates.update(self._tracker.due(now))
+            checked = [self._check(path, now) for path in sorted(candidates)]
+        except BaseException:
+            self.request_rescan()  # the hints are used up, and nothing was returned
+            raise
+        stable = [file for file in checked if file is not None]
+        self._taken.update((file.path, file.fingerprint) for file in stable)
+        self._mute_pending()
+        return stable
+
+    def next_poll_in_s(self, now: float) -> float:
+        """Seconds until something has to be done that no event announces."""
+        if self._rescan_requested:
             return 0.0
-        check = HEALTH_EVERY if self._retry_at is None else self._retry_at - now
-        due = self._settling.next_due(now)
-        return max(0.0, min(check, self._next_rescan - now, check if due is None else due))
+        watcher_check_at = self._retry_at or now + WATCHER_CHECK_INTERVAL_S
+        waits = [watcher_check_at - now, self._next_rescan - now]
+        next_check = self._tracker.next_due_in_s(now)
+        if next_check is not None:
+            waits.append(next_check)
+        return max(0.0, min(waits))
 
     def _keep_watching(self, now: float) -> None:
-        if self._watch.healthy():
+        if self._watcher.is_healthy():
             self._retry_at = None
-            self._tries = 0
+            self._failed_tries = 0
             return
         if self._retry_at is not None and now < self._retry_at:
             return
-        if self._open():
+        if self._start_watcher():
             self._retry_at = None
-            self._tries = 0
+            self._failed_tries = 0
         else:
-            self._tries += 1
-            self._retry_at = now + BACKOFF.delay_s(self._tries)
-        # Without a watch, each try is at least a walk.
-        self._rescan_asked = True
+            self._failed_tries += 1
+            self._retry_at = now + BACKOFF.delay_s(self._failed_tries)
+        # Events may be lost, or not come at all.
+        self._rescan_requested = True
 
-    def _open(self) -> bool:
+    def _start_watcher(self) -> bool:
         try:
-            self._watch.rebuild()
+            self._watcher.restart()
         except OSError as error:
-            if not self._told:
-                _log.warning("inbox_not_watched", root=str(self._root), error=str(error))
-                self._told = True
+            if not self._error_logged:
+                _log.warning(
+                    "the inbox cannot be watched; retrying",
+                    inbox=str(self._root),
+                    error=str(error),
+                )
+                self._error_logged = True
             return False
-        self._told = False
-        _log.info("inbox_watched", root=str(self._root))
+        self._error_logged = False
+        _log.info("watching the inbox", inbox=str(self._root))
         return True
 
     def _walk(self, folder: Path) -> Iterable[Path]:
-        return walk(folder, self._suffixes, recursive=self._recursive, failed=self._entry_failed)
+        return walk(
+            folder, self._suffixes, recursive=self._recursive, on_error=self._log_entry_error
+        )
 
-    def _entry_failed(self, path: Path, error: OSError) -> None:
-        if path != self._root:  # the root has its own message, once
-            _log.warning("inbox_entry_failed", path=ascii(str(path)), error=ascii(str(error)))
+    def _log_entry_error(self, path: Path, error: OSError) -> None:
+        if path != self._root:  # the root has a message of its own, logged once
+            _log.warning(
+                "an entry of the inbox cannot be read",
+                path=ascii(str(path)),
+                error=ascii(str(error)),
+            )
 
-    def _follow(self, hint: Path) -> Iterable[Path]:
-        """The candidates that a hint stands for: a file, or all in a folder that was moved in."""
+    def _resolve_hint(self, hint: Path) -> Iterable[Path]:
+        """The files that a hint means: one, or all in a folder that was moved in."""
         try:
-            parts = hint.relative_to(self._watch.watched).parts
-        except ValueError:
-            self.request_rescan()  # the root by another name, or nonsense: the walk knows
+            parts = hint.relative_to(self._watcher.real_root).parts
+        except ValueError:  # another spelling of the root, or nonsense
+            self.request_rescan()
             return ()
         if len(parts) > 1 and not self._recursive:
             return ()
-        path = place(self._root, parts)
+        path = path_on_disk(self._root, parts)
         if path is None:
             return ()
-        if not parts or is_plain_folder(path):
-            enter = not parts or (self._recursive and not skip_folder(path.name))
+        if not parts:
+            return self._walk(path)
+        if is_plain_folder(path):
+            enter = self._recursive and not is_ignored_folder(path.name)
             return self._walk(path) if enter else ()
         return (path,) if ignore_reason(path.name, self._suffixes) is None else ()
 
-    def _consider(self, path: Path, now: float) -> StableFile | None:
-        seen = stat_file(path)
-        if seen.fingerprint is None:
-            self._settling.forget(path)
+    def _check(self, path: Path, now: float) -> StableFile | None:
+        """The file, if it is stable now and was not taken before."""
+        state = stat_file(path)
+        if state.fingerprint is None:
+            self._tracker.forget(path)
             self._taken.pop(path, None)
             return None
-        if self._taken.get(path) == seen.fingerprint or self._is_known(path, seen.fingerprint):
-            self._settling.forget(path)
+        taken = self._taken.get(path) == state.fingerprint
+        if taken or self._is_known(path, state.fingerprint):
+            self._tracker.forget(path)
             return None
-        if self._settling.seen(
-            path, seen.fingerprint, now=now, patience=seen.patience, reason=seen.reason
-        ):
-            return StableFile(path, seen.fingerprint)
-        return None
-
-    def _drop_gone(self, present: set[Path]) -> None:
-        """Keep the tables as small as the folder.
-
-        A path that the walk failed to reach is not gone.
-        """
-        for path in [
-            path
-            for path in self._taken
-            if path not in present and stat_file(path).fingerprint is None
-        ]:
-            del self._taken[path]
-
-    def _attend(self) -> None:
-        watched = self._watch.watched
-        self._watch.attend(
-            frozenset(watched / w.path.relative_to(self._root) for w in self._settling.waiting())
+        stable = self._tracker.observe(
+            path,
+            state.fingerprint,
+            now=now,
+            required_quiet_s=state.required_quiet_s,
+            reason=state.reason,
         )
+        return StableFile(path, state.fingerprint) if stable else None
+
+    def _forget_missing(self, present: set[Path]) -> None:
+        """Remove the taken files that do not exist any more.
+
+        A file that the walk could not reach (an unreadable folder) may still exist.
+        """
+        for path in self._taken.keys() - present:
+            if stat_file(path).fingerprint is None:
+                del self._taken[path]
+
+    def _mute_pending(self) -> None:
+        root = self._watcher.real_root
+        pending = self._tracker.pending()
+        self._watcher.mute(frozenset(root / file.path.relative_to(self._root) for file in pending))

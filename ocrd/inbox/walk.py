@@ -1,6 +1,6 @@
-"""What lies in an inbox, and where in it a hint points.
+"""List the files of an inbox, and find the path that an event means.
 
-Symbolic links are never followed below the root.
+Symbolic links below the inbox are never followed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ocrd.inbox.ignore import ignore_reason, skip_folder
+from ocrd.inbox.ignore import ignore_reason, is_ignored_folder
 
 
 def walk(
@@ -19,67 +19,73 @@ def walk(
     suffixes: frozenset[str],
     *,
     recursive: bool,
-    failed: Callable[[Path, OSError], None],
+    on_error: Callable[[Path, OSError], None],
 ) -> Iterator[Path]:
-    """Every path that may be ours to read, folder after folder.
+    """Yield every path whose name is read, folder after folder.
 
-    An entry that fails is reported and passed over.
+    Args:
+        folder: Where to start.
+        suffixes: The suffixes to read, as for `ignore_reason`.
+        recursive: Whether to enter folders.
+        on_error: Called with an entry that cannot be read; the walk continues with the next one.
     """
     folders = [folder]
     while folders:
-        here = folders.pop()
+        current = folders.pop()
         try:
-            with os.scandir(here) as entries:
-                names = list(entries)
+            with os.scandir(current) as scan:
+                entries = list(scan)
         except OSError as error:
-            failed(here, error)
+            on_error(current, error)
             continue
-        for entry in names:
+        for entry in entries:
+            path = current / entry.name
             try:
                 is_folder = entry.is_dir(follow_symlinks=False)
             except OSError as error:
-                failed(here / entry.name, error)
+                on_error(path, error)
                 continue
-            if not is_folder and ignore_reason(entry.name, suffixes) is None:
-                yield here / entry.name
-            elif is_folder and recursive and not skip_folder(entry.name):
-                folders.append(here / entry.name)
+            if is_folder:
+                if recursive and not is_ignored_folder(entry.name):
+                    folders.append(path)
+            elif ignore_reason(entry.name, suffixes) is None:
+                yield path
 
 
-def place(root: Path, parts: tuple[str, ...]) -> Path | None:
-    """The path below ``root`` as it is spelled on disk.
+def path_on_disk(root: Path, parts: tuple[str, ...]) -> Path | None:
+    """The path below ``root``, spelled as on the disk.
 
-    None when it is not reached through plain, open folders.
+    FSEvents may spell a name in NFC where the disk has NFD. Both open the same file on APFS, but
+    they would become two jobs.
 
-    FSEvents may spell a name NFC where the disk has NFD. Both open the same file on APFS, but as
-    two keys they would make two jobs of it.
+    Returns:
+        None when the path leads through a link or an ignored folder.
     """
     path = root
     for depth, part in enumerate(parts):
-        path /= part if part.isascii() else _spelled(path, part)
-        if depth < len(parts) - 1 and (skip_folder(part) or not is_plain_folder(path)):
+        path /= part if part.isascii() else _name_on_disk(path, part)
+        is_last = depth == len(parts) - 1
+        if not is_last and (is_ignored_folder(part) or not is_plain_folder(path)):
             return None
     return path
 
 
 def is_plain_folder(path: Path) -> bool:
-    """A folder itself, not a link to one."""
+    """Whether it is a folder, and not a link to one."""
     try:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except (OSError, ValueError):
         return False
 
 
-def _spelled(folder: Path, name: str) -> str:
-    """``name`` as ``folder`` has it.
-
-    The same bytes if they are there, else another form of the same characters.
-    """
+def _name_on_disk(folder: Path, name: str) -> str:
+    """The same bytes if ``folder`` has them, otherwise another form of the same characters."""
     try:
         names = [entry.name for entry in folder.iterdir()]
     except OSError:
         return name
     if name in names:
         return name
-    wanted = unicodedata.normalize("NFC", name)
-    return next((other for other in names if unicodedata.normalize("NFC", other) == wanted), name)
+    normalised = unicodedata.normalize("NFC", name)
+    same = (other for other in names if unicodedata.normalize("NFC", other) == normalised)
+    return next(same, name)

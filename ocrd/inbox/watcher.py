@@ -1,6 +1,6 @@
-"""Hints that something changed below one folder.
+"""Watch one folder for changes.
 
-They may be late, doubled, wrong or missing: only a look is true.
+A change is only a hint: hints can be late, duplicated, wrong or missing.
 """
 
 from __future__ import annotations
@@ -18,49 +18,49 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
-_log = structlog.get_logger(__name__)
+_log = structlog.get_logger(component="inbox")
 
-# How Linux says that inotify has no more watches or instances to give.
-_LIMITS = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENFILE})
+# What Linux reports when inotify has no more watches or instances.
+_NO_MORE_WATCHES = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENFILE})
 
-# Our own worker causes these; they change nothing.
-_READS = frozenset({"opened", "closed_no_write"})
+# Our own worker causes these; nothing changes.
+_READ_EVENTS = frozenset({"opened", "closed_no_write"})
 
-# What matters about a folder. It is also "modified" with each file in it, and that file has its own
-# event.
-_FOLDER_NEWS = frozenset({"created", "moved", "deleted"})
+# The events of folders that matter. A folder is also "modified" with each file in it, but that file
+# has an event of its own.
+_FOLDER_EVENTS = frozenset({"created", "moved", "deleted"})
+
+_POLLING_INTERVAL_S = 5.0
+_STOP_TIMEOUT_S = 2.0
 
 
-def _polling() -> BaseObserver:
-    return PollingObserver(timeout=5.0)
+def _polling_observer() -> BaseObserver:
+    return PollingObserver(timeout=_POLLING_INTERVAL_S)
 
 
-class _Hints(FileSystemEventHandler):
-    """Collects paths and nothing else.
-
-    An exception here ends watchdog's thread (watchdog 427, 793).
-    """
+class _HintCollector(FileSystemEventHandler):
+    """Collects paths. It never raises: an exception ends watchdog's thread (watchdog 427, 793)."""
 
     def __init__(self, wake: threading.Event) -> None:
         self._wake = wake
         self._lock = threading.Lock()
         self._paths: set[Path] = set()
-        self.attended: frozenset[Path] = frozenset()
-        self.failures = 0
+        self.muted: frozenset[Path] = frozenset()
+        self.bad_events = 0
 
     def dispatch(self, event: FileSystemEvent) -> None:
         try:
-            if event.event_type in _READS or (
-                event.is_directory and event.event_type not in _FOLDER_NEWS
-            ):
+            if event.event_type in _READ_EVENTS:
+                return
+            if event.is_directory and event.event_type not in _FOLDER_EVENTS:
                 return
             path = Path(os.fsdecode(event.dest_path or event.src_path))
             with self._lock:
                 self._paths.add(path)
-            if path not in self.attended:
+            if path not in self.muted:
                 self._wake.set()
         except Exception:
-            self.failures += 1
+            self.bad_events += 1
             self._wake.set()
 
     def drain(self) -> set[Path]:
@@ -71,7 +71,7 @@ class _Hints(FileSystemEventHandler):
 
 
 class FolderWatcher:
-    """A watchdog observer for one root, made anew whenever it is no longer whole."""
+    """A watchdog observer for one folder, replaced whenever a part of it has died."""
 
     def __init__(
         self,
@@ -79,99 +79,105 @@ class FolderWatcher:
         *,
         recursive: bool,
         wake: threading.Event,
-        observer: Callable[[], BaseObserver] = Observer,
-        fallback: Callable[[], BaseObserver] = _polling,
+        make_observer: Callable[[], BaseObserver] = Observer,
+        make_fallback: Callable[[], BaseObserver] = _polling_observer,
     ) -> None:
+        """Prepare to watch; `restart` begins.
+
+        Args:
+            root: The folder.
+            recursive: Whether to watch the folders in it.
+            wake: Set with each hint, except for muted files.
+            make_observer: Makes the observer.
+            make_fallback: Makes the one that is used when the system has no more watches.
+        """
         self._root = root
         self._recursive = recursive
-        self._make = observer
-        self._fallback = fallback
-        self._hints = _Hints(wake)
+        self._make_observer = make_observer
+        self._make_fallback = make_fallback
+        self._hints = _HintCollector(wake)
         self._observer: BaseObserver | None = None
         self._identity: tuple[int, int] | None = None
         # The root without symbolic links, as the hints spell it.
-        self.watched = root
+        self.real_root = root
 
     @property
-    def failures(self) -> int:
-        """How many events the handler could not make sense of."""
-        return self._hints.failures
+    def bad_events(self) -> int:
+        """The number of events that could not be understood."""
+        return self._hints.bad_events
 
     def drain(self) -> set[Path]:
-        """The hints since the last call."""
+        """Return the hints since the last call."""
         return self._hints.drain()
 
-    def attend(self, paths: frozenset[Path]) -> None:
-        """Name the files that will be looked at soon anyway: hints about them wake nobody.
+    def mute(self, paths: frozenset[Path]) -> None:
+        """Set the files whose hints do not wake the caller, because it checks them soon anyway.
 
         A file that grows for minutes sends hundreds of events a second.
         """
-        self._hints.attended = paths
+        self._hints.muted = paths
 
-    def healthy(self) -> bool:
-        """Whether hints can still come.
-
-        Every thread lives, and the root is the folder that was there at the start.
-        """
+    def is_healthy(self) -> bool:
+        """Whether hints can still come: every thread runs, and the root is the same folder."""
         observer = self._observer
         if observer is None or not observer.is_alive() or not observer.emitters:
             return False
-        # An emitter can die while its observer lives on and says nothing (cocoindex 2227).
+        # An emitter can die silently while its observer goes on (cocoindex 2227).
         if not all(emitter.is_alive() for emitter in tuple(observer.emitters)):
             return False
-        reader = getattr(
-            observer, "_inotify_fd", None
-        )  # watchdog 7: one more thread feeds all emitters
+        # In watchdog 7, one more thread feeds all emitters.
+        reader = getattr(observer, "_inotify_fd", None)
         if isinstance(reader, threading.Thread) and not reader.is_alive():
             return False
-        return self._identity == _identity(self._root)
+        return self._identity == _folder_identity(self._root)
 
-    def rebuild(self) -> None:
+    def restart(self) -> None:
         """Watch with a new observer.
 
-        Adding a watch again fails with "already scheduled" (watchdog 765).
+        A watch cannot be added to an observer again: "already scheduled" (watchdog 765).
 
-        Raises OSError when the root is not there; it is never made here, as it may be an unmounted
-        volume.
+        Raises:
+            OSError: The root is missing or cannot be watched. It is never created here, as it may
+                be the mount point of a volume.
         """
         self.stop()
-        identity = _identity(self._root)
+        identity = _folder_identity(self._root)
         if identity is None:
-            raise FileNotFoundError(errno.ENOENT, "the inbox folder is not there", str(self._root))
-        self.watched = Path(os.path.realpath(self._root))
+            raise FileNotFoundError(errno.ENOENT, "the inbox does not exist", str(self._root))
+        self.real_root = Path(os.path.realpath(self._root))
         try:
-            self._observer = self._started(self._make)
+            self._observer = self._start(self._make_observer)
         except OSError as error:
-            if error.errno not in _LIMITS:
+            if error.errno not in _NO_MORE_WATCHES:
                 raise
             _log.warning(
-                "inbox_polled",
-                root=str(self._root),
-                reason=f"no file system events to be had: {error}",
+                "the system has no more file events; polling the inbox",
+                inbox=str(self._root),
+                error=str(error),
             )
-            self._observer = self._started(self._fallback)
+            self._observer = self._start(self._make_fallback)
         self._identity = identity
 
-    def _started(self, make: Callable[[], BaseObserver]) -> BaseObserver:
-        observer = make()
-        try:
-            observer.schedule(self._hints, str(self.watched), recursive=self._recursive)
-            observer.start()
-        except BaseException:
-            _close(observer, 1.0)
-            raise
-        return observer
-
-    def stop(self, limit: float = 2.0) -> None:
-        """End the observer, and wait no longer than ``limit`` seconds for it."""
+    def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> None:
+        """Stop the observer, and wait for that no longer than ``timeout_s``."""
         observer = self._observer
         self._observer = None
         self._identity = None
         if observer is not None:
-            _close(observer, limit)
+            _close(observer, timeout_s)
+
+    def _start(self, make: Callable[[], BaseObserver]) -> BaseObserver:
+        observer = make()
+        try:
+            observer.schedule(self._hints, str(self.real_root), recursive=self._recursive)
+            observer.start()
+        except BaseException:
+            _close(observer, timeout_s=1.0)
+            raise
+        return observer
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
+def _folder_identity(folder: Path) -> tuple[int, int] | None:
     try:
         status = folder.stat()
     except OSError:
@@ -179,19 +185,19 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
-def _close(observer: BaseObserver, limit: float) -> None:
-    """Stop an observer from a thread of its own: watchdog joins its threads without a limit."""
+def _close(observer: BaseObserver, timeout_s: float) -> None:
+    """Stop an observer from another thread: watchdog joins its threads without a time limit."""
 
     def close() -> None:
         try:
             observer.stop()
             if observer.ident is not None:
                 observer.join()
-        except Exception as error:  # it is thrown away in any case
-            _log.debug("observer_stop_failed", error=str(error))
+        except Exception as error:  # the observer is not used again in any case
+            _log.debug("stopping the observer failed", error=str(error))
 
     thread = threading.Thread(target=close, name="inbox-watch-close", daemon=True)
     thread.start()
-    thread.join(limit)
+    thread.join(timeout_s)
     if thread.is_alive():
-        _log.warning("observer_left_behind", seconds=limit)
+        _log.warning("the observer did not stop in time", seconds=timeout_s)

@@ -391,7 +391,7 @@ def test_launchds_log_is_emptied_at_each_start(mac: Mac) -> None:
     mac.call("restart")
     assert "long ago" not in log.read_text()
     (ours,) = mac.home.rglob("ocrd.log")
-    assert "inbox_watched" in ours.read_text() and "inbox_watched" not in log.read_text()
+    assert "watching the inbox" in ours.read_text() and "watching the inbox" not in log.read_text()
 
 
 def test_whatever_ends_it_unforeseen_is_said_by_status(mac: Mac) -> None:

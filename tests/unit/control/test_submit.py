@@ -165,7 +165,8 @@ def test_what_is_still_in_icloud_waits_and_is_not_opened(
 ) -> None:
     bench.drop()
     monkeypatch.setattr(
-        "ocrd.daemon.job_runner.not_here", lambda _path: "still in iCloud; it is read later"
+        "ocrd.daemon.job_runner.unavailable_reason",
+        lambda _path: "still in iCloud; it is read later",
     )
     ends = Ends(bench, reads(page(0)))
     ends.handle()

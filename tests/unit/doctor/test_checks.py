@@ -13,7 +13,7 @@ import pytest
 
 from ocrd.config import Config, parse_config
 from ocrd.doctor.checks import Finding, ask_torch, examine
-from ocrd.inbox.access import refusal
+from ocrd.inbox.access import folder_error
 from ocrd.journal import Journal
 
 CPU = {"device": "cpu", "dtype": "float32", "why": "needs 16.9 GB of 22.7 GB"}
@@ -88,7 +88,7 @@ def test_what_the_daemon_is_refused_is_told_though_this_command_may(
 
     journal = Journal(tmp_path / "state")
     was_not_there = {
-        str(tmp_path / "state"): "it is not there"
+        str(tmp_path / "state"): "it does not exist"
     }  # when the daemon started; it is now
     refused = {str(tmp_path / "in"): "Operation not permitted", str(tmp_path / "out"): None}
     journal.set_fact("folders", refused | was_not_there)
@@ -129,4 +129,7 @@ def test_looking_leaves_nothing_behind(config: Config, tmp_path: Path) -> None:
     before = sorted(p for p in tmp_path.rglob("*"))
     found(config)
     assert sorted(p for p in tmp_path.rglob("*")) == before
-    assert refusal(tmp_path / "in") is None and refusal(tmp_path / "nowhere") == "it is not there"
+    assert (
+        folder_error(tmp_path / "in") is None
+        and folder_error(tmp_path / "nowhere") == "it does not exist"
+    )

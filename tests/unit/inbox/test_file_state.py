@@ -1,4 +1,4 @@
-"""One look at a file of which nothing else is known: is it gone, has it settled, can it be read?"""
+"""A file that was not watched before: is it deleted, is it complete, can it be read?"""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.inbox import file_state as looks
+from ocrd.inbox import file_state
 from ocrd.inbox.file_state import (
-    COPY_GRACE,
-    EMPTY_GRACE,
+    EMPTY_QUIET_S,
+    FINDER_COPY_QUIET_S,
     FileState,
-    gone,
-    not_here,
+    is_deleted,
+    remaining_settle_s,
     stat_file,
-    unsettled_for,
+    unavailable_reason,
 )
 from ocrd.types import Fingerprint
 
@@ -29,42 +29,47 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_is_gone_only_when_its_folder_is_there_to_say_so(path: Path) -> None:
+def test_a_file_counts_as_deleted_only_while_its_folder_exists(path: Path) -> None:
     known = stat_file(path).fingerprint
-    assert known is not None and not gone(path, known)
+    assert known is not None and not is_deleted(path, known)
     path.parent.rename(path.parent.with_name("away"))
-    assert not gone(path, known)  # a disk that is not mounted
+    assert not is_deleted(path, known)  # the disk is not mounted
     path.parent.mkdir()
-    assert gone(path, known)
-    assert not gone(
+    assert is_deleted(path, known)
+    assert not is_deleted(
         path, replace(known, device=known.device + 1)
     )  # an empty folder where it should be
-    assert not gone(path.parent / "a\0b.png", known) and not gone(Path("/etc/passwd/a.png"), known)
+    assert not is_deleted(path.parent / "a\0b.png", known) and not is_deleted(
+        Path("/etc/passwd/a.png"), known
+    )
 
 
-def test_it_settles_by_its_last_change_of_any_kind(path: Path) -> None:
+def test_the_last_change_of_any_kind_starts_the_settle_time(path: Path) -> None:
     now = path.stat().st_ctime
-    os.utime(path, (0, 0))  # as a copy that keeps its times
+    os.utime(path, (0, 0))  # as a copy that preserves its times does
     now = path.stat().st_ctime
-    assert unsettled_for(path, 2.0, now=now + 0.5) == pytest.approx(1.5)
-    assert unsettled_for(path, 2.0, now=now + 2.0) == 0.0
-    assert unsettled_for(path, 0.0, now=now) == 0.0
+    assert remaining_settle_s(path, 2.0, now=now + 0.5) == pytest.approx(1.5)
+    assert remaining_settle_s(path, 2.0, now=now + 2.0) == 0.0
+    assert remaining_settle_s(path, 0.0, now=now) == 0.0
     assert (
-        unsettled_for(path, 2.0, now=now - 100.0) == 0.0
-    )  # a server's clock that runs ahead says nothing
-    assert unsettled_for(path.with_name("gone"), 2.0, now=now) == 0.0
+        remaining_settle_s(path, 2.0, now=now - 100.0) == 0.0
+    )  # the clock of a server that is ahead is ignored
+    assert remaining_settle_s(path.with_name("gone"), 2.0, now=now) == 0.0
 
 
-def test_what_needs_patience_in_an_inbox_needs_it_everywhere(
+def test_a_submitted_file_needs_the_same_quiet_time_as_one_in_an_inbox(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.write_bytes(b"")
     now = path.stat().st_ctime
-    assert unsettled_for(path, 2.0, now=now) == EMPTY_GRACE
-    seen = FileState(Fingerprint(1, 2, 3, 4), "being copied by Finder", COPY_GRACE)
-    monkeypatch.setattr(looks, "stat_file", lambda _path: seen)
-    assert unsettled_for(path, 2.0, now=now + 100) == COPY_GRACE - 100 and not_here(path) is None
+    assert remaining_settle_s(path, 2.0, now=now) == EMPTY_QUIET_S
+    seen = FileState(Fingerprint(1, 2, 3, 4), "being copied by Finder", FINDER_COPY_QUIET_S)
+    monkeypatch.setattr(file_state, "stat_file", lambda _path: seen)
+    assert (
+        remaining_settle_s(path, 2.0, now=now + 100) == FINDER_COPY_QUIET_S - 100
+        and unavailable_reason(path) is None
+    )
     cloud = FileState(Fingerprint(1, 2, 3, 4), "still in iCloud", float("inf"))
-    monkeypatch.setattr(looks, "stat_file", lambda _path: cloud)
-    assert unsettled_for(path, 2.0, now=now) == 2.0  # that is said, not waited for here
-    assert str(not_here(path)).startswith("still in iCloud")
+    monkeypatch.setattr(file_state, "stat_file", lambda _path: cloud)
+    assert remaining_settle_s(path, 2.0, now=now) == 2.0  # reported by unavailable_reason instead
+    assert str(unavailable_reason(path)).startswith("still in iCloud")

@@ -1,4 +1,4 @@
-"""Which names are read, and which are left alone."""
+"""Which names are read, and which are ignored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.inbox.ignore import ignore_reason, skip_folder
+from ocrd.inbox.ignore import ignore_reason, is_ignored_folder
 
 SUFFIXES = frozenset({".png", ".pdf", ".jpg"})
 STEMS = st.text(st.characters(exclude_characters="/\0"), min_size=1).filter(
@@ -53,7 +53,7 @@ def test_a_readable_name_is_read(name: str) -> None:
         ),
     ],
 )
-def test_hidden_temporary_and_foreign_names_are_ignored_with_a_reason(name: str) -> None:
+def test_hidden_temporary_and_other_names_are_ignored_with_a_reason(name: str) -> None:
     assert ignore_reason(name, SUFFIXES)
 
 
@@ -62,29 +62,29 @@ def test_our_sidecars_are_never_inputs_even_when_text_is_called_readable() -> No
 
 
 @given(STEMS, st.sampled_from(sorted(SUFFIXES)), st.booleans())
-def test_any_name_that_a_person_gives_is_read(stem: str, suffix: str, loud: bool) -> None:
-    assert ignore_reason(stem + (suffix.upper() if loud else suffix), SUFFIXES) is None
+def test_any_name_that_a_person_gives_is_read(stem: str, suffix: str, upper: bool) -> None:
+    assert ignore_reason(stem + (suffix.upper() if upper else suffix), SUFFIXES) is None
 
 
 @given(STEMS, st.sampled_from([".part", ".tmp", ".crdownload", ".txt", ".json", ".md", ".doc"]))
-def test_what_follows_the_last_dot_decides(stem: str, suffix: str) -> None:
+def test_the_last_suffix_decides(stem: str, suffix: str) -> None:
     assert ignore_reason(f"{stem}.png{suffix}", SUFFIXES)
 
 
 @given(st.text())
-def test_no_name_is_too_odd_to_judge(name: str) -> None:
+def test_every_text_is_a_valid_name(name: str) -> None:
     reason = ignore_reason(name, SUFFIXES)
     assert reason is None or reason
-    assert isinstance(skip_folder(name), bool)
+    assert isinstance(is_ignored_folder(name), bool)
 
 
 @pytest.mark.parametrize(
     "name", [".git", "__MACOSX", "@eaDir", "a.png.download", "Fotos.photoslibrary", "Notes.app"]
 )
 def test_bundles_and_hidden_folders_are_not_entered(name: str) -> None:
-    assert skip_folder(name)
+    assert is_ignored_folder(name)
 
 
 @pytest.mark.parametrize("name", ["letters", "2024.05", "scans 1", "été"])
 def test_folders_of_people_are_entered(name: str) -> None:
-    assert not skip_folder(name)
+    assert not is_ignored_folder(name)

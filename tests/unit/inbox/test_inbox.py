@@ -1,4 +1,4 @@
-"""What an inbox hands out: real files, the real observer."""
+"""Which files an inbox returns: real files and the real observer."""
 
 from __future__ import annotations
 
@@ -17,27 +17,24 @@ from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
 from ocrd.inbox.inbox import Inbox
-from ocrd.inbox.walk import place
+from ocrd.inbox.walk import path_on_disk
 from ocrd.inbox.watcher import FolderWatcher
 from ocrd.types import Fingerprint, StableFile
 
 SUFFIXES = frozenset({".png", ".pdf"})
-SETTLE = 0.2
+SETTLE_S = 0.2
 
 
 class Box:
-    """An inbox with a loop such as the daemon runs.
-
-    It sleeps on the event, and nothing else wakes it.
-    """
+    """An inbox with a loop like the daemon's, which sleeps until the event is set."""
 
     def __init__(
         self,
         root: Path,
         *,
         recursive: bool = True,
-        settle: float = SETTLE,
-        rescan_every: float = 300.0,
+        settle_s: float = SETTLE_S,
+        rescan_interval_s: float = 300.0,
     ) -> None:
         self.root = root
         self.wake = threading.Event()
@@ -46,11 +43,11 @@ class Box:
         self.inbox = Inbox(
             root,
             SUFFIXES,
-            settle=settle,
+            settle_s=settle_s,
             recursive=recursive,
-            is_known=lambda path, print_: print_ in self.known,
+            is_known=lambda _path, fingerprint: fingerprint in self.known,
             wake=self.wake,
-            rescan_every=rescan_every,
+            rescan_interval_s=rescan_interval_s,
         )
 
     def run(
@@ -64,7 +61,7 @@ class Box:
             if until(found):
                 break
             now = time.monotonic()
-            self.wake.wait(min(self.inbox.next_poll_in(now), max(0.0, end - now)))
+            self.wake.wait(min(self.inbox.next_poll_in_s(now), max(0.0, end - now)))
             self.wake.clear()
         return found
 
@@ -87,8 +84,8 @@ def root(tmp_path: Path) -> Path:
 def boxes() -> Iterator[list[Box]]:
     made: list[Box] = []
     yield made
-    for one in made:
-        one.inbox.stop()
+    for box in made:
+        box.inbox.stop()
 
 
 @pytest.fixture
@@ -121,7 +118,7 @@ def test_a_file_moved_in_is_taken_after_the_settle_time_despite_its_old_date(
     began = time.monotonic()
     (tmp_path / "a.png").rename(box.root / "a.png")
     assert names(box.first()) == ["a.png"]
-    assert time.monotonic() - began >= SETTLE
+    assert time.monotonic() - began >= SETTLE_S
 
 
 def test_an_atomic_save_by_rename_is_taken_once_under_its_final_name(box: Box) -> None:
@@ -146,10 +143,10 @@ def test_a_file_still_growing_is_not_taken(box: Box) -> None:
     assert box.run(0.4) == []
 
 
-def test_a_scanner_that_closes_and_reopens_within_the_settle_time_gives_one_file(
+def test_a_file_that_is_reopened_within_the_settle_time_is_taken_once(
     root: Path, boxes: list[Box]
 ) -> None:
-    boxes.append(Box(root, settle=0.6))
+    boxes.append(Box(root, settle_s=0.6))
     box = boxes[0].ready()
     (root / "a.pdf").write_bytes(b"first half")
     assert box.run(0.4) == []
@@ -158,7 +155,7 @@ def test_a_scanner_that_closes_and_reopens_within_the_settle_time_gives_one_file
     assert [one.fingerprint.size for one in box.first()] == [22]
 
 
-def test_files_from_before_the_start_are_taken(root: Path, boxes: list[Box]) -> None:
+def test_files_that_existed_before_the_start_are_taken(root: Path, boxes: list[Box]) -> None:
     (root / "deep" / "er").mkdir(parents=True)
     (root / "a.png").write_bytes(b"x")
     (root / "deep" / "er" / "b.png").write_bytes(b"x")
@@ -166,7 +163,9 @@ def test_files_from_before_the_start_are_taken(root: Path, boxes: list[Box]) -> 
     assert sorted(names(boxes[0].ready().run(0.5))) == ["a.png", "b.png"]
 
 
-def test_a_folder_moved_in_is_walked_and_bundles_in_it_are_not(box: Box, tmp_path: Path) -> None:
+def test_a_folder_that_is_moved_in_is_walked_but_not_the_bundles_in_it(
+    box: Box, tmp_path: Path
+) -> None:
     for folder in ("new/deep", "new/Fotos.photoslibrary", "new/.hidden"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "a.png").write_bytes(b"x")
@@ -174,7 +173,7 @@ def test_a_folder_moved_in_is_walked_and_bundles_in_it_are_not(box: Box, tmp_pat
     assert [one.path for one in box.run(0.7)] == [box.root / "new/deep/a.png"]
 
 
-def test_sub_folders_are_left_alone_when_not_recursive(
+def test_sub_folders_are_ignored_when_not_recursive(
     root: Path, boxes: list[Box], tmp_path: Path
 ) -> None:
     boxes.append(Box(root, recursive=False))
@@ -210,34 +209,34 @@ def test_links_pipes_hidden_and_temporary_files_are_never_taken(box: Box, tmp_pa
     assert names(box.run(0.5)) == ["z.png"]
 
 
-def test_a_hint_through_a_linked_folder_leads_nowhere(root: Path, tmp_path: Path) -> None:
+def test_a_hint_through_a_linked_folder_is_ignored(root: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "secret.png").write_bytes(b"x")
     (root / "folder").symlink_to(tmp_path / "outside")
-    assert place(root, ("folder", "secret.png")) is None
-    assert place(root, ("..", "outside", "secret.png")) is None
+    assert path_on_disk(root, ("folder", "secret.png")) is None
+    assert path_on_disk(root, ("..", "outside", "secret.png")) is None
 
 
 def test_a_name_is_found_in_the_form_that_the_disk_has(root: Path) -> None:
     (root / "e\u0301.png").write_bytes(b"x")
-    assert place(root, ("\u00e9.png",)) == root / "e\u0301.png"
+    assert path_on_disk(root, ("\u00e9.png",)) == root / "e\u0301.png"
     (root / "\u00e9.png").write_bytes(b"y")
-    assert place(root, ("\u00e9.png",)) == root / "\u00e9.png"
+    assert path_on_disk(root, ("\u00e9.png",)) == root / "\u00e9.png"
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="APFS refuses such names")
-def test_a_name_that_is_no_text_is_taken_and_keeps_its_bytes(box: Box) -> None:
+def test_a_name_that_is_not_utf_8_is_taken_and_keeps_its_bytes(box: Box) -> None:
     name = b"scan-\xff\xe9.png"
     (box.root / os.fsdecode(name)).write_bytes(b"x")
     (one,) = box.first()
     assert os.fsencode(one.path.name) == name
 
 
-def test_a_root_deleted_and_made_again_is_watched_again(box: Box) -> None:
+def test_a_root_that_is_deleted_and_created_again_is_watched_again(box: Box) -> None:
     box.root.rmdir()
     assert box.run(0.4) == []
     assert not box.root.exists()
-    assert 0 < box.inbox.next_poll_in(time.monotonic()) <= 5
+    assert 0 < box.inbox.next_poll_in_s(time.monotonic()) <= 5
     box.root.mkdir()
     (box.root / "a.png").write_bytes(b"x")
     assert names(box.first()) == ["a.png"]
@@ -245,9 +244,7 @@ def test_a_root_deleted_and_made_again_is_watched_again(box: Box) -> None:
     assert names(box.first()) == ["b.png"]
 
 
-def test_a_root_that_is_missing_at_the_start_is_waited_for_quietly(
-    tmp_path: Path, boxes: list[Box]
-) -> None:
+def test_a_missing_root_is_waited_for_without_many_polls(tmp_path: Path, boxes: list[Box]) -> None:
     boxes.append(Box(tmp_path / "later"))
     box = boxes[0].ready()
     box.run(1.0)
@@ -257,7 +254,7 @@ def test_a_root_that_is_missing_at_the_start_is_waited_for_quietly(
     assert names(box.first()) == ["a.png"]
 
 
-def test_a_root_that_was_swapped_for_another_folder_is_noticed(box: Box, tmp_path: Path) -> None:
+def test_a_root_that_is_replaced_by_another_folder_is_noticed(box: Box, tmp_path: Path) -> None:
     box.root.rename(tmp_path / "old")
     box.root.mkdir()
     (box.root / "a.png").write_bytes(b"x")
@@ -266,22 +263,22 @@ def test_a_root_that_was_swapped_for_another_folder_is_noticed(box: Box, tmp_pat
 
 
 def test_a_dead_emitter_is_noticed_and_replaced_and_nothing_is_missed(box: Box) -> None:
-    observer = box.inbox._watch._observer
+    observer = box.inbox._watcher._observer
     assert observer is not None
     for emitter in observer.emitters:
         emitter.stop()
         emitter.join(2)
     assert observer.is_alive()
-    assert not box.inbox._watch.healthy()
+    assert not box.inbox._watcher.is_healthy()
     (box.root / "a.png").write_bytes(b"x")
     box.wake.set()
     assert names(box.first()) == ["a.png"]
-    assert box.inbox._watch.healthy()
+    assert box.inbox._watcher.is_healthy()
     (box.root / "b.png").write_bytes(b"x")
     assert names(box.first()) == ["b.png"]
 
 
-def test_a_file_is_handed_out_once_for_one_fingerprint(box: Box) -> None:
+def test_a_file_is_returned_once_for_one_fingerprint(box: Box) -> None:
     (box.root / "a.png").write_bytes(b"x")
     assert names(box.first()) == ["a.png"]
     (box.root / "a.png").chmod(0o600)
@@ -298,7 +295,7 @@ def test_a_changed_file_is_taken_again(box: Box) -> None:
     assert second.fingerprint != first.fingerprint
 
 
-def test_what_the_journal_knows_is_not_taken_again_after_a_restart(
+def test_a_file_that_the_journal_knows_is_not_taken_again_after_a_restart(
     root: Path, boxes: list[Box]
 ) -> None:
     (root / "a.png").write_bytes(b"x")
@@ -339,12 +336,12 @@ def test_a_journal_that_fails_loses_no_file(root: Path, boxes: list[Box]) -> Non
     assert names(box.first()) == ["a.png"]
 
 
-def test_a_missed_event_is_made_good_by_the_next_rescan(root: Path, boxes: list[Box]) -> None:
-    boxes.append(Box(root, rescan_every=0.5))
+def test_the_next_rescan_finds_a_file_whose_event_was_lost(root: Path, boxes: list[Box]) -> None:
+    boxes.append(Box(root, rescan_interval_s=0.5))
     box = boxes[0].ready()
     (root / "a.png").write_bytes(b"x")
     time.sleep(0.2)
-    box.inbox._watch.drain()
+    box.inbox._watcher.drain()
     box.wake.clear()
     assert names(box.first(3.0)) == ["a.png"]
 
@@ -354,7 +351,7 @@ def test_an_idle_inbox_sleeps(box: Box) -> None:
     before = box.polls
     box.run(1.0)
     assert box.polls - before <= 1
-    assert box.inbox.next_poll_in(time.monotonic()) > 5
+    assert box.inbox.next_poll_in_s(time.monotonic()) > 5
 
 
 def test_a_busy_writer_does_not_keep_the_daemon_awake(box: Box) -> None:
@@ -372,7 +369,7 @@ def test_a_busy_writer_does_not_keep_the_daemon_awake(box: Box) -> None:
     assert box.polls < 40
 
 
-def test_when_inotify_has_no_more_to_give_the_folder_is_polled(root: Path) -> None:
+def test_when_inotify_has_no_more_watches_the_folder_is_polled(root: Path) -> None:
     def exhausted() -> BaseObserver:
         raise OSError(errno.EMFILE, "inotify instance limit reached")
 
@@ -380,12 +377,12 @@ def test_when_inotify_has_no_more_to_give_the_folder_is_polled(root: Path) -> No
         root,
         recursive=True,
         wake=threading.Event(),
-        observer=exhausted,
-        fallback=lambda: PollingObserver(timeout=0.1),
+        make_observer=exhausted,
+        make_fallback=lambda: PollingObserver(timeout=0.1),
     )
-    watch.rebuild()
+    watch.restart()
     try:
-        assert watch.healthy()
+        assert watch.is_healthy()
         (root / "a.png").write_bytes(b"x")
         hints: set[Path] = set()
         end = time.monotonic() + 3
@@ -395,14 +392,14 @@ def test_when_inotify_has_no_more_to_give_the_folder_is_polled(root: Path) -> No
         assert root / "a.png" in hints
     finally:
         watch.stop()
-    assert not watch.healthy()
+    assert not watch.is_healthy()
 
 
-def test_an_event_that_makes_no_sense_is_counted_and_kills_nothing(root: Path) -> None:
+def test_an_event_that_cannot_be_understood_is_counted_and_ends_no_thread(root: Path) -> None:
     wake = threading.Event()
     watch = FolderWatcher(root, recursive=True, wake=wake)
     watch._hints.dispatch(FileCreatedEvent(src_path=None))  # type: ignore[arg-type]
     watch._hints.dispatch(FileCreatedEvent(src_path=b"/inbox/\xff.png"))
-    assert watch.failures == 1
+    assert watch.bad_events == 1
     assert wake.is_set()
     assert watch.drain() == {Path(os.fsdecode(b"/inbox/\xff.png"))}
