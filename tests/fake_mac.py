@@ -29,8 +29,8 @@ def pretend(folder: Path) -> None:
         {name: str(folder / name) for name in ("launchctl", *RECORDING)}
     )
     if (folder / "impatient").exists():
-        launchd.FIRST_START = 1.0
-        launchd.SECOND_START = 2.0
+        launchd.BOOTSTRAP_START_TIMEOUT_S = 1.0
+        launchd.KICKSTART_START_TIMEOUT_S = 2.0
 
 
 def place(folder: Path, home: Path) -> Path:

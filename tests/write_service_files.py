@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from ocrd.service import templates
-from ocrd.service.entry_point import carried_variables
-from ocrd.service.templates import Facts
+from ocrd.service.entry_point import service_variables
+from ocrd.service.templates import TemplateContext
 
 
 def main() -> None:
@@ -18,15 +18,15 @@ def main() -> None:
     home = Path.home()
     folder.mkdir(exist_ok=True)
     # With everything that XML and a shell mind.
-    facts = Facts(
+    context = TemplateContext(
         home / ".local/bin/ocrd",
         home / "a & <b> \"c\" 'd'/ä.toml",
         home,
         home / "launchd.log",
-        carried_variables(),
+        service_variables(),
     )
-    (folder / "local.ocrd.plist").write_bytes(templates.agent(facts))
-    for name, data in templates.quick_action(facts).items():
+    (folder / "local.ocrd.plist").write_bytes(templates.launch_agent(context))
+    for name, data in templates.quick_action(context).items():
         (folder / name).write_bytes(data)
 
 

@@ -24,13 +24,13 @@ def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
 
     from ocrd.config import InvalidConfig, read_config
     from ocrd.errors import ConfigError
-    from ocrd.service.detect import usual_config
+    from ocrd.service.detect import default_config
 
     path = _file(config)
     errors: list[str] = []
     warnings: list[str] = []
     try:
-        warnings = [str(warning) for warning in read_config(usual_config(config)).warnings]
+        warnings = [str(warning) for warning in read_config(default_config(config)).warnings]
     except InvalidConfig as error:
         errors = list(error.problems)
     except ConfigError as error:
@@ -75,9 +75,9 @@ def show(
 
     from ocrd.config import read_config
     from ocrd.config.document import changed_keys, effective_text, effective_values
-    from ocrd.service.detect import usual_config
+    from ocrd.service.detect import default_config
 
-    loaded = read_config(usual_config(config))
+    loaded = read_config(default_config(config))
     if as_json:
         result = {
             "path": str(loaded.path),
@@ -130,9 +130,9 @@ def schema() -> None:
 def _file(config: Path | None) -> Path:
     """The configuration file that every command uses."""
     from ocrd import paths
-    from ocrd.service.detect import usual_config
+    from ocrd.service.detect import default_config
 
-    return (usual_config(config) or paths.config_file()).absolute()
+    return (default_config(config) or paths.config_file()).absolute()
 
 
 def _editor(environment: Mapping[str, str], file: Path) -> list[str]:

@@ -33,9 +33,9 @@ def doctor(
     from ocrd import log
     from ocrd.config import load_config
     from ocrd.doctor.checks import examine
-    from ocrd.service.detect import usual_config
+    from ocrd.service.detect import default_config
 
-    settings = load_config(usual_config(config))
+    settings = load_config(default_config(config))
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
     findings = list(examine(settings))
     if not as_json:

@@ -23,7 +23,7 @@ def init(
     """Write a short configuration file and create the inbox folders. Never overwrites."""
     from ocrd import paths
     from ocrd.config import is_managed, load_config, model_dir
-    from ocrd.service.first_run import make_folder, missing, write_config
+    from ocrd.service.first_run import create_folder, missing_folders, write_config
 
     where = config or paths.config_file()
     if write_config(where, inbox, pocket=pocket):
@@ -37,8 +37,8 @@ def init(
             "the model, several gigabytes, is fetched at the first start; "
             "or now with: ocrd model heal"
         )
-    made = missing(entry.path for entry in settings.inbox)
+    made = missing_folders(entry.path for entry in settings.inbox)
     for folder in made:
-        make_folder(folder)
+        create_folder(folder)
     for entry in settings.inbox:
-        print(f"{'made' if entry.path in made else 'watching'} {entry.path}")
+        print(f"{'created' if entry.path in made else 'watching'} {entry.path}")

@@ -1,4 +1,4 @@
-"""``ocrd logs``: the daemon's log, as a person reads it."""
+"""``ocrd logs``: the daemon's log in readable lines."""
 
 from __future__ import annotations
 
@@ -16,126 +16,143 @@ import typer
 
 from ocrd.cli.app import JsonOption
 
-# Seconds between two looks with ``--follow``.
-PAUSE = 0.5
-_OWN_PLACE = frozenset({"timestamp", "level", "event", "stack", "exception", "component"})
+POLL_INTERVAL_S = 0.5
+# The fields of a line that `readable` shows in a place of their own.
+_PLACED_FIELDS = frozenset({"timestamp", "level", "event", "stack", "exception", "component"})
 
 
 def logs(
     lines: Annotated[
-        int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")
+        int, typer.Option("--lines", "-n", min=0, help="Show this many of the last lines.")
     ] = 50,
     *,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what is logged from now on.")
+        bool, typer.Option("--follow", "-f", help="Go on and show new lines as they are written.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the daemon's log; with --json the lines as they stand in the file."""
+    """Show the daemon's log.
+
+    With --json, show the lines as they are in the file.
+    """
     from ocrd import log, paths
     from ocrd.errors import ServiceError
-    from ocrd.formatting import printable
-    from ocrd.service.installation import log_file
 
     path = paths.log_dir() / log.LOG_FILE
-    early = log_file()
     try:
-        if (
-            not as_json
-            and early.is_file()
-            and (said := early.read_text(encoding="utf-8", errors="replace").strip())
-        ):
-            print(
-                f"{early}, before logging began:",
-                *map(printable, said.splitlines()),
-                "",
-                sep="\n",
-                file=sys.stderr,
-            )
+        if not as_json:
+            _print_early_output()
         if not path.exists() and not follow:
-            raise ServiceError(f"{path}: there is no log yet; the daemon writes it")
-        coming: Iterable[str] = log_lines(path, lines) if follow else _last(path, lines)
-        for line in coming:
+            raise ServiceError(f"{path}: there is no log yet; start the daemon with: ocrd start")
+        shown: Iterable[str] = follow_lines(path, lines) if follow else last_lines(path, lines)
+        for line in shown:
             print(line if as_json else readable(line), flush=True)
-    except BrokenPipeError:  # `ocrd logs | head` has seen enough
+    except BrokenPipeError:  # `ocrd logs | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         raise ServiceError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _last(path: Path, count: int) -> list[str]:
-    """The last lines, from the rotated file before it too where it has too few."""
+def _print_early_output() -> None:
+    """Print to standard error what the service printed before logging began."""
+    from ocrd.formatting import printable
+    from ocrd.service.installation import launchd_log_file
+
+    path = launchd_log_file()
+    if not path.is_file():
+        return
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    if text:
+        lines = [f"{path}, before logging began:", *map(printable, text.splitlines()), ""]
+        print("\n".join(lines), file=sys.stderr)
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """Return the last lines of the log, from the rotated file too when the log has too few."""
     last: deque[str] = deque(maxlen=count)
-    for file in (path.with_name(f"{path.name}.1"), path):
+    for file in (_rotated_file(path), path):
         if file.exists():
-            with _opened(file) as opened:
+            with _open(file) as opened:
                 last.extend(line.rstrip("\n") for line in opened)
     return list(last)
 
 
-def log_lines(
-    path: Path, last: int, *, sleep: Callable[[float], None] = time.sleep
+def follow_lines(
+    path: Path, count: int, *, sleep: Callable[[float], None] = time.sleep
 ) -> Generator[str, None, None]:
-    """The last lines, then whole lines as they are written, through rotations, until the reader
-    has enough.
+    """Yield the last lines, then each complete line as it is written, through rotations.
+
+    Args:
+        path: The log; it may not exist yet.
+        count: How many of the last lines to begin with.
+        sleep: Waits between two reads.
+
+    Yields:
+        Lines without their line feed, until the caller closes the generator.
     """
-    file = _opened(path) if path.exists() else None
-    rest = ""
+    file = _open(path) if path.exists() else None
+    partial = ""
     try:
         if file:
-            *whole, rest = file.read().split("\n")
-            older = _last(path.with_name(f"{path.name}.1"), last) if len(whole) < last else []
-            yield from [*older, *whole][-last:] if last else []
+            *complete, partial = file.read().split("\n")
+            older = last_lines(_rotated_file(path), count) if len(complete) < count else []
+            yield from [*older, *complete][-count:] if count else []
         while True:
-            rest += file.read() if file else ""
-            *whole, rest = rest.split("\n")
-            yield from whole
-            if _rotated(path, file):
+            partial += file.read() if file else ""
+            *complete, partial = partial.split("\n")
+            yield from complete
+            if _was_rotated(path, file):
                 if file:
-                    yield from (rest + file.read()).splitlines()
+                    yield from (partial + file.read()).splitlines()
                     file.close()
-                file = _opened(path)
-                rest = ""
+                file = _open(path)
+                partial = ""
                 continue
-            sleep(PAUSE)
+            sleep(POLL_INTERVAL_S)
     finally:
         if file:
             file.close()
 
 
-def _opened(path: Path) -> IO[str]:
-    return path.open(encoding="utf-8", errors="replace")
-
-
-def _rotated(path: Path, file: IO[str] | None) -> bool:
-    """Whether another file than the one that is read stands in its place."""
-    try:
-        now = path.stat().st_ino
-    except OSError:  # between two renames
-        return False
-    return file is None or now != os.fstat(file.fileno()).st_ino
-
-
 def readable(line: str) -> str:
-    """``16:04:12 warning  worker.
+    """Format one line of the log for a person.
 
-    The worker died  file=...``, a stack trace below it; a line of others as it is.
+    Returns:
+        A line such as ``2026-11-26 16:04:12 warning  worker: the worker died  file=a.png``,
+        followed by the stack trace if there is one. A line that ocrd did not write stays as it is.
     """
     from ocrd.formatting import printable
 
     try:
         event: dict[str, Any] = json.loads(line)
-        then = datetime.fromisoformat(event["timestamp"]).astimezone()  # the file's times are UTC
-        when = then.strftime("%Y-%m-%d %H:%M:%S")
+        local = datetime.fromisoformat(event["timestamp"]).astimezone()  # the log's times are UTC
+        time_ = local.strftime("%Y-%m-%d %H:%M:%S")
         level = event["level"]
-        what = event["event"]
+        message = event["event"]
     except (ValueError, KeyError, TypeError):
         return printable(line)
     component = f"{event['component']}: " if "component" in event else ""
-    fields = "".join(f"  {key}={value}" for key, value in event.items() if key not in _OWN_PLACE)
-    stacks = [event[key] for key in ("stack", "exception") if event.get(key)]
-    lines = [
-        f"{when} {level:<8} {component}{what}{fields}",
-        *(line for s in stacks for line in str(s).splitlines()),
-    ]
+    fields = "".join(
+        f"  {key}={value}" for key, value in event.items() if key not in _PLACED_FIELDS
+    )
+    lines = [f"{time_} {level:<8} {component}{message}{fields}"]
+    for key in ("stack", "exception"):
+        lines += str(event.get(key) or "").splitlines()
     return "\n".join(map(printable, lines))
+
+
+def _rotated_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.1")
+
+
+def _open(path: Path) -> IO[str]:
+    return path.open(encoding="utf-8", errors="replace")
+
+
+def _was_rotated(path: Path, file: IO[str] | None) -> bool:
+    """Return whether ``path`` is now another file than the open one."""
+    try:
+        inode = path.stat().st_ino
+    except OSError:  # between two renames
+        return False
+    return file is None or inode != os.fstat(file.fileno()).st_ino

@@ -33,9 +33,9 @@ def verify(
     from ocrd.cli.model_view import print_report
     from ocrd.config import load_config
     from ocrd.errors import ModelError
-    from ocrd.service.detect import usual_config
+    from ocrd.service.detect import default_config
 
-    model = load_config(usual_config(config)).model
+    model = load_config(default_config(config)).model
     report = _verified(model, full=full, quiet=as_json)
     print_report(report, as_json=as_json)
     if not report.ok:
@@ -75,9 +75,9 @@ def heal(
     from ocrd.model.hashes import HashMemory
     from ocrd.model.progress import Meter
     from ocrd.model.retry import heal_with_retries
-    from ocrd.service.detect import usual_config
+    from ocrd.service.detect import default_config
 
-    settings = load_config(usual_config(config))
+    settings = load_config(default_config(config))
     copy = None if source is None else _given(source)
     # Ended by a signal like by Ctrl-C, so that the terminal gets its cursor back.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

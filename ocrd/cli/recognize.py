@@ -36,7 +36,7 @@ def recognize(
     from ocrd.files import hash_file
     from ocrd.journal import reading_from
     from ocrd.outputs import sidecar
-    from ocrd.service.detect import usual_config
+    from ocrd.service.detect import default_config
     from ocrd.worker.from_config import provenance, read_request, worker_setup
     from ocrd.worker.process import Refused, Transient, Worker, WorkerDied, WorkerRetired
     from ocrd.worker.retry import read_with_retries
@@ -45,7 +45,7 @@ def recognize(
         raise UsageError(
             f"{file}: {'is not a plain file' if file.exists() else 'there is no such file'}"
         )
-    settings = load_config(usual_config(config))
+    settings = load_config(default_config(config))
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
     waiting = _Waiting()
     worker = Worker(

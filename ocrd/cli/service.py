@@ -39,12 +39,12 @@ def install(
     service.
     """
     from ocrd.errors import UsageError
-    from ocrd.service.detect import installation_here
+    from ocrd.service.detect import detect_installation
     from ocrd.service.install import install
 
     if domain not in (None, "gui", "user"):
         raise UsageError(f"--domain is gui or user, not {domain}")
-    for said in install(installation_here(config, domain, dry_run=dry_run), inbox, pocket=pocket):
+    for said in install(detect_installation(config, domain, dry_run=dry_run), inbox, pocket=pocket):
         print(said)
 
 
@@ -60,10 +60,10 @@ def uninstall(
 
     Your files, their sidecars and the configuration stay.
     """
-    from ocrd.service.detect import installation_here
+    from ocrd.service.detect import detect_installation
     from ocrd.service.uninstall import uninstall
 
-    for said in uninstall(installation_here(config, dry_run=dry_run), model=model):
+    for said in uninstall(detect_installation(config, dry_run=dry_run), model=model):
         print(said)
 
 
@@ -90,7 +90,7 @@ def restart() -> None:
 
 def hazel() -> None:
     """Print the recipe for Hazel, with this machine's path of ocrd."""
-    from ocrd.service.detect import installation_here
-    from ocrd.service.templates import recipe
+    from ocrd.service.detect import detect_installation
+    from ocrd.service.templates import hazel_recipe
 
-    print(recipe(installation_here(None).facts), end="")
+    print(hazel_recipe(detect_installation(None).context), end="")

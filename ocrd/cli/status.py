@@ -96,21 +96,21 @@ def _service(config: Path | None) -> dict[str, Any]:
     from dataclasses import asdict
 
     from ocrd.errors import ServiceError
-    from ocrd.service.detect import config_of, manager_here
-    from ocrd.service.manager import State
+    from ocrd.service.detect import detect_service_manager, installed_config
+    from ocrd.service.service_manager import ServiceState
 
     try:
-        manager = manager_here()
+        manager = detect_service_manager()
         # Nobody need be asked about what is not there.
         state = (
             manager.state()
             if manager.file.exists()
-            else State(manager.name, manager.file, installed=False)
+            else ServiceState(manager.name, manager.file, installed=False)
         )
     except ServiceError as error:
-        state = State(None, None, installed=False, trouble=str(error))
+        state = ServiceState(None, None, installed=False, error=str(error))
     else:
-        config = config or config_of(manager)
+        config = config or installed_config(manager)
     return {
         "service": {**asdict(state), "file": state.file and str(state.file)},
         "model": _model(config),
@@ -119,9 +119,11 @@ def _service(config: Path | None) -> dict[str, Any]:
 
 def _service_words(service: dict[str, Any]) -> str:
     if not service["installed"]:
-        return f"not installed{': ' + service['trouble'] if service['trouble'] else '; see: ocrd install'}"
-    if service["trouble"]:
-        return f"installed ({service['manager']}), but {service['trouble']}"
+        return (
+            f"not installed{': ' + service['error'] if service['error'] else '; see: ocrd install'}"
+        )
+    if service["error"]:
+        return f"installed ({service['manager']}), but {service['error']}"
     said = "loaded" if service["loaded"] else "stopped; start it with: ocrd start"
     return f"installed ({service['manager']}), {'disabled, ' if service['disabled'] else ''}{said}"
 

@@ -24,8 +24,8 @@ from ocrd.journal import Journal
 from ocrd.model.environment import surroundings
 from ocrd.model.hashes import HashMemory
 from ocrd.model.verify import State, verify, wanted_by
-from ocrd.service.detect import manager_here
-from ocrd.service.templates import started_by
+from ocrd.service.detect import detect_service_manager
+from ocrd.service.templates import parse_service_file
 from ocrd.units import format_size
 
 # Seconds for loading torch on a slow machine.
@@ -222,13 +222,13 @@ def _facts() -> dict[str, Any]:
 
 
 def _service() -> Finding:
-    manager = manager_here()
+    manager = detect_service_manager()
     if not manager.file.exists():
         return Finding("service", "ok", "not installed")
-    (program, _) = started_by(manager.file)
+    program = parse_service_file(manager.file).program
     state = manager.state()
-    if state.trouble:
-        return Finding("service", "warn", state.trouble, "see the sentence", SERVICE)
+    if state.error:
+        return Finding("service", "warn", state.error, "see the sentence", SERVICE)
     if not os.access(program, os.X_OK):
         found = f"it would start {program}, which is not there"
         return Finding("service", "fail", found, "run: ocrd install", SERVICE)

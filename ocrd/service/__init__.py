@@ -1,3 +1,1 @@
-"""ocrd as a service: installed, started, stopped and removed, with launchd on a Mac and systemd
-on Linux.
-"""
+"""Install ocrd as a service, start it, stop it and remove it: launchd on macOS, systemd on Linux."""

@@ -1,6 +1,6 @@
-"""What a service manager is to start.
+"""The program that a service manager starts, and the environment variables that it gets.
 
-Which program, with which variables. It sees nothing of a user's shell.
+A service manager does not read the user's shell profile, so neither PATH nor any variable is set.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 
 from ocrd.errors import ServiceError
 
-# Variables that change where ocrd finds things. Never HF_TOKEN: the file is not secret, and the
-# hub's client keeps the token in a file of its own (``hf auth login``).
-CARRIED = (
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+# Variables that change where ocrd finds things. Not HF_TOKEN: the service's file is not secret, and
+# the hub's client stores the token in its own file (``hf auth login``).
+SERVICE_VARIABLES = (
     "OCRD_STATE_DIR",
     "HF_ENDPOINT",
     "HF_HOME",
@@ -26,68 +27,87 @@ CARRIED = (
     "XDG_CONFIG_HOME",
     "XDG_DATA_HOME",
     "XDG_STATE_HOME",
-    *(
-        name
-        for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-        for name in (proxy, proxy.lower())
-    ),
+    *(name for proxy in _PROXIES for name in (proxy, proxy.lower())),
 )
-
-_FOLDERS = frozenset(
-    name for name in CARRIED if name in ("OCRD_STATE_DIR", "HF_HUB_CACHE") or name.endswith("_HOME")
+_FOLDER_VARIABLES = frozenset(
+    name
+    for name in SERVICE_VARIABLES
+    if name in ("OCRD_STATE_DIR", "HF_HUB_CACHE") or name.endswith("_HOME")
 )
-# A user's name or password in an address.
-_SECRET = re.compile(r"://[^/]*@")
+# Folders in the home folder that macOS protects (TCC), and their names for the user.
+_PROTECTED_FOLDERS = {
+    "Desktop": "Desktop",
+    "Documents": "Documents",
+    "Downloads": "Downloads",
+    "Library/Mobile Documents": "iCloud Drive",
+}
+# A user name or a password in a URL.
+_CREDENTIALS = re.compile(r"://[^/]*@")
 
 
-def entry_point(
+def find_entry_point(
     argv0: str = sys.argv[0],
     interpreter: str = sys.executable,
     *,
     which: Callable[[str], str | None] = shutil.which,
 ) -> Path:
-    """The ``ocrd`` program by the name that stays.
+    """Return the path of the ``ocrd`` program that stays the same after upgrades.
 
-    ``~/.local/bin/ocrd`` and the like, its links not followed.
+    That is a link such as ``~/.local/bin/ocrd``, not its target: a path into a virtual environment
+    or a Homebrew cellar changes with the next upgrade, the link to it does not.
 
-    A path into an environment or a Homebrew cellar changes with the next upgrade, the link to it
-    does not. Raises ServiceError when there is none.
+    Args:
+        argv0: How this process was called.
+        interpreter: The Python interpreter; an ``ocrd`` program next to it is the second choice.
+        which: Finds a program on PATH.
+
+    Raises:
+        ServiceError: There is no such program.
     """
     called = Path(argv0)
-    candidates = [called] if called.name == "ocrd" else []  # else it was ``python -m ocrd``
+    candidates = [called] if called.name == "ocrd" else []  # otherwise ``python -m ocrd``
     candidates.append(Path(interpreter).with_name("ocrd"))
     for candidate in candidates:
         if not os.access(candidate, os.X_OK) or candidate.is_dir():
             continue
         on_path = which("ocrd")
-        same = on_path is not None and os.path.realpath(on_path) == os.path.realpath(candidate)
-        return Path(os.path.abspath(on_path if same and on_path else candidate))  # noqa: PTH100 - resolves no links
+        is_same = on_path and os.path.realpath(on_path) == os.path.realpath(candidate)
+        stable = on_path if on_path and is_same else candidate
+        return Path(os.path.abspath(stable))  # noqa: PTH100 - does not resolve links
     raise ServiceError(
-        f"there is no ocrd program beside {interpreter}; install ocrd with pipx, uv tool or pip"
+        f"no ocrd program next to {interpreter}; install ocrd with pipx, uv tool or pip"
     )
 
 
-def carried_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Those of `CARRIED` that are set, folders as whole paths.
+def service_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables of `SERVICE_VARIABLES` that are set, with folders as absolute paths.
 
-    None that holds a password or could break a line.
+    Values with credentials or control characters are left out, because the service's file is
+    readable by others and consists of lines.
     """
-    given = {name: environment[name] for name in CARRIED if environment.get(name)}
-    plain = {
-        name: value
-        for name, value in given.items()
-        if value.isprintable() and not _SECRET.search(value)
-    }
-    return {name: _whole(value) if name in _FOLDERS else value for name, value in plain.items()}
+    variables = {}
+    for name in SERVICE_VARIABLES:
+        value = environment.get(name, "")
+        if value and value.isprintable() and not _CREDENTIALS.search(value):
+            variables[name] = _absolute(value) if name in _FOLDER_VARIABLES else value
+    return variables
 
 
-def _whole(folder: str) -> str:
+def tcc_protected(path: Path, home: Path) -> str | None:
+    """Return why macOS may deny a service the access to ``path``.
+
+    macOS (TCC) asks the user separately for each program, so a terminal may have access to a folder
+    that a service has not.
+
+    Returns:
+        A sentence such as ``/Users/me/Desktop/in is in Desktop``; None for a path that macOS does
+        not protect.
+    """
+    for folder, name in _PROTECTED_FOLDERS.items():
+        if path.is_relative_to(home / folder):
+            return f"{path} is in {name}"
+    return f"{path} is on another volume" if path.is_relative_to("/Volumes") else None
+
+
+def _absolute(folder: str) -> str:
     return os.path.abspath(os.path.expanduser(folder))  # noqa: PTH100, PTH111 - resolves no links, raises nothing
-
-
-def guarded_place(path: Path, home: Path) -> str | None:
-    """Why macOS may refuse a service this path, though a terminal may use it; None for most."""
-    for name in ("Desktop", "Documents", "Downloads", "Library/Mobile Documents"):
-        if path.is_relative_to(home / name):
-            return f"{path} lies in {name.split('/')[-1]}"
-    return f"{path} lies on another volume" if path.is_relative_to("/Volumes") else None

@@ -44,20 +44,23 @@ def write_config(where: Path, inbox: Path | None = None, *, pocket: bool = False
     return True
 
 
-def missing(folders: Iterable[Path]) -> list[Path]:
-    """The folders that do not exist, each after its parents that do not exist either."""
-    candidates = (path for folder in folders for path in (*reversed(folder.parents), folder))
-    # Not Path.exists, which raises for a folder that may not be searched.
-    return list(dict.fromkeys(path for path in candidates if not os.path.exists(path)))  # noqa: PTH110
+def missing_folders(folders: Iterable[Path]) -> list[Path]:
+    """Return the folders that do not exist, and their parents that do not exist.
+
+    Parents come first, so the folders can be created in this order.
+    """
+    needed = (path for folder in folders for path in (*reversed(folder.parents), folder))
+    # Not Path.exists, which raises an error for a folder without permission to enter it.
+    return list(dict.fromkeys(path for path in needed if not os.path.exists(path)))  # noqa: PTH110
 
 
-def make_folder(folder: Path) -> None:
-    """Create ``folder``, whose parent exists.
+def create_folder(folder: Path) -> None:
+    """Create an inbox folder unless it exists.
 
     Raises:
-        ConfigError: It cannot be created.
+        ConfigError: The folder cannot be created.
     """
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{folder}: the inbox cannot be created ({error.strerror})") from error
+        raise ConfigError(f"{folder}: cannot create the inbox ({error.strerror})") from error

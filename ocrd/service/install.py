@@ -1,7 +1,8 @@
-"""Install, step by step. Each step looks first, does what is missing, and says what it did.
+"""Install the service step by step.
 
-So a second run does nothing, and one after an interruption does the rest. A file of ours that
-somebody edited is set aside, never overwritten or lost.
+Each step checks what exists, does what is missing and reports it. So a second installation does
+nothing, and an installation after an interruption does the rest. A file of ocrd's that the user
+edited is renamed, never overwritten or lost.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import ocrd
@@ -17,126 +17,149 @@ from ocrd import paths, system_commands
 from ocrd.config import Config, is_managed, load_config
 from ocrd.errors import ServiceError
 from ocrd.files import hash_bytes, hash_file, write_atomically
-from ocrd.service import first_run
-from ocrd.service.entry_point import guarded_place
-from ocrd.service.install_record import Record
-from ocrd.service.installation import (
-    Installation,
-    note_loaded,
-    record_of,
-    refuse_by_hand,
-    set_aside,
-)
+from ocrd.service.daemon_probe import DaemonProbe, refuse_if_started_by_hand
+from ocrd.service.entry_point import tcc_protected
+from ocrd.service.first_run import create_folder, missing_folders, write_config
+from ocrd.service.install_record import InstallRecord
+from ocrd.service.installation import Installation, move_aside, record_loaded
 from ocrd.service.launchd import Launchd
-from ocrd.service.manager import Daemon, refuse_inside
+from ocrd.service.service_manager import refuse_inside_service
 
 
 def install(
-    order: Installation, inbox: Path | None = None, *, pocket: bool = False
+    installation: Installation, inbox: Path | None = None, *, pocket: bool = False
 ) -> Iterator[str]:
-    """Write what is missing and start the service.
+    """Create what is missing and start the service.
 
-    Yields a sentence for each thing that was done or found done.
+    It can be called again after any error or interruption, and then does the rest.
 
-    Raises ConfigError or ServiceError where it cannot go on; calling it again goes on from there.
+    Args:
+        installation: What to install.
+        inbox: The folder to watch; for a new configuration only.
+        pocket: Use the small demonstration model; for a new configuration only.
+
+    Yields:
+        One line for each thing that was done or that existed.
+
+    Raises:
+        ConfigError: The configuration cannot be written or is invalid.
+        ServiceError: A file cannot be written, or the service does not start.
     """
-    refuse_inside("install")
-    if not order.dry_run:
-        order.manager.check()
-    config, said = _configuration(order, inbox, pocket=pocket)
-    yield said
-    yield from _warnings(order, config)
-    record = record_of(order)
-    if isinstance(order.manager, Launchd) and not order.dry_run:
-        _move_domain(order.manager, record)
-    yield from _folders(order, config, record=record)
-    files = {**order.files(), order.manager.file: order.service_file()}
+    refuse_inside_service("install")
+    if not installation.dry_run:
+        installation.manager.check_available()
+    config, message = _write_config(installation, inbox, pocket=pocket)
+    yield message
+    yield from _warn_of_protected_folders(installation, config)
+    record = installation.read_record()
+    if isinstance(installation.manager, Launchd) and not installation.dry_run:
+        _leave_other_domain(installation.manager, record)
+    yield from _create_inboxes(installation, config, record=record)
+    files = {
+        **installation.files(),
+        installation.manager.file: installation.service_file(),
+    }
     for path, data in files.items():
-        yield _file(order, record, path=path, data=data)
-    yield from _service(order, record)
-    if order.quick_action is not None and not order.dry_run:
-        with contextlib.suppress(ServiceError):  # Finder looks by itself too, only later
+        yield _write_file(installation, record, path=path, data=data)
+    yield from _start(installation, record)
+    if installation.quick_action is not None and not installation.dry_run:
+        with contextlib.suppress(ServiceError):  # Finder finds it without this too, only later
             system_commands.run_command("pbs", "-flush")
-    if is_managed(config.model) and not order.dry_run:
-        yield "the model is fetched by the service if it is not here yet (6.7 GB); how far it is: ocrd status"
+    if is_managed(config.model) and not installation.dry_run:
+        yield (
+            "the service downloads the model (6.7 GB) unless it is already here; "
+            "see its progress with: ocrd status"
+        )
 
 
-def _move_domain(manager: Launchd, record: Record) -> None:
-    """A service that lies in another of launchd's domains leaves it: it must not run in both."""
-    if record.domain and record.domain != manager.kind:
-        with contextlib.suppress(ServiceError):  # that domain may be gone, and the service with it
-            replace(manager, domain=manager.domain.replace(manager.kind, record.domain, 1)).stop()
-    record.domain = manager.kind
+def _leave_other_domain(manager: Launchd, record: InstallRecord) -> None:
+    """Stop the service in launchd's other domain: it must not run in both."""
+    if record.domain and record.domain != manager.domain_type:
+        with contextlib.suppress(ServiceError):  # the domain, and the service in it, may be gone
+            manager.in_domain(record.domain).stop()
+    record.domain = manager.domain_type
     record.save()
 
 
-def _configuration(order: Installation, inbox: Path | None, *, pocket: bool) -> tuple[Config, str]:
-    if order.dry_run and not order.config.exists():
-        return Config.model_validate({}), f"would write {order.config}"
-    wrote = False if order.dry_run else first_run.write_config(order.config, inbox, pocket=pocket)
-    unused = ", so --inbox and --pocket say nothing" if (inbox or pocket) and not wrote else ""
-    return load_config(order.config), f"{'wrote' if wrote else 'kept'} {order.config}{unused}"
+def _write_config(
+    installation: Installation, inbox: Path | None, *, pocket: bool
+) -> tuple[Config, str]:
+    path = installation.config
+    if installation.dry_run and not path.exists():
+        return Config.model_validate({}), f"would write {path}"
+    written = not installation.dry_run and write_config(path, inbox, pocket=pocket)
+    if written:
+        return load_config(path), f"wrote {path}"
+    unused = ", so --inbox and --pocket have no effect" if inbox or pocket else ""
+    return load_config(path), f"kept {path}{unused}"
 
 
-def _warnings(order: Installation, config: Config) -> Iterator[str]:
+def _warn_of_protected_folders(installation: Installation, config: Config) -> Iterator[str]:
     if not system_commands.is_macos():
         return
     folders = [folder for inbox in config.inbox for folder in (inbox.path, inbox.output) if folder]
-    for path in (order.facts.program, order.config, *folders):
-        if why := guarded_place(path, order.facts.home):
-            yield f"note: {why}, which macOS guards: allow it when asked, or choose a place such as ~/OCR"
+    for path in (installation.context.program, installation.config, *folders):
+        if reason := tcc_protected(path, installation.context.home):
+            yield (
+                f"note: {reason}, which macOS protects; allow the access when macOS asks, "
+                "or choose another folder such as ~/OCR"
+            )
 
 
-def _folders(order: Installation, config: Config, *, record: Record) -> Iterator[str]:
-    for folder in first_run.missing(inbox.path for inbox in config.inbox):
-        if order.dry_run:
-            yield f"would make {folder}"
+def _create_inboxes(
+    installation: Installation, config: Config, *, record: InstallRecord
+) -> Iterator[str]:
+    for folder in missing_folders(inbox.path for inbox in config.inbox):
+        if installation.dry_run:
+            yield f"would create {folder}"
             continue
-        record.about_to_make(folder)
-        first_run.make_folder(folder)
-        yield f"made {folder}"
+        record.add_folder(folder)
+        create_folder(folder)
+        yield f"created {folder}"
     for inbox in config.inbox:
         yield f"watching {inbox.path}"
 
 
-def _file(order: Installation, record: Record, *, path: Path, data: bytes) -> str:
+def _write_file(
+    installation: Installation, record: InstallRecord, *, path: Path, data: bytes
+) -> str:
     sha256 = hash_bytes(data)
     found = hash_file(path) if path.is_file() else None
     if found == sha256:
-        if not order.dry_run:
-            record.written(path, sha256)
+        if not installation.dry_run:
+            record.confirm_write(path, sha256)
         return f"kept {path}"
-    if order.dry_run:
+    if installation.dry_run:
         return f"would {'write' if found is None else 'replace'} {path}"
-    aside = ""
-    if os.path.lexists(path) and (found is None or not record.wrote(path, found)):
-        aside = f" (what was there is now {set_aside(path).name})"
-    record.about_to_write(path, sha256)
+    was_edited = os.path.lexists(path) and (found is None or not record.wrote(path, found))
+    renamed = f" (the previous file is now {move_aside(path).name})" if was_edited else ""
+    record.add_planned_write(path, sha256)
     try:
-        for folder in first_run.missing([path.parent]):
-            record.about_to_make(folder)
+        for folder in missing_folders([path.parent]):
+            record.add_folder(folder)
             folder.mkdir(exist_ok=True)
         write_atomically(path, data)
     except OSError as error:
         raise ServiceError(f"{path}: cannot be written ({error.strerror})") from error
-    record.written(path, sha256)
-    return f"{'wrote' if found is None or aside else 'replaced'} {path}{aside}"
+    record.confirm_write(path, sha256)
+    return f"{'wrote' if found is None or was_edited else 'replaced'} {path}{renamed}"
 
 
-def _service(order: Installation, record: Record) -> Iterator[str]:
-    manager = order.manager
-    sha256 = hash_bytes(order.service_file())
-    if order.dry_run:
+def _start(installation: Installation, record: InstallRecord) -> Iterator[str]:
+    manager = installation.manager
+    sha256 = hash_bytes(installation.service_file())
+    if installation.dry_run:
         yield f"would start the service ({manager.name})"
         return
-    daemon = Daemon(order.state)
-    refuse_by_hand(daemon)
-    current = record.loaded == sha256 and record.version == ocrd.__version__
-    if current and manager.state().loaded and daemon.running():
-        yield f"the service runs already (pid {daemon.fact().get('pid')})"
+    daemon = DaemonProbe(installation.state_dir)
+    refuse_if_started_by_hand(daemon, "stop it, then run: ocrd start")
+    up_to_date = record.loaded == sha256 and record.version == ocrd.__version__
+    if up_to_date and manager.state().loaded and daemon.is_running():
+        yield f"the service is already running (pid {daemon.status().get('pid')})"
         return
-    # Without the folder of its output launchd starts nothing, and says only 78.
-    paths.make_private_folder(order.facts.log.parent)
+    # When the folder of launchd.log is missing, launchd starts nothing and reports only code 78.
+    paths.make_private_folder(installation.context.log.parent)
     manager.load()
-    note_loaded(order.state, sha256)
-    yield f"started the service ({manager.name}, pid {daemon.fact().get('pid')}); it starts at every login"
+    record_loaded(installation.state_dir, sha256)
+    pid = daemon.status().get("pid")
+    yield f"started the service ({manager.name}, pid {pid}); it starts at every login"

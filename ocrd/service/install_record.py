@@ -1,9 +1,7 @@
-"""What an installation made, written down before it is made.
+"""The record of what an installation created, so that `ocrd uninstall` removes exactly that.
 
-So that removing it takes away exactly that.
-
-It outlives an interruption anywhere: what it names may be there or not, and everything that is
-there is named.
+Every entry is written before the file or folder is created. After an interruption at any point, an
+entry may name something that does not exist, but everything that exists has an entry.
 """
 
 from __future__ import annotations
@@ -20,11 +18,11 @@ from ocrd import paths
 from ocrd.errors import ServiceError
 from ocrd.files import write_atomically
 
-FILE = "service.json"
+RECORD_FILE = "service.json"
 
 
-class _Stored(BaseModel):
-    """The file, as somebody may have left it."""
+class _StoredRecord(BaseModel):
+    """The file's contents, validated because users may have edited the file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -36,58 +34,72 @@ class _Stored(BaseModel):
 
 
 @dataclass
-class Record:
+class InstallRecord:
+    """The files and folders that an installation created; each change is saved immediately."""
+
     path: Path
-    # Each file that was or is about to be written, and the sha256 of what may stand in it.
+    # Each file that was written or is about to be written, with the sha256 of each content that
+    # ocrd may have written to it.
     files: dict[str, list[str]] = field(default_factory=dict)
-    # Folders that were made, outermost first.
+    # Folders that were created, outermost first.
     folders: list[str] = field(default_factory=list)
-    # launchd's, if not the usual one.
+    # The type of launchd's domain: ``gui`` or ``user``. Empty when nothing was installed.
     domain: str = ""
-    # sha256 of the service's file as its manager knows it.
+    # The sha256 of the service's file that the service manager loaded.
     loaded: str = ""
-    # ocrd's, when it was loaded.
+    # The version of ocrd that loaded it.
     version: str = ""
 
     def save(self) -> None:
-        """Raises ServiceError when it cannot be written."""
-        text = json.dumps({k: v for k, v in asdict(self).items() if k != "path"}, indent=2)
+        """Write the record.
+
+        Raises:
+            ServiceError: The file cannot be written.
+        """
+        fields = {name: value for name, value in asdict(self).items() if name != "path"}
         try:
-            write_atomically(self.path, text.encode())
+            write_atomically(self.path, json.dumps(fields, indent=2).encode())
         except OSError as error:
             raise ServiceError(f"{self.path}: cannot be written ({error.strerror})") from error
 
-    def about_to_make(self, folder: Path) -> None:
+    def add_folder(self, folder: Path) -> None:
+        """Record a folder that is about to be created."""
         if str(folder) not in self.folders:
             self.folders.append(str(folder))
             self.save()
 
-    def about_to_write(self, file: Path, sha256: str) -> None:
+    def add_planned_write(self, file: Path, sha256: str) -> None:
+        """Record a content that is about to be written; earlier contents stay recorded."""
         hashes = self.files.setdefault(str(file), [])
         if sha256 not in hashes:
             hashes.append(sha256)
         self.save()
 
-    def written(self, file: Path, sha256: str) -> None:
+    def confirm_write(self, file: Path, sha256: str) -> None:
+        """Record the content of a file that was written; it replaces all earlier contents."""
         self.files[str(file)] = [sha256]
         self.save()
 
     def wrote(self, file: Path, sha256: str) -> bool:
+        """Return whether ocrd wrote this content to this file, or was about to."""
         return sha256 in self.files.get(str(file), ())
 
-    def remove(self) -> None:
+    def delete(self) -> None:
+        """Delete the record's file."""
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
 
 
-def read_record(state: Path) -> Record:
-    """An empty one where nothing was installed, or where it cannot be read.
+def read_record(state_dir: Path) -> InstallRecord:
+    """Read the record in ``state_dir``.
 
-    What it named is known by its place too.
+    Returns:
+        An empty record when nothing was installed or the file cannot be read. Uninstalling then
+        recognises ocrd's files by their places and contents.
     """
-    path = paths.make_private_folder(state) / FILE
+    path = paths.make_private_folder(state_dir) / RECORD_FILE
     try:
-        stored = _Stored.model_validate_json(path.read_bytes())
+        stored = _StoredRecord.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
-        return Record(path)
-    return Record(path, **stored.model_dump())
+        return InstallRecord(path)
+    return InstallRecord(path, **stored.model_dump())

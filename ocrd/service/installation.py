@@ -1,4 +1,4 @@
-"""What is installed where: the same for installing, removing and starting."""
+"""What belongs to an installation and where: shared by `install`, `uninstall` and `lifecycle`."""
 
 from __future__ import annotations
 
@@ -11,81 +11,74 @@ from ocrd import paths
 from ocrd.errors import ServiceError
 from ocrd.files import next_free_path
 from ocrd.service import templates
-from ocrd.service.install_record import FILE, Record, read_record
-from ocrd.service.manager import Daemon, Manager
+from ocrd.service.install_record import RECORD_FILE, InstallRecord, read_record
+from ocrd.service.service_manager import ServiceManager
 
-# Put behind the name of a file that was set aside: launchd takes up ``*.plist`` alone.
-EDITED = ".edited"
+# Appended to the name of a file that the user edited. launchd reads only ``*.plist``.
+EDITED_SUFFIX = ".edited"
 
 
 @dataclass(frozen=True)
 class Installation:
-    """Where everything goes, and with what in it."""
+    """The files of an installation and what they contain."""
 
     config: Path
-    state: Path
-    facts: templates.Facts
-    manager: Manager
-    # The bundle's folder; None where there is no Finder.
+    state_dir: Path
+    context: templates.TemplateContext
+    manager: ServiceManager
+    # The bundle's folder; None on systems without Finder.
     quick_action: Path | None
+    # Only say what would be done.
     dry_run: bool = False
 
     def files(self) -> Mapping[Path, bytes]:
-        """All but the service's own, which comes last."""
+        """Return all files but the service's own, which is written last."""
         if self.quick_action is None:
             return {}
-        contents = templates.quick_action(self.facts)
+        contents = templates.quick_action(self.context)
         return {self.quick_action / "Contents" / name: data for name, data in contents.items()}
 
     def service_file(self) -> bytes:
-        return (
-            templates.unit(self.facts)
-            if self.manager.name == "systemd"
-            else templates.agent(self.facts)
-        )
+        """Return the contents of the service's file."""
+        if self.manager.name == "systemd":
+            return templates.systemd_unit(self.context)
+        return templates.launch_agent(self.context)
+
+    def read_record(self) -> InstallRecord:
+        """Read the record of what was created. A dry run creates nothing, not even its folder."""
+        if self.dry_run and not self.state_dir.is_dir():
+            return InstallRecord(self.state_dir / RECORD_FILE)
+        return read_record(self.state_dir)
 
 
-def record_of(order: Installation) -> Record:
-    """What an installation made so far. A dry run makes nothing, not even the folder for it."""
-    if order.dry_run and not order.state.is_dir():
-        return Record(order.state / FILE)
-    return read_record(order.state)
-
-
-def refuse_by_hand(daemon: Daemon) -> None:
-    """Raises ServiceError when a daemon runs that no service manager started.
-
-    Two cannot run on one state folder.
-    """
-    if daemon.running() and (fact := daemon.fact()).get("by") is None and fact:
-        raise ServiceError(
-            f"an ocrd that was started by hand runs (pid {fact.get('pid')}); end it, then: ocrd start"
-        )
-
-
-def note_loaded(state: Path, sha256: str) -> None:
-    """Remember which file the manager knows now."""
-    record = read_record(state)
+def record_loaded(state_dir: Path, sha256: str) -> None:
+    """Record which content of the service's file the manager has loaded."""
+    record = read_record(state_dir)
     record.loaded = sha256
     record.version = ocrd.__version__
     record.save()
 
 
-def set_aside(path: Path) -> Path:
-    """Give what somebody else put in our place another name.
+def move_aside(path: Path) -> Path:
+    """Rename a file that ocrd did not write or that the user edited.
 
-    That. Raises ServiceError when it cannot be moved.
+    Returns:
+        Its new path.
+
+    Raises:
+        ServiceError: The file cannot be renamed.
     """
-    aside = next_free_path(path.with_name(path.name + EDITED))
+    new_path = next_free_path(path.with_name(path.name + EDITED_SUFFIX))
     try:
-        path.rename(aside)
+        path.rename(new_path)
     except OSError as error:
         raise ServiceError(
-            f"{path}: is not as ocrd wrote it, and cannot be moved ({error.strerror})"
+            f"{path}: was changed and cannot be renamed to {new_path.name} ({error.strerror}); "
+            "move it away"
         ) from error
-    return aside
+    return new_path
 
 
-def log_file() -> Path:
-    """What the service prints before logging begins."""
+def launchd_log_file() -> Path:
+    """Return the file with what the service prints before logging begins."""
     return paths.log_dir() / "launchd.log"

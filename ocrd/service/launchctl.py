@@ -1,9 +1,9 @@
-"""What launchctl's exit codes mean.
+"""The meaning of launchctl's exit codes.
 
-Its words change from release to release; these numbers are what it keeps to.
+launchctl's messages change from release to release; these exit codes do not.
 
-Collected from public reports, not seen on a Mac of ours: `docs/macos-checklist.md` says how to
-look.
+They were collected from public reports, not observed on a Mac; `docs/macos-checklist.md` describes
+how to check them.
 """
 
 from __future__ import annotations
@@ -13,40 +13,43 @@ from enum import Enum
 from ocrd.system_commands import CommandResult
 
 
-class Verdict(Enum):
-    DONE = "done"
-    UNKNOWN = "no such service"
-    BUSY = "in progress"
-    # 5, an input/output error: it stands for many things, so one has to look.
-    UNCLEAR = "loaded already, still ending, disabled, or a bad plist"
-    NO_DOMAIN = "nobody is logged in there"
+class LaunchctlResult(Enum):
+    """What an exit code of launchctl means."""
+
+    OK = "done"
+    NO_SUCH_SERVICE = "no such service"
+    IN_PROGRESS = "in progress"
+    # 5, an input/output error: already loaded, still stopping, disabled, or a bad plist.
+    IO_ERROR = "input/output error"
+    NO_DOMAIN = "no such domain: the user is not logged in there"
     DISABLED = "disabled"
     FAILED = "failed"
 
 
-_CODES = {
-    0: Verdict.DONE,
-    3: Verdict.UNKNOWN,
-    5: Verdict.UNCLEAR,
-    36: Verdict.BUSY,
-    37: Verdict.BUSY,
-    112: Verdict.NO_DOMAIN,
-    113: Verdict.UNKNOWN,
-    119: Verdict.DISABLED,
-    125: Verdict.NO_DOMAIN,
+_BY_EXIT_CODE = {
+    0: LaunchctlResult.OK,
+    3: LaunchctlResult.NO_SUCH_SERVICE,
+    5: LaunchctlResult.IO_ERROR,
+    36: LaunchctlResult.IN_PROGRESS,
+    37: LaunchctlResult.IN_PROGRESS,
+    112: LaunchctlResult.NO_DOMAIN,
+    113: LaunchctlResult.NO_SUCH_SERVICE,
+    119: LaunchctlResult.DISABLED,
+    125: LaunchctlResult.NO_DOMAIN,
 }
 
 
-def verdict(answer: CommandResult) -> Verdict:
-    return _CODES.get(answer.exit_code, Verdict.FAILED)
+def classify(result: CommandResult) -> LaunchctlResult:
+    """Return the meaning of launchctl's exit code."""
+    return _BY_EXIT_CODE.get(result.exit_code, LaunchctlResult.FAILED)
 
 
-def is_disabled(label: str, listed: str) -> bool:
-    """Whether ``print-disabled`` lists the service so.
+def is_disabled(label: str, listing: str) -> bool:
+    """Return whether the output of ``launchctl print-disabled`` lists the service as disabled.
 
-    ``=> true`` before macOS 13, ``=> disabled`` since.
+    It says ``=> true`` before macOS 13 and ``=> disabled`` since then.
     """
-    for line in listed.splitlines():
+    for line in listing.splitlines():
         name, arrow, state = line.strip().partition(" => ")
         if arrow and name.strip('"') == label:
             return state.strip() in ("true", "disabled")

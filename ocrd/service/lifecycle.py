@@ -1,57 +1,67 @@
-"""Start, stop and restart what was installed; each gives back a sentence about what came of it."""
+"""Start, stop and restart the installed service. Each function returns a sentence for the user."""
 
 from __future__ import annotations
 
 from ocrd import paths
 from ocrd.errors import ServiceError
 from ocrd.files import hash_file
-from ocrd.service.detect import manager_here
+from ocrd.service.daemon_probe import DaemonProbe, refuse_if_started_by_hand
+from ocrd.service.detect import detect_service_manager
 from ocrd.service.install_record import read_record
-from ocrd.service.installation import note_loaded, refuse_by_hand
-from ocrd.service.manager import Daemon, Manager, refuse_inside
+from ocrd.service.installation import record_loaded
+from ocrd.service.service_manager import ServiceManager, refuse_inside_service
 
 
 def start() -> str:
-    """Raises ServiceError when it is not installed or does not come up."""
-    manager, daemon = _installed()
-    refuse_by_hand(daemon)
-    if daemon.running():
-        return f"the service runs already (pid {daemon.fact().get('pid')})"
+    """Start the service.
+
+    Raises:
+        ServiceError: The service is not installed or does not start.
+    """
+    manager = _installed_manager()
+    daemon = DaemonProbe(paths.state_dir())
+    refuse_if_started_by_hand(daemon, "stop it, then run: ocrd start")
+    if daemon.is_running():
+        return f"the service is already running (pid {daemon.status().get('pid')})"
     manager.start()
-    note_loaded(daemon.folder, hash_file(manager.file))
-    return f"started the service (pid {daemon.fact().get('pid')})"
+    record_loaded(daemon.state_dir, hash_file(manager.file))
+    return f"started the service (pid {daemon.status().get('pid')})"
 
 
 def stop() -> str:
-    """Raises ServiceError when it does not end."""
-    refuse_inside("stop")
-    manager = manager_here()
-    stopped = manager.stop()
-    fact = Daemon(paths.state_dir()).fact()
-    if fact and fact.get("by") is None:
-        raise ServiceError(
-            f"an ocrd that was started by hand runs (pid {fact.get('pid')}); end it where it runs"
-        )
+    """Stop the service until the next login.
+
+    Raises:
+        ServiceError: The service does not stop, or a daemon runs that was started by hand.
+    """
+    refuse_inside_service("stop")
+    stopped = detect_service_manager().stop()
+    refuse_if_started_by_hand(DaemonProbe(paths.state_dir()), "stop it where it was started")
     if not stopped:
-        return "the service did not run"
+        return "the service was not running"
     return "stopped the service; it starts again at the next login, or with: ocrd start"
 
 
 def restart() -> str:
-    """Raises ServiceError when it is not installed or does not come up."""
-    refuse_inside("restart")
-    manager, daemon = _installed()
-    refuse_by_hand(daemon)
-    now = hash_file(manager.file)
-    manager.restart(changed=read_record(daemon.folder).loaded != now)
-    note_loaded(daemon.folder, now)
-    return f"restarted the service (pid {daemon.fact().get('pid')})"
+    """Stop and start the service.
+
+    Raises:
+        ServiceError: The service is not installed or does not start.
+    """
+    refuse_inside_service("restart")
+    manager = _installed_manager()
+    daemon = DaemonProbe(paths.state_dir())
+    refuse_if_started_by_hand(daemon, "stop it, then run: ocrd start")
+    sha256 = hash_file(manager.file)
+    manager.restart(file_changed=read_record(daemon.state_dir).loaded != sha256)
+    record_loaded(daemon.state_dir, sha256)
+    return f"restarted the service (pid {daemon.status().get('pid')})"
 
 
-def _installed() -> tuple[Manager, Daemon]:
-    manager = manager_here()
+def _installed_manager() -> ServiceManager:
+    manager = detect_service_manager()
     if not manager.file.is_file():
         raise ServiceError(
-            f"the service is not installed ({manager.file} is not there); run: ocrd install"
+            f"the service is not installed ({manager.file} does not exist); run: ocrd install"
         )
-    return manager, Daemon(paths.state_dir())
+    return manager

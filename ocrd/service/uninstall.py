@@ -1,6 +1,6 @@
-"""Remove what `install` made, step by step, and nothing else.
+"""Remove what `install` created, step by step, and nothing else.
 
-It may be cut short and done again.
+It can be interrupted and run again.
 """
 
 from __future__ import annotations
@@ -13,63 +13,82 @@ from pathlib import Path
 from ocrd.config import Config, is_managed, load_config
 from ocrd.errors import ServiceError
 from ocrd.files import hash_bytes, hash_file
-from ocrd.service.install_record import Record
-from ocrd.service.installation import Installation, record_of, set_aside
-from ocrd.service.manager import Daemon, refuse_inside
+from ocrd.service.daemon_probe import DaemonProbe
+from ocrd.service.install_record import InstallRecord
+from ocrd.service.installation import Installation, move_aside
+from ocrd.service.service_manager import refuse_inside_service
 from ocrd.service.systemd import Systemd
 
+# How long to wait for another process that heals the model.
+MODEL_LOCK_TIMEOUT_S = 1.0
 
-def uninstall(order: Installation, *, model: bool = False) -> Iterator[str]:
-    """Stop the service and remove what `install` made.
 
-    Yields a sentence for each thing. Raises as `install`.
+def uninstall(installation: Installation, *, model: bool = False) -> Iterator[str]:
+    """Stop the service and remove what `install` created.
+
+    Args:
+        installation: What to remove.
+        model: Remove also the model that ocrd downloaded.
+
+    Yields:
+        One line for each thing that was removed or kept.
+
+    Raises:
+        ConfigError: The configuration, which names the model's folder, is invalid.
+        ServiceError: The service does not stop, or a file cannot be removed.
     """
-    refuse_inside("uninstall")
-    # Before anything is removed: it may be broken, and names the model.
-    config = (
-        load_config(order.config) if model and order.config.exists() else Config.model_validate({})
-    )
-    record = record_of(order)
-    yield _stop(order)
-    ours = [*(Path(file) for file in record.files), order.manager.file, *order.files()]
-    for path in dict.fromkeys(ours):
-        yield from _remove(order, record, path=path)
-    if not order.dry_run:
-        _remove_bundle(order)
+    refuse_inside_service("uninstall")
+    # Read before anything is removed: it may be invalid, and it names the model's folder.
+    read_config = model and installation.config.exists()
+    config = load_config(installation.config) if read_config else Config.model_validate({})
+    record = installation.read_record()
+    yield _stop(installation)
+    recorded = [Path(file) for file in record.files]
+    for path in dict.fromkeys([*recorded, installation.manager.file, *installation.files()]):
+        yield from _remove_file(installation, record, path=path)
+    if not installation.dry_run:
+        _remove_bundle(installation)
         with contextlib.suppress(ServiceError):
-            order.manager.clear()
+            installation.manager.forget()
     for name in reversed(record.folders):
-        yield from _remove_folder(order, Path(name))
+        yield from _remove_folder(installation, Path(name))
     if model:
-        yield from _remove_model(order, config)
-    if not order.dry_run:
-        record.remove()
-    rest = "the queue" if model else "the queue and the model"
-    yield f"kept {order.config}, your files and their sidecars, {order.facts.log.parent}, and {order.state} ({rest})"
+        yield from _remove_model(installation, config)
+    if not installation.dry_run:
+        record.delete()
+    contents = "the queue" if model else "the queue and the model"
+    yield (
+        f"kept {installation.config}, your files and their sidecars, "
+        f"{installation.context.log.parent}, and {installation.state_dir} ({contents})"
+    )
 
 
-def _stop(order: Installation) -> str:
-    if order.dry_run:
-        return f"would stop the service ({order.manager.name})"
-    if trouble := order.manager.state().trouble:
-        if Daemon(order.state).running():
-            raise ServiceError(f"the service runs, and cannot be asked to stop: {trouble}")
-        return f"the service does not run, and cannot be asked: {trouble}"
-    stopped = order.manager.stop()
-    if isinstance(order.manager, Systemd) and order.manager.file.exists():
-        order.manager.disable()
-    return "stopped the service" if stopped else "the service did not run"
+def _stop(installation: Installation) -> str:
+    manager = installation.manager
+    if installation.dry_run:
+        return f"would stop the service ({manager.name})"
+    if error := manager.state().error:
+        if DaemonProbe(installation.state_dir).is_running():
+            raise ServiceError(f"the service is running and cannot be stopped: {error}")
+        return f"the service is not running; its state is not known: {error}"
+    stopped = manager.stop()
+    if isinstance(manager, Systemd) and manager.file.exists():
+        manager.disable()
+    return "stopped the service" if stopped else "the service was not running"
 
 
-def _remove(order: Installation, record: Record, *, path: Path) -> Iterator[str]:
+def _remove_file(installation: Installation, record: InstallRecord, *, path: Path) -> Iterator[str]:
     if not os.path.lexists(path):
         return
-    if order.dry_run:
+    if installation.dry_run:
         yield f"would remove {path}"
         return
-    # Without a record (a lost state folder) what stands in our place, just as we would write it, is
-    # ours as well.
-    expected = {**order.files(), order.manager.file: order.service_file()}.get(path)
+    # Without a record (the state folder was lost), a file with the contents that ocrd would write
+    # is ocrd's own as well.
+    expected = {
+        **installation.files(),
+        installation.manager.file: installation.service_file(),
+    }.get(path)
     found = hash_file(path) if path.is_file() and not path.is_symlink() else ""
     if record.wrote(path, found) or (expected is not None and found == hash_bytes(expected)):
         try:
@@ -78,21 +97,21 @@ def _remove(order: Installation, record: Record, *, path: Path) -> Iterator[str]
             raise ServiceError(f"{path}: cannot be removed ({error.strerror})") from error
         yield f"removed {path}"
     else:
-        yield f"{path} is not as ocrd wrote it; it is now {set_aside(path).name}"
+        yield f"kept {path}, which was changed, as {move_aside(path).name}"
 
 
-def _remove_bundle(order: Installation) -> None:
-    """The Quick Action's own folders, unless somebody put something there."""
-    if order.quick_action is not None:
-        for folder in (order.quick_action / "Contents", order.quick_action):
+def _remove_bundle(installation: Installation) -> None:
+    """Remove the Quick Action's folders, unless they contain other files."""
+    if installation.quick_action is not None:
+        for folder in (installation.quick_action / "Contents", installation.quick_action):
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
 
-def _remove_folder(order: Installation, folder: Path) -> Iterator[str]:
+def _remove_folder(installation: Installation, folder: Path) -> Iterator[str]:
     if not folder.is_dir():
         return
-    if order.dry_run:
+    if installation.dry_run:
         yield f"would remove {folder} if it is empty"
         return
     try:
@@ -103,28 +122,29 @@ def _remove_folder(order: Installation, folder: Path) -> Iterator[str]:
         yield f"removed {folder}, which was empty"
 
 
-def _remove_model(order: Installation, config: Config) -> Iterator[str]:
+def _remove_model(installation: Installation, config: Config) -> Iterator[str]:
     from ocrd.model.factory import places_of
     from ocrd.model.staging import sole_healer
 
-    if Daemon(order.state).running() and not order.dry_run:
+    if DaemonProbe(installation.state_dir).is_running() and not installation.dry_run:
         raise ServiceError(
-            "an ocrd that was started by hand runs with this model; end it, then: ocrd uninstall --model"
+            "ocrd was started by hand and is using this model; "
+            "stop it, then run: ocrd uninstall --model"
         )
     if not is_managed(config.model):
-        yield "the model is not one that ocrd fetched, and stays"
+        yield "kept the model, because ocrd did not download it"
         return
     places = places_of(config.model)
-    there = [place for place in (places.final, places.staging, places.old) if place.exists()]
-    if not there:
+    existing = [place for place in (places.final, places.staging, places.old) if place.exists()]
+    if not existing:
         yield "there is no model to remove"
-    elif order.dry_run:
-        yield from (f"would remove {place.path}" for place in there)
+    elif installation.dry_run:
+        yield from (f"would remove {place.path}" for place in existing)
     else:
-        with sole_healer(places, patience=1.0):
-            for place in there:
+        with sole_healer(places, patience=MODEL_LOCK_TIMEOUT_S):
+            for place in existing:
                 place.remove()
                 yield f"removed {place.path}"
         with contextlib.suppress(OSError):
             places.lock.unlink()
-            places.siblings.rmdir()  # of other revisions, if there are none
+            places.siblings.rmdir()  # the folder of all revisions, unless there are others

@@ -97,7 +97,7 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
     ]
     assert (
         f"wrote {mac.config}" in said
-        and f"made {mac.inbox}" in said
+        and f"created {mac.inbox}" in said
         and "started the service (launchd, pid" in said
     )
     arguments = plistlib.loads(mac.plist.read_bytes())["ProgramArguments"]
@@ -107,7 +107,7 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
 
     status = mac.status()
     assert status["running"] and status["by"] == "launchd" and status["service"]["loaded"]
-    assert status["service"]["trouble"] is None and not status["service"]["disabled"]
+    assert status["service"]["error"] is None and not status["service"]["disabled"]
     wait_until(
         lambda: (mac.status()["engine"] or {}).get("state") == "ready", "the model", patience=100
     )
@@ -151,7 +151,7 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
     ] == [0]
     left = mac.everything()
     again = mac.call("uninstall")
-    assert "the service did not run" in again and mac.everything() == left
+    assert "the service was not running" in again and mac.everything() == left
 
 
 def test_a_second_install_does_nothing_and_a_changed_one_reloads(mac: Mac) -> None:
@@ -160,7 +160,7 @@ def test_a_second_install_does_nothing_and_a_changed_one_reloads(mac: Mac) -> No
     files = mac.everything()
     mac.calls()
     said = mac.call("install")
-    assert "the service runs already" in said and "wrote" not in said
+    assert "the service is already running" in said and "wrote" not in said
     assert (
         mac.calls() == ["print gui/501", f"print {T}", "print-disabled gui/501"]
         and mac.status()["pid"] == pid
@@ -184,14 +184,14 @@ def test_what_a_user_edited_is_set_aside_not_overwritten(mac: Mac) -> None:
     mac.install()
     mac.plist.write_text("mine")
     said = mac.call("install")
-    assert "(what was there is now local.ocrd.plist.edited)" in said
+    assert "(the previous file is now local.ocrd.plist.edited)" in said
     assert mac.plist.with_name("local.ocrd.plist.edited").read_text() == "mine"
     assert plistlib.loads(mac.plist.read_bytes())["Label"] == "local.ocrd"
     flow = mac.action / "Contents/document.wflow"
     flow.write_text("mine too")
     said = mac.call("uninstall")
     assert (
-        "it is now document.wflow.edited" in said
+        "which was changed, as document.wflow.edited" in said
         and flow.with_name("document.wflow.edited").exists()
     )
 
@@ -201,7 +201,7 @@ def test_start_stop_and_restart(mac: Mac) -> None:
     mac.install()
     first = mac.status()["pid"]
     mac.calls()
-    assert "runs already" in mac.call("start") and mac.calls() == []
+    assert "already running" in mac.call("start") and mac.calls() == []
     assert "restarted the service" in mac.call("restart")
     assert mac.calls() == [f"print {T}", f"kickstart -k {T}"]
     second = mac.status()["pid"]
@@ -216,7 +216,7 @@ def test_start_stop_and_restart(mac: Mac) -> None:
         and len(calls[2:]) >= 4
     )
     assert not psutil.pid_exists(second) and mac.status()["service"]["loaded"] is False
-    assert "did not run" in mac.call("stop")
+    assert "was not running" in mac.call("stop")
     assert "stopped; start it with: ocrd start" in mac.call("status")
     assert "started the service" in mac.call("start")
     # Edited by hand: only a reload takes that up.
@@ -250,7 +250,9 @@ def test_a_program_that_crashes_at_once_is_said_so_and_recovers_when_it_is_mende
     mac.program.write_text(
         good.replace("from tests", "import sys\nif sys.argv[1] == 'run': sys.exit(1)\nfrom tests")
     )
-    assert "does not run; ocrd logs, or launchd.log" in mac.call("install", "--pocket", code=7)
+    assert "does not run; check ocrd logs and launchd.log" in mac.call(
+        "install", "--pocket", code=7
+    )
     ends = [e["code"] for e in mac.history() if e["event"] == "exited"]
     assert len(ends) > 3 and set(ends) == {1}
     mac.program.write_text(good)
@@ -337,8 +339,8 @@ def test_a_daemon_that_was_started_by_hand_is_not_fought_with(mac: Mac) -> None:
         daemon = subprocess.Popen([str(mac.program), "run"], env=mac.environment, stderr=log)
     try:
         wait_until(lambda: mac.status()["pid"], "the daemon")
-        assert f"started by hand runs (pid {daemon.pid})" in mac.call("install", code=7)
-        assert f"started by hand runs (pid {daemon.pid})" in mac.call("stop", code=7)
+        assert f"started by hand and is running (pid {daemon.pid})" in mac.call("install", code=7)
+        assert f"started by hand and is running (pid {daemon.pid})" in mac.call("stop", code=7)
         assert daemon.poll() is None
     finally:
         daemon.terminate()
@@ -421,6 +423,6 @@ def test_a_module_of_the_users_in_the_services_folder_is_none_of_ours(mac: Mac) 
 def test_a_second_install_keeps_the_configuration_that_the_service_has(mac: Mac) -> None:
     other = mac.home / "else/c.toml"
     assert "started" in mac.call("install", "--pocket", "--config", str(other))
-    assert f"kept {other}" in (said := mac.call("install")) and "runs already" in said
+    assert f"kept {other}" in (said := mac.call("install")) and "already running" in said
     assert not mac.config.exists()
     assert mac.status()["model"]["folder"].endswith("/pocket")

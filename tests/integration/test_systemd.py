@@ -76,7 +76,7 @@ def test_from_install_to_uninstall_with_systemd(server: Server) -> None:
     assert (server.home / "a.png.txt").read_text().rstrip("\n") == DRAWN["greeting.png"]
 
     server.calls()
-    assert "runs already" in server.call("install")
+    assert "already running" in server.call("install")
     assert server.calls() == [
         "show-environment",
         "is-active ocrd.service",
@@ -85,7 +85,7 @@ def test_from_install_to_uninstall_with_systemd(server: Server) -> None:
     assert server.status()["pid"] == status["pid"]
     assert "restarted" in server.call("restart")
     assert "restart ocrd.service" in server.calls() and server.status()["pid"] != status["pid"]
-    assert "stopped the service" in server.call("stop") and "did not run" in server.call("stop")
+    assert "stopped the service" in server.call("stop") and "was not running" in server.call("stop")
     assert "start it with: ocrd start" in server.call("status")
     assert "started the service" in server.call("start")
 
@@ -102,7 +102,7 @@ def test_from_install_to_uninstall_with_systemd(server: Server) -> None:
         server.home / ".config/ocrd/config.toml"
     ).exists()
     assert not server.status()["running"]
-    assert "did not run" in server.call("uninstall")
+    assert "was not running" in server.call("uninstall")
 
 
 def test_without_a_session_the_way_out_is_named_and_nothing_is_written(server: Server) -> None:

@@ -32,9 +32,9 @@ def test_a_wheel_carries_every_shipped_file_and_uses_it(tmp_path: Path) -> None:
         "from pathlib import Path; from ocrd import paths; from ocrd.service import templates\n"
         f"for name in {SHIPPED!r}:\n"
         "    path = paths.shipped(name); assert path.is_relative_to(paths.PACKAGE), path; print(path)\n"
-        "facts = templates.Facts(*map(Path, ('/bin/ocrd', '/c', '/h', '/l')))\n"
-        "assert b'/bin/ocrd' in templates.agent(facts) and templates.quick_action(facts) and templates.unit(facts)\n"
-        "assert '/bin/ocrd submit' in templates.recipe(facts)\n"
+        "context = templates.TemplateContext(*map(Path, ('/bin/ocrd', '/c', '/h', '/l')))\n"
+        "assert b'/bin/ocrd' in templates.launch_agent(context) and templates.quick_action(context) and templates.systemd_unit(context)\n"
+        "assert '/bin/ocrd submit' in templates.hazel_recipe(context)\n"
     )
     used = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(installed)}, capture_output=True, text=True,

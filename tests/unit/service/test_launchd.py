@@ -1,4 +1,4 @@
-"""The calls that launchd gets, one by one and in their order, and what becomes of every answer."""
+"""The calls of launchctl, one by one and in order, and what follows from each answer."""
 
 from __future__ import annotations
 
@@ -12,47 +12,46 @@ import pytest
 
 from ocrd import system_commands
 from ocrd.errors import ServiceError
-from ocrd.service import manager
-from ocrd.service.launchctl import Verdict, is_disabled, verdict
-from ocrd.service.launchd import BOOTSTRAP, DRAIN, Launchd
-from ocrd.service.manager import Daemon, refuse_inside
+from ocrd.service.daemon_probe import DaemonProbe
+from ocrd.service.launchd import BOOTSTRAP_TIMEOUT_S, STOP_TIMEOUT_S, Launchd
 from ocrd.system_commands import CommandResult
 
-T = "gui/501/local.ocrd"
+TARGET = "gui/501/local.ocrd"
 PLIST = Path("/Users/me/Library/LaunchAgents/local.ocrd.plist")
-PRINT = f"print {T}"
-BOOTOUT = f"bootout {T}"
-ENABLE = f"enable {T}"
-KICKSTART = f"kickstart {T}"
-BOOT = f"bootstrap gui/501 {PLIST}"
+PRINT = f"print {TARGET}"
+BOOTOUT = f"bootout {TARGET}"
+ENABLE = f"enable {TARGET}"
+KICKSTART = f"kickstart {TARGET}"
+KICKSTART_K = f"kickstart -k {TARGET}"
+BOOTSTRAP = f"bootstrap gui/501 {PLIST}"
 
 
 @dataclass
-class Scripted:
-    """Answers by verb, the last of them for ever; a clock that runs only while somebody sleeps."""
+class ScriptedLaunchctl:
+    """Answers by verb; the last answer repeats. Its clock moves only while somebody sleeps."""
 
-    codes: Mapping[str, Sequence[int]]
-    # Verbs after whose 0 a daemon runs.
-    runs_after: Sequence[str] = ("bootstrap", "kickstart")
+    exit_codes: Mapping[str, Sequence[int]]
+    # Verbs that start the daemon when they succeed.
+    starts_daemon: Sequence[str] = ("bootstrap", "kickstart")
     calls: list[str] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
     now: float = 0.0
-    # When the daemon that runs began, seconds from 1970.
+    # When the running daemon started, in seconds since 1970.
     since: float = 0.0
-    runs: bool = False
+    daemon_runs: bool = False
 
     def __call__(self, *arguments: str, timeout_s: float = 20.0) -> CommandResult:
         verb = arguments[0]
         nth = sum(call.split()[0] == verb for call in self.calls)
         self.calls.append(" ".join(arguments))
         self.timeouts.append(timeout_s)
-        given = self.codes.get(verb, [0])
-        code = given[min(nth, len(given) - 1)]
-        if code == 0 and verb in self.runs_after:
-            self.runs = True
+        codes = self.exit_codes.get(verb, [0])
+        code = codes[min(nth, len(codes) - 1)]
+        if code == 0 and verb in self.starts_daemon:
+            self.daemon_runs = True
             self.since = time.time()
         if code == 0 and verb == "bootout":
-            self.runs = False
+            self.daemon_runs = False
         return CommandResult(code, "", f"{verb}: said {code}")
 
     def sleep(self, seconds: float) -> None:
@@ -61,82 +60,85 @@ class Scripted:
     def clock(self) -> float:
         return self.now
 
-    def running(self) -> bool:
-        return self.runs
-
-    def fact(self) -> dict[str, Any]:
-        return {"pid": 1, "since": self.since} if self.runs else {}
+    def status(self) -> dict[str, Any]:
+        return {"pid": 1, "since": self.since} if self.daemon_runs else {}
 
 
-def launchd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, scripted: Scripted) -> Launchd:
+def launchd(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, scripted: ScriptedLaunchctl
+) -> Launchd:
     monkeypatch.setattr(system_commands, "user_id", lambda: 501)
-    monkeypatch.setattr(Daemon, "running", lambda _self: scripted.running())
-    monkeypatch.setattr(Daemon, "fact", lambda _self: scripted.fact())
-    daemon = Daemon(tmp_path, scripted.clock, scripted.sleep)
+    monkeypatch.setattr(DaemonProbe, "is_running", lambda _self: scripted.daemon_runs)
+    monkeypatch.setattr(DaemonProbe, "status", lambda _self: scripted.status())
+    daemon = DaemonProbe(tmp_path, scripted.clock, scripted.sleep)
     return Launchd(PLIST, daemon, "gui/501", scripted, scripted.sleep, scripted.clock)
 
 
 Case = tuple[Mapping[str, Sequence[int]], list[str]]
 
 LOADS: dict[str, Case] = {
-    "nothing there": ({"bootout": [3]}, [BOOTOUT, ENABLE, BOOT]),
-    "nothing there, as newer releases say it": (
+    "not loaded": ({"bootout": [3]}, [BOOTOUT, ENABLE, BOOTSTRAP]),
+    "not loaded, on newer releases": (
         {"bootout": [5], "print": [113]},
-        [BOOTOUT, PRINT, ENABLE, BOOT],
+        [BOOTOUT, PRINT, ENABLE, BOOTSTRAP],
     ),
-    "loaded": ({"print": [113]}, [BOOTOUT, PRINT, ENABLE, BOOT]),
-    "ending slowly": (
+    "loaded": ({"print": [113]}, [BOOTOUT, PRINT, ENABLE, BOOTSTRAP]),
+    "stops slowly": (
         {"print": [0, 0, 0, 113]},
-        [BOOTOUT, PRINT, PRINT, PRINT, PRINT, ENABLE, BOOT],
+        [BOOTOUT, PRINT, PRINT, PRINT, PRINT, ENABLE, BOOTSTRAP],
     ),
-    "ending already": (
+    "already stopping": (
         {"bootout": [36], "print": [36, 113]},
-        [BOOTOUT, PRINT, PRINT, ENABLE, BOOT],
+        [BOOTOUT, PRINT, PRINT, ENABLE, BOOTSTRAP],
     ),
-    "a bootstrap that comes too early": (
+    "bootstrap too early": (
         {"bootout": [113], "bootstrap": [5, 37, 0], "print": [113]},
-        [BOOTOUT, ENABLE, BOOT, PRINT, BOOT, PRINT, BOOT],
+        [BOOTOUT, ENABLE, BOOTSTRAP, PRINT, BOOTSTRAP, PRINT, BOOTSTRAP],
     ),
-    "disabled": ({"bootout": [3], "bootstrap": [119, 0]}, [BOOTOUT, ENABLE, BOOT, ENABLE, BOOT]),
+    "disabled": (
+        {"bootout": [3], "bootstrap": [119, 0]},
+        [BOOTOUT, ENABLE, BOOTSTRAP, ENABLE, BOOTSTRAP],
+    ),
 }
 
 
 @pytest.mark.parametrize("case", LOADS)
 def test_loading(case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     codes, calls = LOADS[case]
-    scripted = Scripted(codes)
+    scripted = ScriptedLaunchctl(codes)
     launchd(monkeypatch, tmp_path, scripted=scripted).load()
     assert scripted.calls == calls
 
 
-def test_loaded_by_somebody_meanwhile_is_loaded(
+def test_a_service_that_another_process_loaded_meanwhile_counts_as_loaded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    scripted = Scripted({"bootout": [3], "bootstrap": [5], "print": [0]}, ["bootstrap", "print"])
+    codes = {"bootout": [3], "bootstrap": [5], "print": [0]}
+    scripted = ScriptedLaunchctl(codes, starts_daemon=["bootstrap", "print"])
     launchd(monkeypatch, tmp_path, scripted=scripted).load()
-    assert scripted.calls == [BOOTOUT, ENABLE, BOOT, PRINT]
+    assert scripted.calls == [BOOTOUT, ENABLE, BOOTSTRAP, PRINT]
 
 
-def test_one_that_is_registered_without_a_process_is_kicked_once_and_never_killed(
+def test_a_service_without_a_process_is_kickstarted_once_and_never_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    scripted = Scripted({"bootout": [3]}, ["kickstart"])
+    scripted = ScriptedLaunchctl({"bootout": [3]}, starts_daemon=["kickstart"])
     launchd(monkeypatch, tmp_path, scripted=scripted).load()
-    assert scripted.calls == [BOOTOUT, ENABLE, BOOT, KICKSTART]
+    assert scripted.calls == [BOOTOUT, ENABLE, BOOTSTRAP, KICKSTART]
     assert scripted.now >= 5.0
 
 
-def test_one_that_never_runs_is_said_so_with_where_to_look(
+def test_a_service_that_never_runs_is_an_error_that_names_the_logs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    scripted = Scripted({"bootout": [3]}, [])
-    with pytest.raises(ServiceError, match="does not run; ocrd logs"):
+    scripted = ScriptedLaunchctl({"bootout": [3]}, starts_daemon=[])
+    with pytest.raises(ServiceError, match="does not run; check ocrd logs"):
         launchd(monkeypatch, tmp_path, scripted=scripted).load()
     assert scripted.now < 30.0
 
 
 REFUSALS = {
-    "bootstrap": ([5], "does not take the service.*Login Items"),
+    "bootstrap": ([5], "refused the service.*Login Items"),
     "enable": ([1], "enable.*failed with 1"),
     "bootout": ([1], "bootout.*failed with 1"),
     "kickstart": ([2], "kickstart.*failed with 2"),
@@ -144,45 +146,44 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("verb", REFUSALS)
-def test_a_refusal_is_one_sentence_with_verb_and_code(
+def test_an_error_names_verb_and_exit_code(
     verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    codes, words = REFUSALS[verb]
-    scripted = Scripted({"bootout": [3], "print": [113], verb: codes}, [])
-    with pytest.raises(ServiceError, match=words):
+    codes, message = REFUSALS[verb]
+    scripted = ScriptedLaunchctl({"bootout": [3], "print": [113], verb: codes}, starts_daemon=[])
+    with pytest.raises(ServiceError, match=message):
         launchd(monkeypatch, tmp_path, scripted=scripted).load()
-    assert scripted.now <= BOOTSTRAP + 2
+    assert scripted.now <= BOOTSTRAP_TIMEOUT_S + 2
 
 
 @pytest.mark.parametrize("code", [112, 125])
-@pytest.mark.parametrize("action", ["check", "load", "start", "stop"])
-def test_without_a_login_at_the_screen_it_says_so_and_offers_the_other_domain(
-    code: int, action: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("method", ["check_available", "load", "start", "stop"])
+def test_without_a_login_at_the_screen_the_error_offers_the_other_domain(
+    code: int, method: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    scripted = Scripted(
-        {verb: [code] for verb in ("print", "bootout", "enable", "bootstrap", "kickstart")}
-    )
-    with pytest.raises(ServiceError, match=r"nobody is logged in.*--domain user"):
-        getattr(launchd(monkeypatch, tmp_path, scripted=scripted), action)()
+    verbs = ("print", "bootout", "enable", "bootstrap", "kickstart")
+    scripted = ScriptedLaunchctl({verb: [code] for verb in verbs})
+    with pytest.raises(ServiceError, match=r"not logged in.*--domain user"):
+        getattr(launchd(monkeypatch, tmp_path, scripted=scripted), method)()
 
 
-def test_a_service_that_does_not_end_is_given_up_after_its_time(
+def test_waiting_for_a_service_to_stop_has_a_time_limit(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    scripted = Scripted({"print": [0]})
-    with pytest.raises(ServiceError, match="did not end within 70 s"):
+    scripted = ScriptedLaunchctl({"print": [0]})
+    with pytest.raises(ServiceError, match="did not stop within 70 s"):
         launchd(monkeypatch, tmp_path, scripted=scripted).stop()
-    assert DRAIN < scripted.now < DRAIN + 2
+    assert STOP_TIMEOUT_S < scripted.now < STOP_TIMEOUT_S + 2
 
 
 STARTS: dict[str, Case] = {
     "loaded": ({}, [PRINT, KICKSTART]),
-    "starting already": ({"kickstart": [37, 0]}, [PRINT, KICKSTART, KICKSTART]),
-    "not loaded": ({"print": [113]}, [PRINT, ENABLE, BOOT]),
+    "already starting": ({"kickstart": [37, 0]}, [PRINT, KICKSTART, KICKSTART]),
+    "not loaded": ({"print": [113]}, [PRINT, ENABLE, BOOTSTRAP]),
     **{
         f"gone between two calls ({code})": (
             {"kickstart": [code, 0]},
-            [PRINT, KICKSTART, ENABLE, BOOT],
+            [PRINT, KICKSTART, ENABLE, BOOTSTRAP],
         )
         for code in (3, 5, 113, 125)
     },
@@ -192,121 +193,75 @@ STARTS: dict[str, Case] = {
 @pytest.mark.parametrize("case", STARTS)
 def test_starting(case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     codes, calls = STARTS[case]
-    scripted = Scripted(codes)
+    scripted = ScriptedLaunchctl(codes)
     launchd(monkeypatch, tmp_path, scripted=scripted).start()
     assert scripted.calls == calls
 
 
-def test_stopping_waits_until_launchd_does_not_know_it_any_more(
+def test_stopping_waits_until_launchd_does_not_know_the_service_any_more(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    scripted = Scripted({"print": [0, 0, 0, 113]})
-    assert launchd(monkeypatch, tmp_path, scripted=scripted).stop() is True
-    assert scripted.calls == [PRINT, BOOTOUT, PRINT, PRINT, PRINT]
-    assert launchd(monkeypatch, tmp_path, scripted=Scripted({"print": [113]})).stop() is False
+    loaded = ScriptedLaunchctl({"print": [0, 0, 0, 113]})
+    assert launchd(monkeypatch, tmp_path, scripted=loaded).stop() is True
+    assert loaded.calls == [PRINT, BOOTOUT, PRINT, PRINT, PRINT]
+    not_loaded = ScriptedLaunchctl({"print": [113]})
+    assert launchd(monkeypatch, tmp_path, scripted=not_loaded).stop() is False
 
 
-def test_a_restart_kills_only_what_was_loaded_from_this_very_file(
+def test_a_restart_with_an_unchanged_file_only_kills_the_process(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    same = Scripted({})
-    same.runs = True
-    launchd(monkeypatch, tmp_path, scripted=same).restart(changed=False)
-    assert same.calls == [PRINT, f"kickstart -k {T}"]
-    assert same.timeouts[-1] > 60  # it may take as long as launchd waits for the process
-    new = Scripted({"print": [0, 113]})
-    launchd(monkeypatch, tmp_path, scripted=new).restart(changed=True)
-    assert new.calls == [BOOTOUT, PRINT, PRINT, ENABLE, BOOT]
-    away = Scripted({"print": [113], "bootout": [113]})
-    launchd(monkeypatch, tmp_path, scripted=away).restart(changed=False)
-    assert away.calls == [PRINT, BOOTOUT, ENABLE, BOOT]
+    scripted = ScriptedLaunchctl({}, daemon_runs=True)
+    launchd(monkeypatch, tmp_path, scripted=scripted).restart(file_changed=False)
+    assert scripted.calls == [PRINT, KICKSTART_K]
+    assert scripted.timeouts[-1] > 60  # at least as long as launchd waits for the process
 
 
-def test_a_restart_of_what_is_gone_when_it_is_to_be_killed_loads_it(
+def test_a_restart_with_a_changed_file_loads_it_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    scripted = Scripted({"kickstart": [113], "bootout": [113]})
-    launchd(monkeypatch, tmp_path, scripted=scripted).restart(changed=False)
-    assert scripted.calls == [PRINT, f"kickstart -k {T}", BOOTOUT, ENABLE, BOOT]
+    scripted = ScriptedLaunchctl({"print": [0, 113]})
+    launchd(monkeypatch, tmp_path, scripted=scripted).restart(file_changed=True)
+    assert scripted.calls == [BOOTOUT, PRINT, PRINT, ENABLE, BOOTSTRAP]
 
 
-def test_a_restart_waits_for_another_process_than_the_one_before(
+def test_a_restart_of_a_service_that_is_not_loaded_loads_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    scripted = Scripted({}, [])  # the old one seems to run on
-    scripted.runs = True
+    scripted = ScriptedLaunchctl({"print": [113], "bootout": [113]})
+    launchd(monkeypatch, tmp_path, scripted=scripted).restart(file_changed=False)
+    assert scripted.calls == [PRINT, BOOTOUT, ENABLE, BOOTSTRAP]
+    gone_meanwhile = ScriptedLaunchctl({"kickstart": [113], "bootout": [113]})
+    launchd(monkeypatch, tmp_path, scripted=gone_meanwhile).restart(file_changed=False)
+    assert gone_meanwhile.calls == [PRINT, KICKSTART_K, BOOTOUT, ENABLE, BOOTSTRAP]
+
+
+def test_a_restart_waits_for_a_process_other_than_the_previous_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # The previous process seems to go on.
+    scripted = ScriptedLaunchctl({}, starts_daemon=[], daemon_runs=True)
     with pytest.raises(ServiceError, match="does not run"):
-        launchd(monkeypatch, tmp_path, scripted=scripted).restart(changed=False)
+        launchd(monkeypatch, tmp_path, scripted=scripted).restart(file_changed=False)
 
 
-def test_root_is_sent_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    scripted = Scripted({})
+def test_root_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    scripted = ScriptedLaunchctl({})
     service = launchd(monkeypatch, tmp_path, scripted=scripted)
     monkeypatch.setattr(system_commands, "user_id", lambda: 0)
     with pytest.raises(ServiceError, match="without sudo"):
-        service.check()
+        service.check_available()
     assert scripted.calls == []
 
 
-def test_every_code_of_public_reports_has_a_meaning() -> None:
-    known = {
-        0: "DONE",
-        3: "UNKNOWN",
-        113: "UNKNOWN",
-        5: "UNCLEAR",
-        36: "BUSY",
-        37: "BUSY",
-        112: "NO_DOMAIN",
-    }
-    known |= {125: "NO_DOMAIN", 119: "DISABLED", 1: "FAILED", 64: "FAILED", -9: "FAILED"}
-    assert {code: verdict(CommandResult(code)).name for code in known} == known
-    assert set(known.values()) == {v.name for v in Verdict}
-
-
-@pytest.mark.parametrize(
-    ("listed", "disabled"),
-    [
-        ('disabled services = {\n\t"local.ocrd" => disabled\n}', True),
-        ('disabled services = {\n\t"local.ocrd" => enabled\n}', False),
-        ('disabled services = {\n\t"local.ocrd" => true\n}', True),
-        ('disabled services = {\n\t"local.ocrd" => false\n}', False),
-        (
-            'disabled services = {\n\t"local.ocrd.other" => disabled\n\t"x.local.ocrd" => true\n}',
-            False,
-        ),
-        ("", False),
-    ],
-)
-def test_disabled_is_read_in_the_words_of_old_and_new_releases(listed: str, disabled: bool) -> None:
-    assert is_disabled("local.ocrd", listed) is disabled
-
-
-def test_how_it_stands_says_why_when_it_cannot_be_asked(
+def test_the_state_contains_the_error_when_launchd_cannot_be_asked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    state = launchd(monkeypatch, tmp_path, scripted=Scripted({"print": [125]})).state()
-    assert state.trouble is not None and "nobody is logged in" in state.trouble
-    assert (
-        launchd(monkeypatch, tmp_path, scripted=Scripted({"print": [113]})).state().loaded is False
-    )
-
-
-def test_a_launchctl_that_hangs_or_is_not_there_is_said_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    slow = tmp_path / "launchctl"
-    slow.write_text("#!/bin/sh\nexec sleep 60\n")
-    slow.chmod(0o755)
-    monkeypatch.setitem(system_commands.PROGRAMS, "launchctl", str(slow))
-    with pytest.raises(ServiceError, match="did not answer within 0 s"):
-        system_commands.run_command("launchctl", "print", T, timeout_s=0.3)
-    monkeypatch.setitem(system_commands.PROGRAMS, "launchctl", "/nowhere/launchctl")
-    with pytest.raises(ServiceError, match="cannot run"):
-        system_commands.run_command("launchctl", "print", T)
-
-
-def test_a_command_inside_the_service_does_not_end_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse_inside("stop")
-    monkeypatch.setenv("OCRD_SERVICE", "launchd")
-    with pytest.raises(ServiceError, match="runs inside the service"):
-        manager.refuse_inside("stop")
+    no_domain = ScriptedLaunchctl({"print": [125]})
+    state = launchd(monkeypatch, tmp_path, scripted=no_domain).state()
+    assert state.error is not None
+    assert "not logged in" in state.error
+    not_loaded = ScriptedLaunchctl({"print": [113]})
+    state = launchd(monkeypatch, tmp_path, scripted=not_loaded).state()
+    assert state.loaded is False
+    assert state.error is None

@@ -1,6 +1,4 @@
-"""The service's files: whole against golden ones, key by key against what launchd asks for, and
-hostile paths.
-"""
+"""The service's files: golden files byte for byte, each key that launchd needs, hostile paths."""
 
 from __future__ import annotations
 
@@ -18,36 +16,35 @@ from hypothesis import strategies as st
 from ocrd import paths
 from ocrd.errors import ServiceError
 from ocrd.service import templates
-from ocrd.service.entry_point import carried_variables, entry_point, guarded_place
-from ocrd.service.templates import Facts
+from ocrd.service.templates import ServiceCommand, TemplateContext
 
 GOLDEN = Path(__file__).parents[2] / "data/service"
-FACTS = Facts(
-    Path("/Users/me/.local/bin/ocrd"),
-    Path("/Users/me/.config/ocrd/config.toml"),
-    Path("/Users/me"),
-    Path("/Users/me/Library/Logs/ocrd/launchd.log"),
-    {"OCRD_STATE_DIR": "/Volumes/Big disk/ocrd"},
+HOME = Path("/Users/me")
+PROGRAM = HOME / ".local/bin/ocrd"
+CONFIG = HOME / ".config/ocrd/config.toml"
+LOG = HOME / "Library/Logs/ocrd/launchd.log"
+WITHOUT_VARIABLES = TemplateContext(PROGRAM, CONFIG, HOME, LOG)
+WITH_VARIABLES = TemplateContext(
+    PROGRAM, CONFIG, HOME, LOG, {"OCRD_STATE_DIR": "/Volumes/Big disk/ocrd"}
 )
-PLAIN = Facts(FACTS.program, FACTS.config, FACTS.home, FACTS.log)
 
 
 @pytest.mark.parametrize(
-    ("name", "made"),
+    ("name", "rendered"),
     [
-        ("local.ocrd.plist", templates.agent(PLAIN)),
-        ("with-variables.plist", templates.agent(FACTS)),
-        ("Info.plist", templates.quick_action(PLAIN)["Info.plist"]),
-        ("document.wflow", templates.quick_action(PLAIN)["document.wflow"]),
-        ("ocrd.service", templates.unit(FACTS)),
+        ("local.ocrd.plist", templates.launch_agent(WITHOUT_VARIABLES)),
+        ("with-variables.plist", templates.launch_agent(WITH_VARIABLES)),
+        ("Info.plist", templates.quick_action(WITHOUT_VARIABLES)["Info.plist"]),
+        ("document.wflow", templates.quick_action(WITHOUT_VARIABLES)["document.wflow"]),
+        ("ocrd.service", templates.systemd_unit(WITH_VARIABLES)),
     ],
 )
-def test_each_file_is_the_golden_one_to_the_byte(name: str, made: bytes) -> None:
-    assert made.decode() == (GOLDEN / name).read_text(encoding="utf-8")
+def test_each_file_is_byte_for_byte_the_golden_one(name: str, rendered: bytes) -> None:
+    assert rendered.decode() == (GOLDEN / name).read_text(encoding="utf-8")
 
 
-def test_the_agent_says_to_launchd_what_it_needs_to_hear() -> None:
-    assert plistlib.loads(templates.agent(PLAIN)) == {
+def test_the_launch_agent_has_each_key_that_launchd_needs() -> None:
+    assert plistlib.loads(templates.launch_agent(WITHOUT_VARIABLES)) == {
         "Label": "local.ocrd",
         "ProgramArguments": [
             "/Users/me/.local/bin/ocrd",
@@ -68,38 +65,31 @@ def test_the_agent_says_to_launchd_what_it_needs_to_hear() -> None:
         "StandardOutPath": "/Users/me/Library/Logs/ocrd/launchd.log",
         "StandardErrorPath": "/Users/me/Library/Logs/ocrd/launchd.log",
     }
-    assert (
-        plistlib.loads(templates.agent(FACTS))["EnvironmentVariables"]["OCRD_STATE_DIR"]
-        == "/Volumes/Big disk/ocrd"
-    )
+    with_variables = plistlib.loads(templates.launch_agent(WITH_VARIABLES))
+    assert with_variables["EnvironmentVariables"]["OCRD_STATE_DIR"] == "/Volumes/Big disk/ocrd"
 
 
-def test_the_quick_action_is_one_shell_script_for_pictures_and_pdfs_in_finder() -> None:
-    files = {name: plistlib.loads(data) for name, data in templates.quick_action(PLAIN).items()}
-    (service,) = files["Info.plist"]["NSServices"]
+def test_the_quick_action_is_offered_for_pictures_and_pdfs_in_finder() -> None:
+    info = plistlib.loads(templates.quick_action(WITHOUT_VARIABLES)["Info.plist"])
+    (service,) = info["NSServices"]
     assert service == {
         "NSMenuItem": {"default": "OCR with ocrd"},
         "NSMessage": "runWorkflowAsService",
         "NSRequiredContext": {"NSApplicationIdentifier": "com.apple.finder"},
         "NSSendFileTypes": ["com.adobe.pdf", "public.image"],
     }
-    flow = files["document.wflow"]
-    versions = {
-        key: flow[key]
-        for key in ("AMApplicationBuild", "AMApplicationVersion", "AMDocumentVersion")
-    }
-    assert versions == {
-        "AMApplicationBuild": "523",
-        "AMApplicationVersion": "2.10",
-        "AMDocumentVersion": "2",
-    }
-    assert flow["connectors"] == {}
-    (action,) = (entry["action"] for entry in flow["actions"])
+
+
+def test_the_quick_action_is_one_shell_script() -> None:
+    workflow = plistlib.loads(templates.quick_action(WITHOUT_VARIABLES)["document.wflow"])
+    assert workflow["AMApplicationBuild"] == "523"
+    assert workflow["AMApplicationVersion"] == "2.10"
+    assert workflow["AMDocumentVersion"] == "2"
+    assert workflow["connectors"] == {}
+    (action,) = (entry["action"] for entry in workflow["actions"])
     assert action["ActionBundlePath"] == "/System/Library/Automator/Run Shell Script.action"
-    assert (action["BundleIdentifier"], action["Class Name"]) == (
-        "com.apple.RunShellScript",
-        "RunShellScriptAction",
-    )
+    assert action["BundleIdentifier"] == "com.apple.RunShellScript"
+    assert action["Class Name"] == "RunShellScriptAction"
     assert action["ActionParameters"] == {
         "COMMAND_STRING": 'exec /Users/me/.local/bin/ocrd submit -- "$@"',
         "CheckedForUserDefaultShell": True,
@@ -108,43 +98,38 @@ def test_the_quick_action_is_one_shell_script_for_pictures_and_pdfs_in_finder() 
         "source": "",
     }
     assert len({action[key] for key in ("InputUUID", "OutputUUID", "UUID")}) == 3
-    about = flow["workflowMetaData"]
-    assert about["workflowTypeIdentifier"] == "com.apple.Automator.servicesMenu"
-    assert about["serviceInputTypeIdentifier"] == "com.apple.Automator.fileSystemObject"
-    assert about["serviceOutputTypeIdentifier"] == "com.apple.Automator.nothing"
-    assert (about["serviceProcessesInput"], about["presentationMode"]) == (False, 15)
+    metadata = workflow["workflowMetaData"]
+    assert metadata["workflowTypeIdentifier"] == "com.apple.Automator.servicesMenu"
+    assert metadata["serviceInputTypeIdentifier"] == "com.apple.Automator.fileSystemObject"
+    assert metadata["serviceOutputTypeIdentifier"] == "com.apple.Automator.nothing"
+    assert metadata["serviceProcessesInput"] is False
+    assert metadata["presentationMode"] == 15
 
 
-NASTY = "/Users/me & you/<b>'\"$HOME `id` %h \\n @CONFIG@ {x}/ä/ocrd"
+HOSTILE = "/Users/me & you/<b>'\"$HOME `id` %h \\n @CONFIG@ {x}/ä/ocrd"
 
 
-def test_a_hostile_path_is_the_same_path_in_every_file(tmp_path: Path) -> None:
-    facts = Facts(
-        Path(NASTY), Path(NASTY + ".toml"), FACTS.home, FACTS.log, {"OCRD_STATE_DIR": NASTY}
+def test_a_hostile_path_stays_the_same_in_every_file(tmp_path: Path) -> None:
+    context = TemplateContext(
+        Path(HOSTILE), Path(HOSTILE + ".toml"), HOME, LOG, {"OCRD_STATE_DIR": HOSTILE}
     )
-    agent = plistlib.loads(templates.agent(facts))
-    assert agent["ProgramArguments"] == [NASTY, "run", "--config", NASTY + ".toml"]
-    flow = plistlib.loads(templates.quick_action(facts)["document.wflow"])
-    command = flow["actions"][0]["action"]["ActionParameters"]["COMMAND_STRING"]
+    agent = plistlib.loads(templates.launch_agent(context))
+    assert agent["ProgramArguments"] == [HOSTILE, "run", "--config", HOSTILE + ".toml"]
+    workflow = plistlib.loads(templates.quick_action(context)["document.wflow"])
+    command = workflow["actions"][0]["action"]["ActionParameters"]["COMMAND_STRING"]
     program = tmp_path / "env"
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     program.chmod(0o755)
-    done = subprocess.run(
-        [
-            "/bin/sh",
-            "-c",
-            command.replace("/usr/bin/env", shlex.quote(str(program))),
-            "-",
-            "a b.png",
-            "-rf",
-        ],
+    shell_command = command.replace("/usr/bin/env", shlex.quote(str(program)))
+    completed = subprocess.run(
+        ["/bin/sh", "-c", shell_command, "-", "a b.png", "-rf"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines() == [
-        f"OCRD_STATE_DIR={NASTY}",
-        NASTY,
+    assert completed.stdout.splitlines() == [
+        f"OCRD_STATE_DIR={HOSTILE}",
+        HOSTILE,
         "submit",
         "--",
         "a b.png",
@@ -158,118 +143,71 @@ def test_a_hostile_path_is_the_same_path_in_every_file(tmp_path: Path) -> None:
 def test_any_printable_path_survives_the_property_list(name: str) -> None:
     program = Path("/x") / name
     try:
-        facts = Facts(program, FACTS.config, FACTS.home, FACTS.log)
+        context = TemplateContext(program, CONFIG, HOME, LOG)
     except ServiceError:
         assert not str(program).isprintable()
         return
-    assert plistlib.loads(templates.agent(facts))["ProgramArguments"][0] == str(program)
+    plist = plistlib.loads(templates.launch_agent(context))
+    assert plist["ProgramArguments"][0] == str(program)
 
 
 @pytest.mark.parametrize("path", ["relative", "/with\nnewline", os.fsdecode(b"/no\xffutf8")])
 def test_a_path_that_no_service_could_use_is_refused(path: str) -> None:
-    with pytest.raises(ServiceError, match="whole path in plain characters"):
-        Facts(Path(path), FACTS.config, FACTS.home, FACTS.log)
+    with pytest.raises(ServiceError, match="absolute path without control characters"):
+        TemplateContext(Path(path), CONFIG, HOME, LOG)
 
 
-def test_what_a_file_starts_is_found_again(tmp_path: Path) -> None:
-    facts = Facts(Path(NASTY), Path(NASTY + ".toml"), FACTS.home, FACTS.log)
-    for name, data in (("a.plist", templates.agent(facts)), ("a.service", templates.unit(facts))):
-        (tmp_path / name).write_bytes(data)
-        assert templates.started_by(tmp_path / name) == (Path(NASTY), Path(NASTY + ".toml"))
-        for broken in (b"", b"rubbish \xff", data[:200]):
-            (tmp_path / name).write_bytes(broken)
-            with pytest.raises(ServiceError, match="run: ocrd install"):
-                templates.started_by(tmp_path / name)
+@pytest.mark.parametrize("name", ["a.plist", "a.service"])
+def test_the_command_of_a_service_file_can_be_read_again(name: str, tmp_path: Path) -> None:
+    context = TemplateContext(Path(HOSTILE), Path(HOSTILE + ".toml"), HOME, LOG)
+    is_plist = name.endswith("plist")
+    data = templates.launch_agent(context) if is_plist else templates.systemd_unit(context)
+    file = tmp_path / name
+    file.write_bytes(data)
+    command = ServiceCommand(Path(HOSTILE), Path(HOSTILE + ".toml"))
+    assert templates.parse_service_file(file) == command
+    for broken in (b"", b"rubbish \xff", data[:200]):
+        file.write_bytes(broken)
+        with pytest.raises(ServiceError, match="run: ocrd install"):
+            templates.parse_service_file(file)
 
 
-def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
-    if not (verify := shutil.which("systemd-analyze")):
-        pytest.skip("no systemd here")
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    systemd_analyze = shutil.which("systemd-analyze")
+    if not systemd_analyze:
+        pytest.skip("systemd is not installed")
     program = tmp_path / "my programs 100%" / "ocrd"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
+    context = TemplateContext(program, Path('/a "b" $c/d.toml'), HOME, LOG, {"A": "x y%z"})
     unit = tmp_path / "ocrd.service"
-    unit.write_bytes(
-        templates.unit(
-            Facts(program, Path('/a "b" $c/d.toml'), FACTS.home, FACTS.log, {"A": "x y%z"})
-        )
-    )
+    unit.write_bytes(templates.systemd_unit(context))
 
-    def verified() -> subprocess.CompletedProcess[str]:
+    def verify() -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
-        argv = [verify, "verify", "--user", str(unit)]
+        argv = [systemd_analyze, "verify", "--user", str(unit)]
         return subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
 
-    done = verified()
-    assert done.returncode == 0 and str(unit) not in done.stderr, done.stderr
-    unit.write_text(unit.read_text().replace("Type=exec", "Type=dance"))  # and would it say so?
-    assert str(unit) in verified().stderr
+    completed = verify()
+    assert completed.returncode == 0, completed.stderr
+    assert str(unit) not in completed.stderr
+    # A broken unit is reported, so the check above means something.
+    unit.write_text(unit.read_text().replace("Type=exec", "Type=dance"))
+    assert str(unit) in verify().stderr
 
 
-def test_templates_are_property_lists_themselves() -> None:
+def test_the_templates_are_property_lists_themselves() -> None:
     for name in ("agent.plist", "quick-action/Info.plist", "quick-action/document.wflow"):
         assert plistlib.loads(paths.shipped(f"launchd/{name}").read_bytes())
 
 
-def test_the_recipe_for_hazel_has_this_machines_program() -> None:
+def test_the_recipe_for_hazel_has_this_machines_program_and_the_services_queue() -> None:
     program = Path("/opt/my tools/ocrd")
-    recipe = templates.recipe(Facts(program, FACTS.config, FACTS.home, FACTS.log))
-    assert "      '/opt/my tools/ocrd' submit -- \"$1\"\n" in recipe and "@" not in recipe.replace(
-        "$@", ""
-    )
-    # The queue that the service reads, not another one.
-    recipe = templates.recipe(
-        Facts(program, FACTS.config, FACTS.home, FACTS.log, FACTS.environment)
-    )
-    assert (
-        "/usr/bin/env 'OCRD_STATE_DIR=/Volumes/Big disk/ocrd' '/opt/my tools/ocrd' submit -- \"$1\""
-        in recipe
-    )
-
-
-def test_the_program_is_named_by_the_link_that_stays(tmp_path: Path) -> None:
-    cellar = tmp_path / "cellar/1.0/bin/ocrd"
-    bin_ = tmp_path / "bin/ocrd"
-    for path in (cellar, bin_):
-        path.parent.mkdir(parents=True)
-    cellar.write_text("#!/bin/sh\n")
-    cellar.chmod(0o755)
-    bin_.symlink_to(cellar)
-    assert entry_point(str(cellar), "/nowhere/python", which=lambda _name: str(bin_)) == bin_
-    assert entry_point(str(bin_), "/nowhere/python", which=lambda _name: None) == bin_
-    # Another ocrd on the path is not this one; and of `python -m ocrd` the one beside the
-    # interpreter is taken.
-    assert (
-        entry_point(str(cellar), "/nowhere/python", which=lambda _name: "/usr/bin/true") == cellar
-    )
-    module = str(tmp_path / "ocrd/__main__.py")
-    interpreter = str(cellar.with_name("python"))
-    assert entry_point(module, interpreter, which=lambda _name: None) == cellar
-    with pytest.raises(ServiceError, match="no ocrd program"):
-        entry_point(module, "/nowhere/python", which=lambda _name: None)
-
-
-def test_variables_that_move_things_are_carried_and_secrets_are_not() -> None:
-    given = {"OCRD_STATE_DIR": "/s", "HF_TOKEN": "hf_secret", "HTTPS_PROXY": "http://proxy:3128", "HF_HOME": "",
-             "http_proxy": "http://me:word@proxy", "PATH": "/bin"}  # fmt: skip
-    assert carried_variables(given) == {"OCRD_STATE_DIR": "/s", "HTTPS_PROXY": "http://proxy:3128"}
-    others = {
-        "OCRD_STATE_DIR": "state",
-        "HF_HOME": "~/hf",
-        "HF_ENDPOINT": "https://me:secret@hub",
-        "no_proxy": "a\nB=c",
-    }
-    assert carried_variables(others) == {
-        "OCRD_STATE_DIR": str(Path.cwd() / "state"),
-        "HF_HOME": str(Path.home() / "hf"),
-    }
-
-
-@pytest.mark.parametrize(
-    ("path", "guarded"),
-    [("/Users/me/Desktop/x", True), ("/Users/me/Documents/scans", True), ("/Volumes/NAS/in", True),
-     ("/Users/me/Library/Mobile Documents/a", True), ("/Users/me/OCR/inbox", False), ("/Users/me/DesktopX", False)],
-)  # fmt: skip
-def test_places_that_macos_guards_are_known(path: str, guarded: bool) -> None:
-    assert (guarded_place(Path(path), Path("/Users/me")) is not None) is guarded
+    recipe = templates.hazel_recipe(TemplateContext(program, CONFIG, HOME, LOG))
+    assert "      '/opt/my tools/ocrd' submit -- \"$1\"\n" in recipe
+    assert "@" not in recipe.replace("$@", "")
+    context = TemplateContext(program, CONFIG, HOME, LOG, WITH_VARIABLES.environment)
+    variable = "'OCRD_STATE_DIR=/Volumes/Big disk/ocrd'"
+    command = f"/usr/bin/env {variable} '/opt/my tools/ocrd' submit -- \"$1\""
+    assert command in templates.hazel_recipe(context)
