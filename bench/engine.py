@@ -31,7 +31,8 @@ from bench.full_size import build
 from bench.memory import Peak
 from ocrd.checkpoint_format.architecture import read_architecture
 from ocrd.checkpoint_format.published_tensors import count_parameters
-from ocrd.engine.decode import ROOM, Batch, DecodeLimits, NgramGuard
+from ocrd.engine.decode import INITIAL_CACHE_POSITIONS, Batch, DecodeLimits
+from ocrd.engine.ngram import NgramGuard
 from ocrd.engine.nn.autotune import synchronize, tune
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.nn.kernels import KernelChoice, use_kernels
@@ -40,6 +41,7 @@ from ocrd.engine.nn.network import Network
 from ocrd.engine.nn.sam import PiecewiseLayer
 from ocrd.engine.repetition import RepetitionDetector
 from ocrd.engine.runtime.devices import DTYPES
+from ocrd.engine.special_tokens import SpecialTokens
 
 PEER = Path("build/peer-venv/bin/python")
 # Prompt slots of a page in 2 x 3 tiles, and of a 1280 view.
@@ -190,7 +192,7 @@ def prefill(network: Network, slots: int) -> dict[str, float]:
     prompt = _prompt(network, slots, seed=1)
 
     def once() -> None:
-        cache = SlotCache(network.arch.decoder.num_layers, 1, room=ROOM)
+        cache = SlotCache(network.arch.decoder.num_layers, 1, room=INITIAL_CACHE_POSITIONS)
         cache.begin_prompt(slots, network.device)
         network.next_logits(prompt, cache=cache)
 
@@ -203,7 +205,7 @@ def decode(network: Network) -> Results:
 
     The pages are all different.
     """
-    cache = SlotCache(network.arch.decoder.num_layers, PAGES[0], room=ROOM)
+    cache = SlotCache(network.arch.decoder.num_layers, PAGES[0], room=INITIAL_CACHE_POSITIONS)
     for number in range(PAGES[0]):
         cache.begin_prompt(LARGE, network.device)
         network.next_logits(_prompt(network, LARGE, seed=number), cache=cache)
@@ -288,7 +290,7 @@ def guards(token: float) -> dict[str, float]:
     """
     ids = torch.randint(0, 5000, (GUARDED,), generator=torch.Generator().manual_seed(1)).tolist()
     guard = NgramGuard(30, 90)
-    watch = RepetitionDetector(1, 2)
+    watch = RepetitionDetector(SpecialTokens(1, 2))
     started = time.perf_counter()
     for each in ids:
         guard.push(each)
@@ -309,7 +311,7 @@ def page(network: Network) -> dict[str, float]:
         network.encode_tiles(
             torch.zeros(TILES, 3, TILE, TILE, device=network.device, dtype=network.dtype)
         )
-    batch = Batch(network, DecodeLimits(max_new_tokens=1000, loops=False), forbid_end=True)
+    batch = Batch(network, DecodeLimits(max_new_tokens=1000, stop_repetition=False), ban_eos=True)
     batch.add(
         0,
         _prompt(network, GUNDAM, seed=1),

@@ -1,4 +1,4 @@
-"""What may be asked of a page, in the words that the model was taught."""
+"""What the model can be asked to do with a page, in the words on which it was trained."""
 
 from __future__ import annotations
 
@@ -10,34 +10,49 @@ PROMPTS = {
     "markdown": f"{IMAGE}\n<|grounding|>Convert the document to markdown. ",
     "figure": f"{IMAGE}\nParse the figure. ",
 }
-LOCATE = "locate:"
-FREE = "prompt:"
-# All tasks, for messages.
-TASKS = f"{', '.join(PROMPTS)}, {LOCATE}WORDS or {FREE}WORDS"
-# In a prompt of one's own too it asks for boxes.
+LOCATE_PREFIX = "locate:"
+PROMPT_PREFIX = "prompt:"
+# All tasks, for error messages.
+ALLOWED_TASKS = f"{', '.join(PROMPTS)}, {LOCATE_PREFIX}WORDS or {PROMPT_PREFIX}WORDS"
+# Asks for boxes, in a user's own prompt as well.
 GROUNDING = "<|grounding|>"
 
 
 def prompt_text(task: str) -> str:
-    """The prompt for ``task``.
+    """Return the prompt for ``task``.
 
-    Text, markdown, figure, ``locate:`` and what to look for, ``prompt:`` and one's own.
+    Args:
+        task: ``text``, ``markdown``, ``figure``, ``locate:WORDS`` to find words, or
+            ``prompt:WORDS`` for a prompt of the user's own.
 
-    Raises UsageError for any other task, and for words that would be more than words: a second
-    picture, tags.
+    Raises:
+        UsageError: There is no such task, or its words contain a second image or tags.
     """
-    for prefix, frame in ((LOCATE, "Locate <|ref|>{}<|/ref|> in the image. "), (FREE, "{}")):
-        words = task.removeprefix(prefix).strip() if task.startswith(prefix) else ""
-        if words:
-            forbidden = (IMAGE, "<｜", "<|") if prefix == LOCATE else (IMAGE, "<｜")
-            if mark := next((mark for mark in forbidden if mark in words), None):
-                raise UsageError(f"the task {task!r} must not hold {mark}")
-            return f"{IMAGE}\n{frame.format(words)}"
+    if task.startswith(LOCATE_PREFIX):
+        words = _words_after(LOCATE_PREFIX, task, forbidden=(IMAGE, "<｜", "<|"))
+        return f"{IMAGE}\nLocate <|ref|>{words}<|/ref|> in the image. "
+    if task.startswith(PROMPT_PREFIX):
+        words = _words_after(PROMPT_PREFIX, task, forbidden=(IMAGE, "<｜"))
+        return f"{IMAGE}\n{words}"
     if task not in PROMPTS:
-        raise UsageError(f"there is no task {task!r}; allowed: {TASKS}")
+        raise _unknown(task)
     return PROMPTS[task]
 
 
 def is_grounded(task: str) -> bool:
-    """Whether the answer comes with boxes."""
-    return task.startswith(LOCATE) or GROUNDING in prompt_text(task)
+    """Return whether the answer to ``task`` has boxes."""
+    return task.startswith(LOCATE_PREFIX) or GROUNDING in prompt_text(task)
+
+
+def _words_after(prefix: str, task: str, *, forbidden: tuple[str, ...]) -> str:
+    words = task.removeprefix(prefix).strip()
+    if not words:
+        raise _unknown(task)
+    for token in forbidden:
+        if token in words:
+            raise UsageError(f"the task {task!r} must not contain {token}")
+    return words
+
+
+def _unknown(task: str) -> UsageError:
+    return UsageError(f"there is no task {task!r}; allowed: {ALLOWED_TASKS}")

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import torch
 
+from ocrd.engine.errors import NonFiniteLogits
 from ocrd.engine.runtime import failover as runner
 from ocrd.engine.runtime.device_plan import Machine
-from ocrd.engine.runtime.failures import Failure, NotFinite, failure_of
+from ocrd.engine.runtime.failures import Failure, failure_of
 from ocrd.worker import child
 
 GPU = Path(os.environ["FAKE_GPU"])
@@ -60,7 +61,7 @@ FAULTS: dict[str, Callable[[], object]] = {
         NotImplementedError,
         "The operator 'aten::_upsample_bicubic2d_aa.out' is not currently implemented for the MPS",
     ),
-    "mps-numerics": say(NotFinite, "the model's scores are not finite"),
+    "mps-numerics": say(NonFiniteLogits, "the model's scores are not finite"),
     "mps-wedged": say(RuntimeError, "command buffer exited with error status"),
     "other": say(ValueError, "nobody has seen this before"),
     "segv": end_by(signal.SIGSEGV),

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ocrd.errors import UsageError
-from ocrd.tasks import FREE, LOCATE, PROMPTS, prompt_text
+from ocrd.tasks import LOCATE_PREFIX, PROMPT_PREFIX, PROMPTS, prompt_text
 
 # The key of a JSON schema's node that says in words what is allowed there.
 ALLOWED = "x-allowed"
@@ -94,7 +94,7 @@ def _known_task(value: str) -> str:
     try:
         prompt_text(value)
     except UsageError as error:
-        if value.startswith((LOCATE, FREE)) and value.partition(":")[2].strip():
+        if value.startswith((LOCATE_PREFIX, PROMPT_PREFIX)) and value.partition(":")[2].strip():
             raise ValueError("its words must not contain the marks or tags of the model") from error
         raise ValueError(f"it must be {TASK_IN_WORDS}") from error
     return value
@@ -119,7 +119,7 @@ def _no_format_twice(value: tuple[Format, ...]) -> tuple[Format, ...]:
     return value
 
 
-TASK_IN_WORDS = f'{_TASKS}, "{LOCATE}WORDS" or "{FREE}WORDS"'
+TASK_IN_WORDS = f'{_TASKS}, "{LOCATE_PREFIX}WORDS" or "{PROMPT_PREFIX}WORDS"'
 TEMPLATE_IN_WORDS = (
     "a name with {name} or {stem} in it, without slashes or other braces, "
     "that does not begin with a dot"
@@ -151,7 +151,7 @@ Task = Annotated[
     Field(
         json_schema_extra={
             ALLOWED: TASK_IN_WORDS,
-            "pattern": f"^({'|'.join(PROMPTS)}|({LOCATE}|{FREE})[\\s\\S]*\\S[\\s\\S]*)$",
+            "pattern": f"^({'|'.join(PROMPTS)}|({LOCATE_PREFIX}|{PROMPT_PREFIX})[\\s\\S]*\\S[\\s\\S]*)$",
         }
     ),
     AfterValidator(_known_task),

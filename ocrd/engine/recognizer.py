@@ -1,11 +1,9 @@
-"""The public Python call: `DeepSeekOCR(model_dir).recognize(image) -> list[Block]`."""
+"""The Python interface to the model: `DeepSeekOCR(model_dir).recognize(image) -> list[Block]`."""
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -16,44 +14,36 @@ from torch import Tensor
 from ocrd.checkpoint_format.architecture import read_architecture
 from ocrd.checkpoint_format.published_tensors import count_parameters
 from ocrd.checkpoint_format.tokenizer import load_tokenizer
-from ocrd.engine import grounding
-from ocrd.engine.blank_page import is_blank
-from ocrd.engine.decode import Batch, Decoded, DecodeLimits
+from ocrd.engine.decode import Batch, DecodeLimits
 from ocrd.engine.nn.autotune import TuningResult, tune
 from ocrd.engine.nn.checkpoint import load_network
-from ocrd.engine.preprocess import MODES, Mode, check_mode, choose_mode, prepare
-from ocrd.engine.prompt import Prompt, encode_prompt, find_special_tokens
+from ocrd.engine.preprocess import prepare
+from ocrd.engine.progress import NoProgress, PageProgress
+from ocrd.engine.prompt import Prompt, encode_prompt
+from ocrd.engine.reading import make_reading
+from ocrd.engine.resolution import Mode, check_mode, choose_mode
 from ocrd.engine.runtime.device_plan import make_device_plan
 from ocrd.engine.runtime.devices import DTYPES, TorchDevices
+from ocrd.engine.scheduler import PageScheduler, ScheduledPage
+from ocrd.engine.special_tokens import find_special_tokens
 from ocrd.rgb import to_rgb, upright
-from ocrd.tasks import LOCATE, is_grounded, prompt_text
-from ocrd.types import Attempt, Block, PageReading
-
-# Where a page is looked at again that came out as a loop: other tokens, another text.
-OTHER_MODE = {"gundam": "base", "large": "base", "base": "large", "small": "base", "tiny": "small"}
-# Of a loop's good prefix: a second attempt that ends well with fewer tokens than this has not seen
-# the page.
-WORTH = 1 / 3
-
-
-@dataclass
-class _Page:
-    """A page that is being read."""
-
-    index: int
-    image: Image.Image
-    mode: Mode
-    # Of this attempt.
-    begun: float = field(default_factory=time.monotonic)
-    attempts: list[tuple[Attempt, Decoded]] = field(default_factory=list)
+from ocrd.tasks import prompt_text
+from ocrd.types import Block, PageReading
 
 
 class DeepSeekOCR:
-    """A loaded model, ready to read pages.
+    """A loaded DeepSeek-OCR model that reads pages.
 
-    ``model_dir`` holds ``config.json``, ``*.safetensors`` and ``tokenizer.json`` in the published
-    layout. Raises ModelError for a folder that holds no such model, EngineError for a device that
-    is not there.
+    Loading takes seconds to a minute, so keep the object and use it for many pages. It is not
+    thread-safe.
+
+    Attributes:
+        model_dir: Folder of the checkpoint.
+        device: ``mps``, ``cuda`` or ``cpu``: where the model is now.
+        mode: Resolution mode of pages that ask for no other one.
+        skip_blank: Whether blank pages are recognised without the model.
+        tokenizer: The model's tokenizer.
+        network: The model's network.
     """
 
     def __init__(
@@ -63,54 +53,94 @@ class DeepSeekOCR:
         *,
         dtype: str = "auto",
         mode: str = "auto",
-        progress: Callable[[float], None] = lambda _done: None,
-        place: torch.device | None = None,
         skip_blank: bool = True,
+        progress: Callable[[float], None] = lambda _done: None,
+        torch_device: torch.device | None = None,
     ) -> None:
-        """``auto`` is what `make_device_plan` would try first.
+        """Load the model.
 
-        ``place`` is where ``device`` really is, for tests.
+        Args:
+            model_dir: Folder with ``config.json``, ``*.safetensors`` and ``tokenizer.json`` in the
+                published layout.
+            device: ``mps``, ``cuda``, ``cpu``, or ``auto`` for the best one that the model fits on.
+            dtype: ``float32``, ``bfloat16``, or ``auto`` for the best one that fits.
+            mode: Resolution mode: ``tiny``, ``small``, ``base``, ``large``, ``gundam``, or ``auto``
+                for the mode that suits each page.
+            skip_blank: Whether blank pages get an empty reading without the model, which may see
+                text where there is none.
+            progress: Called with the share of the weights that is loaded, 0 to 1.
+            torch_device: What ``device`` really is, for tests of devices that are not there.
 
-        ``skip_blank``: empty pages are not shown to the model, which may see things there.
+        Raises:
+            EngineError: This machine has no such device.
+            ModelError: The folder holds no such model.
+            UsageError: There is no such mode.
         """
         check_mode(mode)
         self.model_dir = Path(model_dir)
-        if "auto" in (device, dtype) or place is None:
-            parameters = count_parameters(read_architecture(self.model_dir))
-            first = make_device_plan(
-                device, dtype, parameters=parameters, machine=TorchDevices().machine()
-            ).candidates[0]
-            device = first.device
-            dtype = first.dtype
+        if torch_device is None or "auto" in (device, dtype):
+            plan = make_device_plan(
+                device,
+                dtype,
+                parameters=count_parameters(read_architecture(self.model_dir)),
+                machine=TorchDevices().machine(),
+            )
+            device = plan.candidates[0].device
+            dtype = plan.candidates[0].dtype
         self.device: str = device
         self.mode = mode
         self.skip_blank = skip_blank
         self.tokenizer = load_tokenizer(self.model_dir)
         self.network = load_network(
-            self.model_dir, place or device, dtype=DTYPES[dtype], progress=progress
+            self.model_dir, torch_device or device, dtype=DTYPES[dtype], progress=progress
         )
-        self._marks = find_special_tokens(self.tokenizer)
-        # What was measured and chosen, by device and dtype.
-        self.tuned: dict[tuple[str, str], TuningResult] = {}
+        self._special_tokens = find_special_tokens(self.tokenizer)
+        # By device and dtype.
+        self._tuning_results: dict[tuple[str, str], TuningResult] = {}
 
     @property
     def dtype(self) -> str:
+        """``float32`` or ``bfloat16``."""
         return str(self.network.dtype).removeprefix("torch.")
 
-    def tune(self) -> None:
-        """Measure how to multiply where the model is now.
+    @property
+    def tuning(self) -> TuningResult | None:
+        """The kernels in use; None before `tune`, when they are torch's own."""
+        return self._tuning_results.get(self._placement)
 
-        At once when it was measured there before.
+    @property
+    def _placement(self) -> tuple[str, str]:
+        return self.network.device.type, self.dtype
+
+    def tune(self) -> None:
+        """Measure which kernels are fastest where the model is now, and use them.
+
+        Takes up to four seconds, or none where the model was tuned before. Reading works without
+        it, but is slower.
         """
-        here = (self.network.device.type, self.dtype)
-        known = self.tuned.get(here)
-        self.tuned[here] = tune(self.network, known)
-        if known is None:
+        earlier = self.tuning
+        result = tune(self.network, earlier)
+        self._tuning_results[self._placement] = result
+        if earlier is None:
+            device, dtype = self._placement
             log = structlog.get_logger(component="engine")
-            log.info("ways to multiply", device=here[0], dtype=here[1], **vars(self.tuned[here]))
+            log.info("kernels chosen", device=device, dtype=dtype, **vars(result))
 
     def recognize(self, image: Image.Image, task: str = "text") -> list[Block]:
-        """The blocks of one picture of any kind, in reading order."""
+        """Read a picture.
+
+        Args:
+            image: Any Pillow image. It is turned as its EXIF data says and put on white.
+            task: ``text``, ``markdown``, ``figure``, ``locate:WORDS`` or ``prompt:WORDS``.
+
+        Returns:
+            Blocks in reading order. ``markdown`` and ``locate:`` give boxes in pixels of the
+            upright picture; the other tasks give one block with all the text.
+
+        Raises:
+            NonFiniteLogits: The model computed NaN or infinity on this device.
+            UsageError: There is no such task.
+        """
         return list(self.read(to_rgb(upright(image)), task).blocks)
 
     def read(
@@ -119,157 +149,93 @@ class DeepSeekOCR:
         task: str = "text",
         *,
         index: int = 0,
-        limits: DecodeLimits = DecodeLimits(),  # noqa: B008 - frozen, so one instance for all is safe
-        on_token: Callable[[int], None] = lambda _count: None,
-        on_attempt: Callable[[], None] = lambda: None,
+        limits: DecodeLimits = DecodeLimits(),  # noqa: B008 - frozen
         mode: str | None = None,
+        progress: PageProgress = NoProgress(),  # noqa: B008 - without state
     ) -> PageReading:
-        """Read one upright RGB page, in ``mode`` or the engine's own.
+        """Read one page.
 
-        ``on_token`` is told how many tokens there are so far, ``on_attempt`` each time that it is
-        looked at. Raises NotFinite when the model's scores are not finite, UsageError for an
-        unknown task.
+        Args:
+            image: Upright RGB.
+            task: As for `recognize`.
+            index: Index of the page in its document, from 0.
+            limits: When decoding stops.
+            mode: Resolution mode in place of the model's own.
+            progress: Receives each attempt and token.
+
+        Raises:
+            NonFiniteLogits: The model computed NaN or infinity on this device.
+            UsageError: There is no such task or mode.
         """
-        pages = [(index, image)]
-        told = self.read_many(
-            pages,
-            task,
-            limits=limits,
-            on_token=lambda _i, count: on_token(count),
-            on_attempt=lambda _i: on_attempt(),
-            slots=1,
-            mode=mode,
+        readings = self.read_pages(
+            [(index, image)], task, limits=limits, mode=mode, progress=progress
         )
-        return next(told)
+        return next(readings)
 
-    def read_many(
+    def read_pages(
         self,
         pages: Iterable[tuple[int, Image.Image]],
-        task: str,
+        task: str = "text",
         *,
-        limits: DecodeLimits,
-        on_token: Callable[[int, int], None],
-        on_attempt: Callable[[int], None],
-        slots: int,
+        limits: DecodeLimits = DecodeLimits(),  # noqa: B008 - frozen
+        slots: int = 1,
         mode: str | None = None,
+        progress: PageProgress = NoProgress(),  # noqa: B008 - without state
     ) -> Iterator[PageReading]:
-        """Read pages (index and upright RGB picture), up to ``slots`` at a time.
+        """Read the pages of a document in batches.
 
-        Their readings in the order given.
+        Args:
+            pages: Index and upright RGB picture of each page. A picture is requested when there is
+                room for it, and released when it is read.
+            task: As for `recognize`.
+            limits: When decoding of each page stops.
+            slots: Most pages that are decoded at the same time. Each needs memory for its keys and
+                values.
+            mode: Resolution mode in place of the model's own.
+            progress: Receives each attempt and token.
 
-        ``on_token`` is told a page's index and its tokens so far, ``on_attempt`` the page that is
-        looked at. A picture is asked for when there is room for it, and forgotten when it is read.
-        Raises as `read` does.
+        Yields:
+            The readings, in the order of ``pages``.
+
+        Raises:
+            NonFiniteLogits: The model computed NaN or infinity for one of the pages in the batch.
+            UsageError: There is no such task or mode.
         """
-        prompt = encode_prompt(
-            prompt_text(task), self.tokenizer, bos=self.network.arch.decoder.bos_token_id
+        bos = self.network.arch.decoder.bos_token_id
+        prompt = encode_prompt(prompt_text(task), self.tokenizer, bos=bos)
+        scheduler = PageScheduler(
+            Batch(self.network, limits, special_tokens=self._special_tokens, slots=slots),
+            slots=slots,
+            choose_mode=partial(self.mode_for, mode=mode),
+            embed=partial(self._embed_page, prompt=prompt),
+            progress=progress,
+            skip_blank=self.skip_blank,
         )
-        batch = Batch(self.network, limits, marks=self._marks, slots=slots)
-        coming = iter(pages)
-        more = True
-        in_hand: dict[int, _Page] = {}
-        order: deque[int] = deque()
-        done: dict[int, PageReading] = {}
+        for page in scheduler.run(pages):
+            yield make_reading(page, task, tokenizer=self.tokenizer)
 
-        def begin(page: _Page) -> None:
-            on_attempt(page.index)
-            page.begun = time.monotonic()
-            batch.add(
-                page.index,
-                self._look(page, prompt),
-                on_token=lambda count: on_token(page.index, count),
-            )
+    def mode_for(self, image: Image.Image, mode: str | None = None) -> Mode:
+        """Return the resolution mode in which ``image`` is read if ``mode`` is requested.
 
-        while more or order:
-            # No further ahead: a slow page, or a run of empty ones, must not draw in the whole
-            # document.
-            while more and not batch.full and len(order) < 2 * slots:
-                index, image = next(coming, (-1, None))
-                if image is None:
-                    more = False
-                    break
-                order.append(index)
-                if self.skip_blank and is_blank(image):
-                    done[index] = _blank(index, image)
-                    continue
-                size = (image.width, image.height)
-                in_hand[index] = _Page(
-                    index,
-                    image,
-                    choose_mode(mode or self.mode, self.network.arch.sam.image_size, size=size),
-                )
-                begin(in_hand[index])
-            for index, decoded in batch.step():
-                page = in_hand[index]
-                seconds = time.monotonic() - page.begun
-                page.attempts.append(
-                    (
-                        Attempt(page.mode.name, decoded.stop_reason, len(decoded.ids), seconds),
-                        decoded,
-                    )
-                )
-                other = OTHER_MODE.get(page.mode.name)
-                if decoded.stop_reason == "loop" and len(page.attempts) == 1 and other:
-                    page.mode = MODES[other]
-                    begin(page)
-                else:
-                    done[index] = self._reading(in_hand.pop(index), task)
-            while order and order[0] in done:
-                yield done.pop(order.popleft())
+        Raises:
+            UsageError: There is no such mode.
+        """
+        return choose_mode(mode or self.mode, self.network.arch.sam.image_size, size=image.size)
 
     @torch.inference_mode()
-    def _look(self, page: _Page, prompt: Prompt) -> Tensor:
-        """The page's prompt, picture and all: [1, T, D]."""
+    def _embed_page(self, page: ScheduledPage, prompt: Prompt) -> Tensor:
+        """Return the embeddings [1, T, D] of the page's whole prompt: text, image tokens, text."""
         network = self.network
         views = prepare(page.image, page.mode)
-        global_view = network.encode_views(views.global_view.to(network.device, network.dtype))[0]
-        tiles = None
+        global_view = views.global_view.to(network.device, network.dtype)
+        global_features = network.encode_views(global_view)[0]
+        tile_features = None
         if views.tiles is not None:
-            tiles = network.encode_tiles(views.tiles.to(network.device, network.dtype))
-        picture = network.assemble_image_tokens(global_view, tiles, grid=views.grid)
-        before, after = (
-            torch.tensor(ids, dtype=torch.long, device=network.device)
-            for ids in (prompt.before, prompt.after)
+            tiles = views.tiles.to(network.device, network.dtype)
+            tile_features = network.encode_tiles(tiles)
+        image_tokens = network.assemble_image_tokens(
+            global_features, tile_features, grid=views.grid
         )
-        return network.embed_prompt(before, picture, after=after)
-
-    def _reading(self, page: _Page, task: str) -> PageReading:
-        """What is kept of a page's attempts.
-
-        One that is no loop, unless it has next to nothing; else the longer.
-        """
-        longest = max(attempt.tokens for attempt, _ in page.attempts)
-        attempt, decoded = max(
-            page.attempts,
-            key=lambda tried: (
-                tried[0].stop_reason != "loop" and tried[0].tokens >= WORTH * longest,
-                tried[0].tokens,
-            ),
-        )
-        output = self.tokenizer.decode(list(decoded.ids), skip_special_tokens=False)
-        size = (page.image.width, page.image.height)
-        if is_grounded(task):
-            read = grounding.parse(output, size, page=page.index, located=task.startswith(LOCATE))
-            blocks = read.blocks
-            text = read.text
-            markdown = read.markdown
-        else:
-            text = markdown = grounding.clean(output)
-            blocks = (Block(text=text, page=page.index),) if text else ()
-        return PageReading(
-            index=page.index,
-            width=size[0],
-            height=size[1],
-            text=text,
-            blocks=blocks,
-            tokens=attempt.tokens,
-            stop_reason=attempt.stop_reason,
-            seconds=sum(tried.seconds for tried, _ in page.attempts),
-            mode=attempt.mode,
-            markdown=markdown,
-            attempts=tuple(tried for tried, _ in page.attempts) if len(page.attempts) > 1 else (),
-        )
-
-
-def _blank(index: int, image: Image.Image) -> PageReading:
-    return PageReading(index, image.width, image.height, "", (), 0, "blank", 0.0, "none")
+        before = torch.tensor(prompt.before, dtype=torch.long, device=network.device)
+        after = torch.tensor(prompt.after, dtype=torch.long, device=network.device)
+        return network.embed_prompt(before, image_tokens, after=after)

@@ -1,8 +1,8 @@
-"""Noticing that the model writes the same thing again and again, even where its coordinates change.
+"""Detect that the model writes the same text over and over, even if its coordinates change.
 
-The n-gram guard bans what was written within its last 90 tokens. Two kinds of loop pass it: those
-with a longer period, and in grounded output those that write a block again with other coordinates
-each time. So coordinates are masked here: all from ``<|det|>`` to ``<|/det|>`` counts as one
+The n-gram guard bans what was written within its last 90 tokens. Two kinds of loop pass it: loops
+with a longer period, and grounded output that repeats a block with other coordinates each time.
+Therefore coordinates are masked here: everything from ``<|det|>`` to ``<|/det|>`` counts as one
 symbol. Every other token is a symbol of its own.
 """
 
@@ -12,131 +12,147 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ocrd.engine.special_tokens import SpecialTokens
+
 # The symbol of all coordinates.
-DET = -1
-# Stands before the first symbol, so that the window over the past has one length; equal to no
-# symbol.
-BEFORE = -2
-ROOM = 1024
+COORDINATES = -1
+# Fills the past before the first symbol, so that the window over it always has the same length.
+# Equal to no symbol.
+_PADDING = -2
+# Symbols by which the buffers grow at first; later they double.
+_INITIAL_ROOM = 1024
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """How much repetition is a loop, in tokens since the first copy ended.
+class RepetitionLimits:
+    """How much repetition is a loop.
 
-    ``longest_unit`` is in symbols.
+    A unit that repeats is a loop after at least two repetitions (three copies), when enough tokens
+    were written since its first copy ended. All values but the first are tokens.
 
-    Two repetitions (three copies) are needed at least, and then ``twice`` tokens, or ``thrice``
-    when there are three repetitions; ``exempt`` where the unit is of exempt tokens alone; none of
-    the three less than ``thrice``. Coordinates longer than ``det`` tokens are a loop inside
-    themselves: their first ``det_kept`` are worth keeping.
+    Attributes:
+        longest_unit: Longest unit that is compared, in symbols. Longer ones are not detected.
+        min_after_three: Enough after three repetitions.
+        min_after_two: Enough after two repetitions. Not below ``min_after_three``.
+        min_exempt: Enough for a unit of exempt tokens alone. Not below ``min_after_three``.
+        max_coordinates: Coordinates longer than this are a loop inside themselves.
+        kept_coordinates: How many of their tokens are kept then.
     """
 
     longest_unit: int = 512
-    thrice: int = 120
-    twice: int = 160
-    exempt: int = 600
-    det: int = 300
-    det_kept: int = 120
+    min_after_three: int = 120
+    min_after_two: int = 160
+    min_exempt: int = 600
+    max_coordinates: int = 300
+    kept_coordinates: int = 120
 
 
 class RepetitionDetector:
-    """Fed token by token, says when a loop is certain and how much of the text came before it.
+    """Takes token after token, and reports a loop and the part of the text before it.
 
-    Units of up to 40 tokens are stopped 120 to 160 tokens after their first copy, units of up to
-    100 after at most 200, longer ones as soon as their second repetition is complete; coordinates
-    that grow from copy to copy add their growth. A paragraph that stands twice and a form in
-    duplicate are no loop; three equal copies are one, if they are long enough. Units above
-    ``longest_unit`` symbols are not seen.
+    Units of up to 40 tokens are reported 120 to 160 tokens after their first copy, units of up to
+    100 tokens after at most 200, and longer ones when their second repetition is complete.
+    Coordinates that grow from copy to copy add their growth. A paragraph that occurs twice and a
+    form in duplicate are not loops. Three equal copies are one, if they are long enough.
 
-    ``det_open``, ``det_close`` and ``ref_open`` are the ids of ``<|det|>``, ``<|/det|>`` and
-    ``<|ref|>``, None where the tokenizer has none. Units of ``exempt`` tokens alone (empty table
-    cells) may repeat for longer, since forms do that; coordinates are exempt when ``det_open`` is.
+    Units of table cells alone may repeat for longer, because forms have many empty cells.
+    Coordinates count as table cells if ``<|det|>`` is one of ``special_tokens.table_cells``.
 
-    A token costs 4 to 7 microseconds, 20 to 30 while something has repeated for ``thrice`` tokens
-    and is no loop yet (numpy 2.4, an AMD EPYC idle and busy), and 8 to 16 bytes.
+    A token costs 4 to 7 microseconds, 20 to 30 while something has repeated for ``min_after_three``
+    tokens and is not a loop yet (numpy 2.4, an AMD EPYC idle and busy), and 8 to 16 bytes.
     """
 
     def __init__(
-        self,
-        det_open: int | None,
-        det_close: int | None,
-        *,
-        ref_open: int | None = None,
-        exempt: frozenset[int] = frozenset(),
-        bounds: Bounds = Bounds(),
+        self, special_tokens: SpecialTokens, limits: RepetitionLimits = RepetitionLimits()
     ) -> None:
-        masks = det_open is not None and det_close is not None  # else a det would never end
-        self._det_open, self._det_close = (det_open, det_close) if masks else (None, None)
-        self._ref_open = ref_open
-        self._exempt = exempt | {DET} if det_open in exempt else exempt
-        self._bounds = bounds
-        self._tokens = 0
-        self._det_from: int | None = None
-        self._count = 0  # of symbols
-        self._last_plain = 0  # the count of symbols up to the last that is not exempt
-        # One slot a period, the longest first, as the window over the past lies in memory. No
-        # period can be a loop before it is due: at the count of tokens that it reaches if nothing
-        # differs until then.
-        self._periods = np.arange(bounds.longest_unit, 0, -1, dtype=np.int32)
-        self._least = np.maximum(2 * self._periods, bounds.thrice)
-        self._due = self._least.copy()
-        self._due_if_broken = self._least.copy()
-        self._symbols = np.full(bounds.longest_unit + ROOM, BEFORE, dtype=np.int32)
-        self._ends = np.zeros(ROOM, dtype=np.int32)  # the position of each symbol's last token
+        self._limits = limits
+        self._ref_open = special_tokens.ref_open
+        self._det_open = special_tokens.det_open
+        self._det_close = special_tokens.det_close
+        if self._det_open is None or self._det_close is None:
+            # Without both, coordinates would never end, so they are tokens like others.
+            self._det_open = None
+            self._det_close = None
+        self._exempt = special_tokens.table_cells
+        if special_tokens.det_open in self._exempt:
+            self._exempt |= {COORDINATES}
+        self._token_count = 0
+        # Where open coordinates began.
+        self._det_start: int | None = None
+        self._symbol_count = 0
+        # The number of symbols up to the last one that is not exempt.
+        self._last_not_exempt = 0
+        # One element for each period, the longest first, as the window over the past is in memory.
+        # A period is due at the token count at which it may become a loop if no symbol differs
+        # until then. Before that it need not be examined.
+        self._periods = np.arange(limits.longest_unit, 0, -1, dtype=np.int32)
+        self._min_tokens = np.maximum(2 * self._periods, limits.min_after_three)
+        self._due = self._min_tokens.copy()
+        self._due_if_broken = self._min_tokens.copy()
+        self._symbols = np.full(limits.longest_unit + _INITIAL_ROOM, _PADDING, dtype=np.int32)
+        # The position of each symbol's last token.
+        self._ends = np.zeros(_INITIAL_ROOM, dtype=np.int32)
 
     def push(self, token: int) -> int | None:
-        """None while all is well, else how many of the tokens to keep.
+        """Append ``token``.
 
-        Up to the end of the unit's first copy.
-
-        In grounded output the cut is moved on to the next ``<|ref|>``, so that the last block is
-        whole.
+        Returns:
+            None while there is no loop. Otherwise how many of the tokens to keep: up to the end of
+            the unit's first copy, and in grounded output on to the next ``<|ref|>``, so that the
+            last block is whole.
         """
-        self._tokens += 1
-        if self._det_from is not None:
+        self._token_count += 1
+        if self._det_start is not None:
             if token != self._det_close:
-                endless = self._tokens - self._det_from > self._bounds.det
-                return self._det_from + self._bounds.det_kept if endless else None
-            token = DET
-            self._det_from = None
-        elif token == self._det_open:
-            self._det_from = self._tokens - 1
+                if self._token_count - self._det_start > self._limits.max_coordinates:
+                    return self._det_start + self._limits.kept_coordinates
+                return None
+            self._det_start = None
+            return self._push_symbol(COORDINATES)
+        if token == self._det_open:
+            self._det_start = self._token_count - 1
             return None
-        return self._compare(token)
+        return self._push_symbol(token)
 
-    def _compare(self, symbol: int) -> int | None:
-        if self._count == len(self._ends):
+    def _push_symbol(self, symbol: int) -> int | None:
+        if self._symbol_count == len(self._ends):
             self._grow()
-        past = self._symbols[self._count : self._count + self._bounds.longest_unit]
-        self._symbols[self._count + self._bounds.longest_unit] = symbol
-        self._ends[self._count] = self._tokens - 1
-        self._count += 1
+        longest = self._limits.longest_unit
+        past = self._symbols[self._symbol_count : self._symbol_count + longest]
+        self._symbols[self._symbol_count + longest] = symbol
+        self._ends[self._symbol_count] = self._token_count - 1
+        self._symbol_count += 1
         if symbol not in self._exempt:
-            self._last_plain = self._count
-        np.add(self._least, self._tokens, out=self._due_if_broken)
+            self._last_not_exempt = self._symbol_count
+        np.add(self._min_tokens, self._token_count, out=self._due_if_broken)
         np.putmask(self._due, past != symbol, self._due_if_broken)
-        return None if self._due[self._due.argmin()] > self._tokens else self._cut()
+        if self._due[self._due.argmin()] > self._token_count:
+            return None
+        return self._find_loop()
 
-    def _cut(self) -> int | None:
-        """Of the periods that have repeated for long enough the shortest, if any, says where to
-        cut.
-        """
-        due = np.flatnonzero(self._due <= self._tokens)
+    def _find_loop(self) -> int | None:
+        """Return how many tokens to keep, from the shortest due period that is a loop."""
+        due = np.flatnonzero(self._due <= self._token_count)
         periods = self._periods[due]
-        began = self._due[due] - self._least[due]
-        ends = self._ends[: self._count]
-        first = np.searchsorted(ends, began)
-        run = self._count - first
-        needed = np.where(run >= 3 * periods, self._bounds.thrice, self._bounds.twice)
-        needed[periods <= self._count - self._last_plain] = self._bounds.exempt
-        loops = np.flatnonzero((run >= 2 * periods) & (self._tokens - began >= needed))
+        # In tokens, and in symbols: where the first copy ended, and what was written since.
+        first_copy_end = self._due[due] - self._min_tokens[due]
+        ends = self._ends[: self._symbol_count]
+        first_repeated = np.searchsorted(ends, first_copy_end)
+        repeated = self._symbol_count - first_repeated
+        needed = np.where(
+            repeated >= 3 * periods, self._limits.min_after_three, self._limits.min_after_two
+        )
+        needed[periods <= self._symbol_count - self._last_not_exempt] = self._limits.min_exempt
+        is_loop = (repeated >= 2 * periods) & (self._token_count - first_copy_end >= needed)
+        loops = np.flatnonzero(is_loop)
         if not len(loops):
             return None
         shortest = loops[-1]
-        unit = slice(first[shortest], first[shortest] + periods[shortest])
-        refs = ends[unit][self._symbols[self._bounds.longest_unit :][unit] == self._ref_open]
-        return int(refs[0] if len(refs) else began[shortest])
+        start = first_repeated[shortest]
+        unit = slice(start, start + periods[shortest])
+        symbols = self._symbols[self._limits.longest_unit :]
+        refs = ends[unit][symbols[unit] == self._ref_open]
+        return int(refs[0] if len(refs) else first_copy_end[shortest])
 
     def _grow(self) -> None:
         more = np.zeros_like(self._ends)

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ocrd.engine.decode import Batch, Decoded, DecodeLimits, decode
+from ocrd.engine.decode import Batch, DecodeLimits, DecodeResult, decode
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.nn.decoder import run_decoder
 from ocrd.engine.nn.kv_cache import SlotCache
@@ -27,7 +27,9 @@ from ocrd.engine.nn.network import Network
 LOGITS = 1e-4
 FEATURES = 2e-3
 TILE = 640
-PLAIN = DecodeLimits(max_new_tokens=24, ngram=0, exempt=frozenset(), loops=False)
+PLAIN = DecodeLimits(
+    max_new_tokens=24, ngram_size=0, ngram_exempt=frozenset(), stop_repetition=False
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def compare(
         sam=_largest(network.sam_model(view).last_hidden_state, outputs[f"{name}.sam"]),
         projected=_largest(features, outputs[f"{name}.projected"]),
         # "No end token allowed" in the golden run: the same ban here.
-        tokens_agree=decode(network, prompt, limits=PLAIN, forbid_end=True).ids
+        tokens_agree=decode(network, prompt, limits=PLAIN, ban_eos=True).token_ids
         == generated(name, outputs),
     )
     return difference, prompt
@@ -118,16 +120,17 @@ def check(folder: Path) -> list[Difference]:
     compared = {
         name: compare(network, name, case=case, outputs=outputs) for name, case in cases.items()
     }
-    batch = Batch(network, PLAIN, slots=len(cases), forbid_end=True)
+    batch = Batch(network, PLAIN, slots=len(cases), ban_eos=True)
     for number, (_, prompt) in enumerate(compared.values()):
         batch.add(number, prompt)
-    together: dict[int, Decoded] = {}
+    together: dict[int, DecodeResult] = {}
     while len(batch):
         together.update(batch.step())
     return [
         replace(
             difference,
-            tokens_agree=difference.tokens_agree and together[n].ids == generated(name, outputs),
+            tokens_agree=difference.tokens_agree
+            and together[n].token_ids == generated(name, outputs),
         )
         for n, (name, (difference, _)) in enumerate(compared.items())
     ]

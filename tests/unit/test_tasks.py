@@ -1,14 +1,9 @@
-"""What may be asked, in the published words; and nothing that is more than words."""
+"""Tasks use the published prompts, and words cannot smuggle in tags or images."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from ocrd import paths
-from ocrd.checkpoint_format.tokenizer import load_tokenizer
-from ocrd.engine.prompt import encode_prompt, find_special_tokens
 from ocrd.errors import UsageError
 from ocrd.tasks import is_grounded, prompt_text
 
@@ -24,13 +19,13 @@ from ocrd.tasks import is_grounded, prompt_text
         ("prompt:<|grounding|>OCR this image.", "<image>\n<|grounding|>OCR this image.", True),
     ],
 )
-def test_tasks_are_asked_in_the_published_words(task: str, prompt: str, grounded: bool) -> None:
+def test_tasks_use_the_published_prompts(task: str, prompt: str, grounded: bool) -> None:
     assert prompt_text(task) == prompt
     assert is_grounded(task) == grounded
 
 
 @pytest.mark.parametrize(
-    ("task", "said"),
+    ("task", "message"),
     [
         ("dance", r"no task 'dance'.*locate:WORDS or prompt:WORDS"),
         ("locate:", "no task"),
@@ -42,19 +37,6 @@ def test_tasks_are_asked_in_the_published_words(task: str, prompt: str, grounded
         ("prompt:<｜end▁of▁sentence｜>", "<｜"),
     ],
 )
-def test_anything_else_is_refused_with_its_reason(task: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_anything_else_is_refused_with_the_reason(task: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         prompt_text(task)
-
-
-def test_the_marks_are_the_tokenizers_own(tmp_path: Path) -> None:
-    tokenizer = load_tokenizer(paths.POCKET_MODEL)
-    marks = find_special_tokens(tokenizer)
-    found = (marks.det_open, marks.det_close, marks.ref_open)
-    assert [tokenizer.id_to_token(i) for i in found if i is not None] == [
-        "<|det|>",
-        "<|/det|>",
-        "<|ref|>",
-    ]
-    assert tokenizer.token_to_id("\n") in marks.cells
-    assert encode_prompt(prompt_text("text"), tokenizer, bos=0).before == (0,)

@@ -27,7 +27,7 @@ from PIL import Image
 from ocrd.checkpoint_format.architecture import read_architecture
 from ocrd.checkpoint_format.published_tensors import count_parameters
 from ocrd.engine.decode import DecodeLimits
-from ocrd.engine.preprocess import Mode, choose_mode, tile_grid
+from ocrd.engine.preprocess import tile_grid
 from ocrd.engine.recognizer import DeepSeekOCR
 from ocrd.engine.runtime.device_plan import (
     BYTES,
@@ -58,6 +58,18 @@ class Policy:
     max_fallbacks: int = 3
     # Seconds for which it stays.
     cool_down: float = 600.0
+
+
+@dataclass(frozen=True)
+class _Progress:
+    on_token: Callable[[int, int], None]
+    on_attempt: Callable[[int], None]
+
+    def attempt(self, index: int) -> None:
+        self.on_attempt(index)
+
+    def tokens(self, index: int, count: int) -> None:
+        self.on_token(index, count)
 
 
 class Runner:
@@ -167,7 +179,7 @@ class Runner:
         with self._devices.running(candidate.device):
             if self._engine is None:
                 self._engine = DeepSeekOCR(self._model_dir, candidate.device, dtype=candidate.dtype, mode=self._mode,
-                                           progress=self._progress, place=place, skip_blank=self._skip_blank)  # fmt: skip
+                                           progress=self._progress, torch_device=place, skip_blank=self._skip_blank)  # fmt: skip
                 refuse_strays(self._engine.network, place, dtype=dtype)
             else:
                 move(self._engine.network, place, dtype=dtype)
@@ -231,7 +243,7 @@ class Runner:
                     todo = recovery_steps(
                         failure.kind,
                         failure.device,
-                        mode=self._mode_of(image).name,
+                        mode=self._loaded.mode_for(image).name,
                         fresh=fresh,
                         last=last,
                     )
@@ -272,8 +284,7 @@ class Runner:
 
         The ways that were chosen, and their figures.
         """
-        here = (self._loaded.network.device.type, self._loaded.dtype)
-        return vars(self._loaded.tuned[here])
+        return vars(self._loaded.tuning)
 
     @property
     def batch(self) -> int:
@@ -325,12 +336,11 @@ class Runner:
                     ) from error
                 yield self._with(coming, reading_alone)
                 continue
-            readings = self._loaded.read_many(
+            readings = self._loaded.read_pages(
                 coming,
                 task,
                 limits=limits,
-                on_token=on_token,
-                on_attempt=on_attempt,
+                progress=_Progress(on_token=on_token, on_attempt=on_attempt),
                 slots=together,
             )
             try:
@@ -379,7 +389,7 @@ class Runner:
         """Seconds within which this page's first ``tokens`` will be there on the slowest
         machine, or it hangs.
         """
-        views = 1 + (prod(tile_grid(*image.size)) if self._mode_of(image).tiled else 0)
+        views = 1 + (prod(tile_grid(*image.size)) if self._loaded.mode_for(image).tiled else 0)
         return SECONDS_A_VIEW * views + SECONDS_A_TOKEN * tokens
 
     def driver_memory(self) -> int:
@@ -408,15 +418,12 @@ class Runner:
                 task,
                 index=index,
                 limits=limits,
-                on_token=on_token,
-                on_attempt=on_attempt,
+                progress=_Progress(
+                    on_token=lambda _index, count: on_token(count),
+                    on_attempt=lambda _index: on_attempt(),
+                ),
                 mode=mode,
             )
-
-    def _mode_of(self, image: Image.Image) -> Mode:
-        return choose_mode(
-            self._loaded.mode, self._loaded.network.arch.sam.image_size, size=image.size
-        )
 
     def _move_to(self, candidate: Candidate) -> None:
         before = self._here.device

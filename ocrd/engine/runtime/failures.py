@@ -11,13 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from ocrd.errors import EngineError
+from ocrd.engine.errors import NonFiniteLogits
 
 Kind = Literal["mps-dtype", "mps-unsupported-op", "mps-oom", "mps-numerics", "mps-wedged", "other"]
-
-
-class NotFinite(EngineError):
-    """Scores that are no numbers: greedy decoding would hide them and write garbage."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ def classify(error: BaseException) -> Kind:
     """
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, NotFinite):
+        if isinstance(seen, NonFiniteLogits):
             return "mps-numerics"
         if isinstance(seen, MemoryError):
             return "mps-oom"

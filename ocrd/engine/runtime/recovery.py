@@ -8,12 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ocrd.engine.resolution import smaller_modes
 from ocrd.engine.runtime.failures import Kind
 
 Step = Literal["free-cache", "smaller-mode", "fresh-worker", "cpu"]
-
-# The next mode that asks for less memory, by the size of its views.
-SMALLER = {"gundam": "base", "large": "base", "base": "small", "small": "tiny"}
 
 
 @dataclass(frozen=True)
@@ -38,10 +36,7 @@ def recovery_steps(
     on_cpu = () if last else (RecoveryStep("cpu"),)
     new = () if fresh or device == "cpu" else (RecoveryStep("fresh-worker"),)
     if kind == "mps-oom":
-        modes = []
-        while mode in SMALLER:
-            mode = SMALLER[mode]
-            modes.append(RecoveryStep("smaller-mode", mode))
+        modes = [RecoveryStep("smaller-mode", smaller) for smaller in smaller_modes(mode)]
         # On the CPU another dtype may double what is needed, and a new worker has no more memory.
         elsewhere = () if device == "cpu" else (*new, *on_cpu)
         return (RecoveryStep("free-cache"), *modes, *elsewhere)

@@ -11,15 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrd.engine.decode import Batch, Decoded, DecodeLimits, SpecialTokens, decode
+from ocrd.engine.decode import Batch, DecodeLimits, DecodeResult, decode
+from ocrd.engine.errors import NonFiniteLogits
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.nn.kv_cache import SlotCache
 from ocrd.engine.nn.network import Network
-from ocrd.engine.runtime.failures import NotFinite
+from ocrd.engine.special_tokens import SpecialTokens
 
 GOLDEN = Path(__file__).parents[2] / "data/golden"
 LENGTHS = (12, 40, 7, 25, 3)
-PLAIN = DecodeLimits(max_new_tokens=40, ngram=0, loops=False)
+PLAIN = DecodeLimits(max_new_tokens=40, ngram_size=0, stop_repetition=False)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +47,9 @@ def together(
     slots: int,
     limits: DecodeLimits,
     **options: Any,
-) -> list[Decoded]:
+) -> list[DecodeResult]:
     batch = Batch(network, limits, slots=slots, **options)
-    done: dict[int, Decoded] = {}
+    done: dict[int, DecodeResult] = {}
     coming = iter(enumerate(prompts))
     waiting = next(coming, None)
     while waiting or len(batch):
@@ -63,18 +64,18 @@ def together(
 def test_pages_together_get_the_tokens_that_they_get_alone(
     network: Network, prompts: list[torch.Tensor], slots: int
 ) -> None:
-    alone = [decode(network, prompt, limits=PLAIN, forbid_end=True) for prompt in prompts]
-    assert together(network, prompts, slots=slots, limits=PLAIN, forbid_end=True) == alone
-    assert len({done.ids for done in alone}) == len(LENGTHS)  # five different texts
+    alone = [decode(network, prompt, limits=PLAIN, ban_eos=True) for prompt in prompts]
+    assert together(network, prompts, slots=slots, limits=PLAIN, ban_eos=True) == alone
+    assert len({done.token_ids for done in alone}) == len(LENGTHS)  # five different texts
 
 
 def test_a_page_that_ends_early_makes_room_and_disturbs_no_other(
     network: Network, prompts: list[torch.Tensor]
 ) -> None:
-    """The end token is made a likely one, so that the pages end at different times."""
+    """The end token is made likely, so that the pages end at different times."""
     eos = network.arch.decoder.eos_token_id
-    texts = [decode(network, prompt, limits=PLAIN, forbid_end=True).ids for prompt in prompts]
-    # A token that stands in many of the texts, at a different place in each, ends them from now on.
+    texts = [decode(network, prompt, limits=PLAIN, ban_eos=True).token_ids for prompt in prompts]
+    # A token that occurs in many of the texts, at a different place in each, now ends them.
     ends = {
         token: {text.index(token) for text in texts if token in text}
         for text in texts
@@ -85,7 +86,7 @@ def test_a_page_that_ends_early_makes_room_and_disturbs_no_other(
     network.lm_head.weight.data[[eos, last]] = head[[last, eos]]
     try:
         alone = [decode(network, prompt, limits=PLAIN) for prompt in prompts]
-        assert len({len(done.ids) for done in alone}) > 2
+        assert len({len(done.token_ids) for done in alone}) > 2
         assert {done.stop_reason for done in alone} == {"eos", "length"}
         for slots in (2, 3):
             assert together(network, prompts, slots=slots, limits=PLAIN) == alone
@@ -94,12 +95,12 @@ def test_a_page_that_ends_early_makes_room_and_disturbs_no_other(
 
 
 def test_each_page_has_its_own_guard(network: Network, prompts: list[torch.Tensor]) -> None:
-    limits = DecodeLimits(max_new_tokens=60, ngram=3, window=50, loops=False)
-    alone = [decode(network, prompt, limits=limits, forbid_end=True) for prompt in prompts]
-    assert together(network, prompts, slots=4, limits=limits, forbid_end=True) == alone
+    limits = DecodeLimits(max_new_tokens=60, ngram_size=3, ngram_window=50, stop_repetition=False)
+    alone = [decode(network, prompt, limits=limits, ban_eos=True) for prompt in prompts]
+    assert together(network, prompts, slots=4, limits=limits, ban_eos=True) == alone
 
 
-def test_a_full_batch_says_so_and_one_that_is_not_finite_is_an_error(
+def test_a_full_batch_reports_it_and_logits_that_are_not_finite_are_an_error(
     network: Network, prompts: list[torch.Tensor]
 ) -> None:
     batch = Batch(network, PLAIN, slots=2)
@@ -107,7 +108,7 @@ def test_a_full_batch_says_so_and_one_that_is_not_finite_is_an_error(
     assert not batch.full
     batch.add(1, prompts[1])
     assert batch.full and len(batch) == 2
-    with pytest.raises(NotFinite):
+    with pytest.raises(NonFiniteLogits):
         Batch(network, PLAIN).add(0, prompts[0] * float("nan"))
 
 
@@ -116,7 +117,7 @@ def test_a_full_batch_says_so_and_one_that_is_not_finite_is_an_error(
     st.lists(st.tuples(st.integers(1, 6), st.integers(0, 5)), min_size=1, max_size=12),
     st.integers(1, 4),
 )
-def test_the_cache_holds_each_slots_own_keys_whatever_comes_and_goes(
+def test_the_cache_holds_each_slots_own_keys_whichever_pages_come_and_go(
     work: list[tuple[int, int]], room: int
 ) -> None:
     """Against lists: each page's keys are its own number, counted up."""
@@ -152,7 +153,7 @@ def test_the_cache_holds_each_slots_own_keys_whatever_comes_and_goes(
 
 
 class Script:
-    """A network's scores made up: the tokens of each page, by their order of coming."""
+    """Replaces the network's logits: the tokens of each page, in the order in which pages are added."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, texts: list[Iterator[int]], *, vocabulary: int
@@ -182,9 +183,7 @@ LINE = 7
 
 
 def blocks(loop_at: int, words: int = 6) -> Iterator[int]:
-    """Grounded blocks, different ones and then one again and again, its coordinates another each
-    time.
-    """
+    """Grounded blocks: different ones, then one that repeats with other coordinates each time."""
     number = 0
     while True:
         what = min(number, loop_at)
@@ -200,44 +199,44 @@ def test_a_loop_whose_coordinates_change_is_stopped_and_its_first_copy_kept(
     network: Network, prompts: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch, words: int
 ) -> None:
     Script(monkeypatch, [blocks(5, words)], vocabulary=network.arch.decoder.vocab_size)
-    told: list[int] = []
+    counts: list[int] = []
     batch = Batch(
-        network, DecodeLimits(max_new_tokens=4000), marks=SpecialTokens(DET, DET_END, REF)
+        network, DecodeLimits(max_new_tokens=4000), special_tokens=SpecialTokens(DET, DET_END, REF)
     )
-    batch.add(0, prompts[0], on_token=told.append)
+    batch.add(0, prompts[0], on_token=counts.append)
     while not (ended := batch.step()):
         pass
     unit = 10 + words  # five blocks, and the first copy of the one that repeats
     begins = 6 * (10 + words)
     assert ended[0][1].stop_reason == "loop"
-    assert len(ended[0][1].ids) == begins
-    assert told[-1] <= begins + 200, (
-        f"stopped {told[-1] - begins} tokens after the loop's start, units of {unit}"
+    assert len(ended[0][1].token_ids) == begins
+    assert counts[-1] <= begins + 200, (
+        f"stopped {counts[-1] - begins} tokens after the loop's start, units of {unit}"
     )
 
 
-def test_blocks_that_differ_are_no_loop_and_the_watch_can_be_left_out(
+def test_blocks_that_differ_are_not_a_loop_and_the_detection_can_be_turned_off(
     network: Network, prompts: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for loop_at, limits, reason in (
         (10_000, DecodeLimits(max_new_tokens=3000), "length"),
-        (2, DecodeLimits(max_new_tokens=600, loops=False), "length"),
+        (2, DecodeLimits(max_new_tokens=600, stop_repetition=False), "length"),
         (2, DecodeLimits(max_new_tokens=600), "loop"),
     ):
         Script(monkeypatch, [blocks(loop_at)], vocabulary=network.arch.decoder.vocab_size)
-        batch = Batch(network, limits, marks=SpecialTokens(DET, DET_END, REF))
+        batch = Batch(network, limits, special_tokens=SpecialTokens(DET, DET_END, REF))
         batch.add(0, prompts[0])
         while not (ended := batch.step()):
             pass
         assert ended[0][1].stop_reason == reason
 
 
-def test_a_deadline_is_for_a_pages_own_time_not_for_its_neighbours(
+def test_a_deadline_counts_a_pages_own_time_and_not_that_of_its_neighbours(
     network: Network, prompts: list[torch.Tensor]
 ) -> None:
-    """By a clock that each look moves by a second.
+    """The clock advances by a second each time it is read.
 
-    A prompt and a step take one, and two pages share a step.
+    A prompt and a step take one second, and two pages share a step.
     """
     now = 0.0
 
@@ -246,15 +245,17 @@ def test_a_deadline_is_for_a_pages_own_time_not_for_its_neighbours(
         now += 1.0
         return now
 
-    limits = DecodeLimits(max_new_tokens=50, ngram=0, loops=False, seconds=10.0)
-    alone = decode(network, prompts[0], limits=limits, clock=clock, forbid_end=True)
-    assert (alone.stop_reason, len(alone.ids)) == ("deadline", 11)
-    beside = together(network, prompts[:2], slots=2, limits=limits, clock=clock, forbid_end=True)
-    assert [done.stop_reason for done in beside] == ["deadline"] * 2
-    assert [len(done.ids) for done in beside] == [20, 20]
+    limits = DecodeLimits(max_new_tokens=50, ngram_size=0, stop_repetition=False, seconds=10.0)
+    alone = decode(network, prompts[0], limits=limits, clock=clock, ban_eos=True)
+    assert (alone.stop_reason, len(alone.token_ids)) == ("deadline", 11)
+    together_with_another = together(
+        network, prompts[:2], slots=2, limits=limits, clock=clock, ban_eos=True
+    )
+    assert [done.stop_reason for done in together_with_another] == ["deadline"] * 2
+    assert [len(done.token_ids) for done in together_with_another] == [20, 20]
 
 
-def test_the_cache_never_grows_beyond_what_a_page_can_have() -> None:
+def test_the_cache_never_grows_beyond_the_longest_page() -> None:
     cache = SlotCache(1, 2, room=4, most=10)
     cache.begin_prompt(3, torch.device("cpu"))
     cache.update(torch.zeros(1, 1, 3, 1), torch.zeros(1, 1, 3, 1), 0)

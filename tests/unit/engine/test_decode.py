@@ -1,4 +1,4 @@
-"""Decoding stops for a reason, and the guard bans what a rescan would ban."""
+"""Decoding stops for a reason that it reports."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ocrd.engine.decode import DecodeLimits, NgramGuard, decode
+from ocrd.engine.decode import DecodeLimits, decode
 from ocrd.engine.nn.attention import attend
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.nn.decoder import run_decoder
@@ -31,31 +29,6 @@ def prompt(network: Network) -> torch.Tensor:
     return embedded
 
 
-def rescanned(ids: list[int], ngram: int, *, window: int) -> set[int]:
-    """The guard's rule, written the slow way."""
-    recent = ids[-window:]
-    prefix = recent[len(recent) - ngram + 1 :]
-    grams = [recent[i : i + ngram] for i in range(len(recent) - ngram + 1)]
-    return {g[-1] for g in grams if g[:-1] == prefix} if len(recent) >= ngram - 1 else set()
-
-
-@given(st.lists(st.integers(0, 3), max_size=60), st.integers(2, 5), st.integers(6, 20))
-def test_the_incremental_guard_bans_what_a_rescan_bans(
-    ids: list[int], ngram: int, window: int
-) -> None:
-    guard = NgramGuard(ngram, window)
-    for count, token in enumerate(ids, start=1):
-        guard.push(token)
-        assert guard.banned() == rescanned(ids[:count], ngram, window=window)
-
-
-def test_exempt_tokens_are_never_banned() -> None:
-    guard = NgramGuard(2, 10, frozenset({7}))
-    for token in (7, 7, 7):
-        guard.push(token)
-    assert guard.banned() == set()
-
-
 def test_one_token_at_a_time_gives_the_logits_of_all_at_once(
     network: Network, prompt: torch.Tensor
 ) -> None:
@@ -75,9 +48,11 @@ def test_one_token_at_a_time_gives_the_logits_of_all_at_once(
     torch.testing.assert_close(torch.cat(steps), whole[0], atol=1e-5, rtol=1e-4)
 
 
-def test_it_stops_at_the_length_limit_and_says_so(network: Network, prompt: torch.Tensor) -> None:
-    done = decode(network, prompt, limits=DecodeLimits(max_new_tokens=6), forbid_end=True)
-    assert (len(done.ids), done.stop_reason) == (6, "length")
+def test_it_stops_at_the_length_limit_and_reports_it(
+    network: Network, prompt: torch.Tensor
+) -> None:
+    done = decode(network, prompt, limits=DecodeLimits(max_new_tokens=6), ban_eos=True)
+    assert (len(done.token_ids), done.stop_reason) == (6, "length")
 
 
 def test_it_stops_at_the_deadline_and_keeps_what_it_has(
@@ -89,43 +64,43 @@ def test_it_stops_at_the_deadline_and_keeps_what_it_has(
         prompt,
         limits=DecodeLimits(max_new_tokens=50, seconds=3),
         clock=lambda: next(ticks),
-        forbid_end=True,
+        ban_eos=True,
     )
     assert done.stop_reason == "deadline"
-    assert 1 <= len(done.ids) < 10
+    assert 1 <= len(done.token_ids) < 10
 
 
 def test_it_stops_at_the_end_token_and_leaves_it_out(
     network: Network, prompt: torch.Tensor
 ) -> None:
-    first = decode(network, prompt, limits=DecodeLimits(max_new_tokens=1), forbid_end=True).ids[0]
+    first = decode(network, prompt, limits=DecodeLimits(max_new_tokens=1), ban_eos=True).token_ids[
+        0
+    ]
     eos = network.arch.decoder.eos_token_id
     head = network.lm_head.weight.clone()
     network.lm_head.weight.data[[eos, first]] = head[[first, eos]]
     try:
         assert decode(network, prompt, limits=DecodeLimits(max_new_tokens=4)).stop_reason == "eos"
-        assert decode(network, prompt, limits=DecodeLimits(max_new_tokens=4)).ids == ()
+        assert decode(network, prompt, limits=DecodeLimits(max_new_tokens=4)).token_ids == ()
     finally:
         network.lm_head.weight.data.copy_(head)
 
 
-def test_scores_that_are_not_finite_are_an_error_and_no_text(
-    network: Network, prompt: torch.Tensor
-) -> None:
+def test_logits_that_are_not_finite_are_an_error(network: Network, prompt: torch.Tensor) -> None:
     with pytest.raises(EngineError, match="not finite"):
         decode(network, prompt * float("nan"), limits=DecodeLimits(max_new_tokens=4))
 
 
 def test_the_guard_changes_a_loop(network: Network, prompt: torch.Tensor) -> None:
     free = decode(
-        network, prompt, limits=DecodeLimits(max_new_tokens=120, ngram=0), forbid_end=True
-    ).ids
+        network, prompt, limits=DecodeLimits(max_new_tokens=120, ngram_size=0), ban_eos=True
+    ).token_ids
     guarded = decode(
         network,
         prompt,
-        limits=DecodeLimits(max_new_tokens=120, ngram=3, window=90),
-        forbid_end=True,
-    ).ids
+        limits=DecodeLimits(max_new_tokens=120, ngram_size=3, ngram_window=90),
+        ban_eos=True,
+    ).token_ids
     assert len(guarded) == 120
     for end in range(90, 120):
         recent = guarded[end - 90 : end]
@@ -135,7 +110,7 @@ def test_the_guard_changes_a_loop(network: Network, prompt: torch.Tensor) -> Non
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_attention_of_one_query_is_torchs_own_and_masks_what_is_not_there(
+def test_attention_of_one_query_is_torchs_own_and_masks_missing_keys(
     dtype: torch.dtype,
 ) -> None:
     generator = torch.Generator().manual_seed(2)

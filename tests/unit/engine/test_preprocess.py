@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrd.engine.preprocess import MODES, choose_mode, prepare
-from ocrd.errors import UsageError
+from ocrd.engine.preprocess import prepare
+from ocrd.engine.resolution import MODES
 
 CASES = json.loads(
     (Path(__file__).parents[2] / "data/golden/preprocess.json").read_text(encoding="utf-8")
@@ -44,30 +44,3 @@ def test_views_agree_with_the_published_code(case: dict[str, Any]) -> None:
 
 def test_all_golden_cases_are_here() -> None:
     assert len(CASES) == 55
-
-
-@pytest.mark.parametrize(
-    ("size", "mode"),
-    [
-        ((300, 200), "small"),
-        ((512, 512), "small"),
-        ((513, 300), "base"),  # small's square would shrink it
-        ((500, 200), "base"),  # and would stretch this too much
-        ((640, 640), "base"),
-        ((641, 200), "gundam"),
-        ((1654, 2339), "gundam"),
-    ],
-)
-def test_auto_looks_at_large_pictures_in_tiles_and_spends_little_on_small_ones(
-    size: tuple[int, int], mode: str
-) -> None:
-    assert choose_mode("auto", 1024, size=size).name == mode
-
-
-def test_auto_follows_the_size_that_the_model_was_trained_on() -> None:
-    assert choose_mode("auto", 256, size=(3000, 2000)).view == 256
-
-
-def test_an_unknown_mode_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match=r"'huge'.*tiny"):
-        choose_mode("huge", 1024, size=(10, 10))

@@ -13,29 +13,30 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ocrd.engine.repetition import DET, Bounds, RepetitionDetector
+from ocrd.engine.repetition import COORDINATES, RepetitionDetector, RepetitionLimits
+from ocrd.engine.special_tokens import SpecialTokens
 
 REF, REF_END, OPEN, CLOSE, TD, TD_END, NEWLINE = range(1, 8)
 # Here and above are tokens of text.
 WORDS = 1000
-USUAL = Bounds()
+DEFAULT = RepetitionLimits()
 
 
-def new_watch(
-    exempt: frozenset[int] = frozenset({TD, TD_END}), bounds: Bounds = USUAL
+def new_detector(
+    exempt: frozenset[int] = frozenset({TD, TD_END}), limits: RepetitionLimits = DEFAULT
 ) -> RepetitionDetector:
-    return RepetitionDetector(OPEN, CLOSE, ref_open=REF, exempt=exempt, bounds=bounds)
+    return RepetitionDetector(SpecialTokens(OPEN, CLOSE, REF, exempt), limits)
 
 
 def verdict(
-    tokens: Iterable[int], watch: RepetitionDetector | None = None
+    tokens: Iterable[int], detector: RepetitionDetector | None = None
 ) -> tuple[int, int] | None:
     """How many tokens had been seen when the loop was found, and how many of them are to be
     kept.
     """
-    watch = watch or new_watch()
+    detector = detector or new_detector()
     for seen, token in enumerate(tokens, start=1):
-        if (kept := watch.push(token)) is not None:
+        if (kept := detector.push(token)) is not None:
             return seen, kept
     return None
 
@@ -214,7 +215,9 @@ def test_pictures_without_words_may_repeat_for_longer_where_the_caller_says_so()
     chance = random.Random(0)
     sheet = [[REF, 50, REF_END, *det(chance, 8, longest=20), NEWLINE] for _ in range(24)]
     assert verdict(chain(*sheet)) is not None
-    assert verdict(chain(*sheet), new_watch(frozenset({REF, 50, REF_END, OPEN, NEWLINE}))) is None
+    assert (
+        verdict(chain(*sheet), new_detector(frozenset({REF, 50, REF_END, OPEN, NEWLINE}))) is None
+    )
 
 
 def test_coordinates_that_never_end_are_a_loop_and_their_beginning_is_kept() -> None:
@@ -237,8 +240,11 @@ def test_without_both_marks_of_coordinates_they_are_tokens_like_others(
         OPEN,
         *words(500),
     ]
-    assert verdict(moving, RepetitionDetector(*ids)) is None
-    assert verdict([*words(5), OPEN, CLOSE] * 30, RepetitionDetector(*ids)) == (7 + 120, 7)
+    assert verdict(moving, RepetitionDetector(SpecialTokens(*ids))) is None
+    assert verdict([*words(5), OPEN, CLOSE] * 30, RepetitionDetector(SpecialTokens(*ids))) == (
+        7 + 120,
+        7,
+    )
 
 
 def test_a_close_that_nothing_opened_is_a_token_like_others() -> None:
@@ -255,9 +261,9 @@ def test_a_loop_is_found_alike_wherever_it_begins(before: int) -> None:
     assert verdict(prose(before) + loop) == (before + seen, before + kept)
 
 
-def test_two_watches_know_nothing_of_each_other() -> None:
-    one = new_watch()
-    other = new_watch()
+def test_two_detectors_are_independent() -> None:
+    one = new_detector()
+    other = new_detector()
     told = [(one.push(token), other.push(9)) for token in prose(200)]
     assert [mine for mine, _ in told] == [None] * 200
     assert [theirs for _, theirs in told] == [None] * 120 + [1] * 80
@@ -269,29 +275,29 @@ def test_numbers_of_numpy_are_numbers() -> None:
 
 
 def test_the_answer_stays_the_same_while_the_loop_goes_on() -> None:
-    watch = new_watch()
-    kept = [watch.push(token) for token in words(20) * 40]
+    detector = new_detector()
+    kept = [detector.push(token) for token in words(20) * 40]
     assert set(kept[139:]) == {20} and set(kept[:139]) == {None}
 
 
 def test_a_token_costs_little_time_and_memory_however_long_the_text() -> None:
     text = prose(20_000)
-    watch = new_watch()
+    detector = new_detector()
     tracemalloc.start()
-    verdict(text, watch)
+    verdict(text, detector)
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert held < 2 * 8 * len(text) + 50_000
     costs = []
     for start in range(0, 5000, 500):
         began = time.process_time()
-        verdict(text[start : start + 500], watch)
+        verdict(text[start : start + 500], detector)
         costs.append((time.process_time() - began) / 500)
     assert min(costs) < 100e-6  # 4 were measured
 
 
 def slow_verdict(
-    tokens: list[int], exempt: frozenset[int], *, bounds: Bounds
+    tokens: list[int], exempt: frozenset[int], *, limits: RepetitionLimits
 ) -> tuple[int, int] | None:
     """The rule, written the slow way: at every token all periods are compared from the end on."""
     symbols: list[int] = []
@@ -300,16 +306,16 @@ def slow_verdict(
     for at, token in enumerate(tokens):
         seen = at + 1
         if opened is not None and token != CLOSE:
-            if seen - opened > bounds.det:
-                return seen, opened + bounds.det_kept
+            if seen - opened > limits.max_coordinates:
+                return seen, opened + limits.kept_coordinates
             continue
         if opened is None and token == OPEN:
             opened = at
             continue
-        symbols.append(token if opened is None else DET)
+        symbols.append(token if opened is None else COORDINATES)
         starts.append(at if opened is None else opened)
         opened = None
-        for period in range(1, min(bounds.longest_unit, len(symbols) - 1) + 1):
+        for period in range(1, min(limits.longest_unit, len(symbols) - 1) + 1):
             first = len(symbols)
             while first > period and symbols[first - 1] == symbols[first - 1 - period]:
                 first -= 1
@@ -318,10 +324,12 @@ def slow_verdict(
                 continue
             written = seen - starts[first]
             unit = symbols[first : first + period]
-            if {OPEN if symbol == DET else symbol for symbol in unit} <= exempt:
-                enough = written >= bounds.exempt
+            if {OPEN if symbol == COORDINATES else symbol for symbol in unit} <= exempt:
+                enough = written >= limits.min_exempt
             else:
-                enough = written >= bounds.twice or (written >= bounds.thrice and run >= 3 * period)
+                enough = written >= limits.min_after_two or (
+                    written >= limits.min_after_three and run >= 3 * period
+                )
             if enough:
                 return seen, starts[first + (unit.index(REF) if REF in unit else 0)]
     return None
@@ -331,8 +339,8 @@ alphabet = st.sampled_from([REF, OPEN, CLOSE, OPEN, CLOSE, TD, 10, 11])
 pieces = st.tuples(st.lists(alphabet, max_size=7), st.integers(1, 8)).map(
     lambda piece: piece[0] * piece[1]
 )
-small_bounds = st.builds(
-    lambda longest, thrice, more, exempt, det, det_kept: Bounds(
+small_limits = st.builds(
+    lambda longest, thrice, more, exempt, det, det_kept: RepetitionLimits(
         longest, thrice, thrice + more, exempt, det, det_kept
     ),
     *(
@@ -349,10 +357,12 @@ small_bounds = st.builds(
 @given(
     st.lists(pieces, max_size=6).map(lambda all_pieces: [*chain(*all_pieces)]),
     st.frozensets(st.sampled_from([TD, OPEN, REF, 10])),
-    small_bounds,
+    small_limits,
 )
-@example([REF, OPEN, 10, CLOSE] * 9, frozenset(), Bounds(8, 12, 16, 40, 15, 5))
-def test_the_incremental_watch_says_what_a_rescan_says(
-    tokens: list[int], exempt: frozenset[int], bounds: Bounds
+@example([REF, OPEN, 10, CLOSE] * 9, frozenset(), RepetitionLimits(8, 12, 16, 40, 15, 5))
+def test_the_incremental_detector_reports_what_a_rescan_reports(
+    tokens: list[int], exempt: frozenset[int], limits: RepetitionLimits
 ) -> None:
-    assert verdict(tokens, new_watch(exempt, bounds)) == slow_verdict(tokens, exempt, bounds=bounds)
+    assert verdict(tokens, new_detector(exempt, limits)) == slow_verdict(
+        tokens, exempt, limits=limits
+    )

@@ -109,17 +109,17 @@ def test_the_tokens_are_the_same_after_measuring(network: Network) -> None:
 
     with torch.inference_mode():
         prompt = network.language_model.embed_tokens(torch.arange(5, 17))[None]
-    limits = DecodeLimits(max_new_tokens=30, ngram=0, loops=False)
-    before = decode(network, prompt, limits=limits, forbid_end=True)
+    limits = DecodeLimits(max_new_tokens=30, ngram_size=0, stop_repetition=False)
+    before = decode(network, prompt, limits=limits, ban_eos=True)
     tuned = tune(network)
     assert tuned.ways["dense"].keys() == set(ROWS) and set(tuned.ways["few"].values()) <= set(
         EXPERT_KERNELS
     )
-    assert decode(network, prompt, limits=limits, forbid_end=True) == before
+    assert decode(network, prompt, limits=limits, ban_eos=True) == before
     for way in MATMULS:  # and in ways that were not chosen here
         network.ways.dense = network.ways.expert = dict.fromkeys(ROWS, way)
         network.ways.few = dict.fromkeys(FEW, "by-expert")
-        assert decode(network, prompt, limits=limits, forbid_end=True) == before
+        assert decode(network, prompt, limits=limits, ban_eos=True) == before
 
 
 def test_all_that_can_be_done_here_is_measured(network: Network) -> None:

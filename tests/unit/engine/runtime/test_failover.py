@@ -15,12 +15,12 @@ from PIL import Image
 
 from ocrd.engine import recognizer
 from ocrd.engine.decode import DecodeLimits, decode
+from ocrd.engine.errors import NonFiniteLogits
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.runtime import failover as runner_module
 from ocrd.engine.runtime.device_plan import Machine
 from ocrd.engine.runtime.devices import TorchDevices, move, refuse_strays
 from ocrd.engine.runtime.failover import Policy, Runner
-from ocrd.engine.runtime.failures import NotFinite
 from ocrd.errors import DamagedDocument, EngineError, FreshWorkerNeeded, UsageError
 from ocrd.paths import POCKET_MODEL
 from ocrd.types import PageReading
@@ -252,13 +252,13 @@ def test_numbers_that_go_bad_in_the_middle_are_noticed(monkeypatch: pytest.Monke
             with torch.no_grad():
                 network.lm_head.weight[3] = float("nan")
 
-    with pytest.raises(NotFinite):
+    with pytest.raises(NonFiniteLogits):
         decode(
             network,
             prompt,
-            limits=DecodeLimits(max_new_tokens=500, ngram=0),
+            limits=DecodeLimits(max_new_tokens=500, ngram_size=0),
             on_token=spoil,
-            forbid_end=True,
+            ban_eos=True,
         )
     assert 40 <= len(written) <= 64
 
@@ -304,7 +304,7 @@ def fail_looking(
     monkeypatch: pytest.MonkeyPatch, runner: Runner, *errors: Exception | None
 ) -> None:
     """What happens each time that a page is looked at; then all goes well."""
-    look = runner._loaded._look
+    look = runner._loaded._embed_page
     script = iter(errors)
 
     def fail(page: Any, prompt: Any) -> torch.Tensor:
@@ -312,7 +312,7 @@ def fail_looking(
             raise error
         return look(page, prompt)
 
-    monkeypatch.setattr(runner._loaded, "_look", fail)
+    monkeypatch.setattr(runner._loaded, "_embed_page", fail)
 
 
 def test_a_document_is_read_in_batches_and_comes_in_order() -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ocrd.engine.runtime.failures import NotFinite, classify, failure_of
+from ocrd.engine.errors import NonFiniteLogits
+from ocrd.engine.runtime.failures import classify, failure_of
 from ocrd.errors import EngineError
 
 CLASH = "expected self and source to have same dtypes but got BFloat16 and Float"
@@ -69,7 +70,7 @@ def test_a_cause_counts_where_the_error_itself_says_nothing() -> None:
 
 
 def test_numbers_that_are_none_are_numerics_and_memory_is_memory() -> None:
-    assert classify(NotFinite("scores")) == "mps-numerics"
+    assert classify(NonFiniteLogits("scores")) == "mps-numerics"
     assert classify(MemoryError()) == "mps-oom"
 
 
