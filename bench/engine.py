@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,10 @@ from ocrd.checkpoint_format.architecture import read_architecture
 from ocrd.checkpoint_format.published_tensors import count_parameters
 from ocrd.engine.decode import INITIAL_CACHE_POSITIONS, Batch, DecodeLimits
 from ocrd.engine.ngram import NgramGuard
-from ocrd.engine.nn.autotune import synchronize, tune
+from ocrd.engine.nn.autotune import tune
 from ocrd.engine.nn.checkpoint import load_network
-from ocrd.engine.nn.kernels import KernelChoice, use_kernels
+from ocrd.engine.nn.kernel_benchmark import synchronize
+from ocrd.engine.nn.kernels import KernelChoice
 from ocrd.engine.nn.kv_cache import SlotCache
 from ocrd.engine.nn.network import Network
 from ocrd.engine.nn.sam import PiecewiseLayer
@@ -126,8 +128,7 @@ def measure(model: Path, device: str, *, dtype: str, with_page: bool) -> Results
     tuned = tune(network)
     results["tune"] = {
         "seconds": time.perf_counter() - started,
-        "ways": tuned.ways,
-        "figures": tuned.figures,
+        **asdict(tuned),
     }
     _say(results["tune"])
     with torch.inference_mode():
@@ -167,11 +168,12 @@ def vision(network: Network) -> Results:
     generator = torch.Generator().manual_seed(1)
     view = torch.randn(1, 3, VIEW, VIEW, generator=generator).to(network.device, network.dtype)
     tiles = torch.randn(TILES, 3, TILE, TILE, generator=generator).to(network.device, network.dtype)
-    for name, layer, ways in (
+    chosen = network.kernels
+    for name, layer, kernels in (
         ("plain", DeepseekOcr2SamVisionLayer, KernelChoice()),
-        ("ours", PiecewiseLayer, network.ways),
+        ("ours", PiecewiseLayer, chosen),
     ):
-        use_kernels(network, ways)
+        network.use_kernels(kernels)
         for each in network.sam_model.layers:
             each.__class__ = layer
         network.encode_views(tiles[:1])
@@ -210,16 +212,16 @@ def decode(network: Network) -> Results:
         cache.begin_prompt(LARGE, network.device)
         network.next_logits(_prompt(network, LARGE, seed=number), cache=cache)
     results: Results = {}
-    chosen = network.ways
+    chosen = network.kernels
     own = KernelChoice()
     for pages in PAGES:
         while len(cache.lengths) > pages:
             cache.drop(len(cache.lengths) - 1)
         results[str(pages)] = _steps(network, cache)
         if pages in (PAGES[0], PAGES[-1]):
-            use_kernels(network, own)
+            network.use_kernels(own)
             results[str(pages)]["torch"] = pages / _steps(network, cache)["seconds"]
-            use_kernels(network, chosen)
+            network.use_kernels(chosen)
     for pages in PAGES:
         results[str(pages)]["against_one"] = (
             results[str(pages)]["tokens_per_second"] / results["1"]["tokens_per_second"]

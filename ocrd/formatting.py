@@ -65,18 +65,18 @@ def format_kernels(engine: dict[str, Any]) -> str:
 
     The engine measured them at its start; speeds are in GB of weights per second.
     """
-    ways = engine["tuned"]["ways"]
-    figures = engine["tuned"]["figures"]
+    choice = engine["tuned"]["choice"]
+    throughput = engine["tuned"]["throughput"]
     measured = "; ".join(
         f"{_count_pages(int(rows))}: "
-        + ", ".join(f"{way} {speed:.1f}" for way, speed in speeds.items())
-        for rows, speeds in figures["few"].items()
+        + ", ".join(f"{kernel} {speed:.1f}" for kernel, speed in speeds.items())
+        for rows, speeds in throughput["decode_experts"].items()
     )
-    experts = ", ".join(f"{way} for {rows}" for rows, way in ways["few"].items())
-    dense = ", ".join(f"{way} for {rows}" for rows, way in ways["dense"].items())
+    experts = ", ".join(f"{kernel} for {rows}" for rows, kernel in choice["decode_experts"].items())
+    matmul = ", ".join(f"{kernel} for {rows}" for rows, kernel in choice["decode_matmul"].items())
     return (
-        f"experts {experts} ({measured} GB/s), {ways['many']} for prompts; "
-        f"other weights {dense}, {ways['prompt']} for prompts; "
+        f"experts {experts} ({measured} GB/s), {choice['prefill_experts']} for prompts; "
+        f"other weights {matmul}, {choice['prefill_matmul']} for prompts; "
         f"up to {_count_pages(engine['batch'])} at once"
     )
 

@@ -263,6 +263,6 @@ def _daemon(facts: Mapping[str, Any]) -> Iterator[Finding]:
         "see the sentence" if waits else "",
     )
     if engine and engine.get("tuned"):
-        yield Finding("ways", "ok", format_kernels(engine))
+        yield Finding("kernels", "ok", format_kernels(engine))
     for reason in (engine or {}).get("skipped", ()):
         yield Finding("skipped device", "warn", reason, "the log has the stack trace")

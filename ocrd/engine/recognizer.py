@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -124,7 +125,7 @@ class DeepSeekOCR:
         if earlier is None:
             device, dtype = self._placement
             log = structlog.get_logger(component="engine")
-            log.info("kernels chosen", device=device, dtype=dtype, **vars(result))
+            log.info("kernels chosen", device=device, dtype=dtype, **asdict(result))
 
     def recognize(self, image: Image.Image, task: str = "text") -> list[Block]:
         """Read a picture.

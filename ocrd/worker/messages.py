@@ -64,7 +64,7 @@ class Request:
 # seconds loading   done (0..1) canary    within (seconds in which the shipped picture is read, or
 # the device hangs) ready     device, dtype, mode, torch, transformers, model (repo, revision),
 # skipped (devices that did not pass), batch,
-#           tuned (ways, figures)
+#           tuned (choice, throughput)
 # alive     nothing: every few seconds while something is done, whatever it waits for
 # drawing   job: the next page of a document is being drawn
 # reading   job, page, within (seconds until a sign of its text): each try of a page

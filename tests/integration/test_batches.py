@@ -101,7 +101,7 @@ def test_a_document_among_the_pictures_is_read_by_itself(gpu: FakeGpu) -> None:
     assert all(sidecar(path)["pages"][0]["text"] == GREETING for path in paths)
 
 
-def test_empty_pages_are_skipped_and_the_status_says_how_it_multiplies(gpu: FakeGpu) -> None:
+def test_empty_pages_are_skipped_and_the_doctor_names_the_kernels(gpu: FakeGpu) -> None:
     with Image.open(PICTURES / "greeting.png") as image:
         written = image.convert("RGB")
     blank = Image.new("RGB", written.size, "white")
@@ -119,9 +119,11 @@ def test_empty_pages_are_skipped_and_the_status_says_how_it_multiplies(gpu: Fake
     )
     wait_until(lambda: (gpu.service.status()["engine"] or {}).get("state") == "ready", "the engine")
     engine = gpu.service.status()["engine"]
-    assert engine["batch"] == 3 and set(engine["tuned"]["ways"]["few"]) == {"1", "8"}
-    said = gpu.service.call("doctor").stdout
-    assert "up to 3 pages at once" in " ".join(said.split()) and "by-expert" in said
+    kernels = engine["tuned"]["choice"]["decode_experts"]
+    assert engine["batch"] == 3 and set(kernels) == {"1", "8"}
+    output = " ".join(gpu.service.call("doctor").stdout.split())
+    assert "up to 3 pages at once" in output
+    assert f"experts {kernels['1']} for 1, {kernels['8']} for 8" in output
     assert gpu.service.stop() == 0
 
 

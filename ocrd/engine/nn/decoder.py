@@ -13,7 +13,7 @@ from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr
 
 from ocrd.checkpoint_format.architecture import DecoderConfig
 from ocrd.engine.nn.attention import ATTENTION
-from ocrd.engine.nn.kernels import EXPERTS
+from ocrd.engine.nn.experts import EXPERTS_IMPLEMENTATION
 from ocrd.engine.nn.kv_cache import SlotCache
 
 
@@ -43,7 +43,7 @@ def build_decoder(sizes: DecoderConfig) -> DeepseekOcr2TextModel:
     )
     # transformers' own switches; they have no public setter on a bare config.
     config._attn_implementation = ATTENTION
-    config._experts_implementation = EXPERTS
+    config._experts_implementation = EXPERTS_IMPLEMENTATION
     return DeepseekOcr2TextModel(config)
 
 

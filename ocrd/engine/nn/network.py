@@ -15,7 +15,12 @@ from torch import Tensor, nn
 from ocrd.checkpoint_format.architecture import Architecture
 from ocrd.engine.nn.clip import ClipEncoder
 from ocrd.engine.nn.decoder import build_decoder, run_decoder
-from ocrd.engine.nn.kernels import DecodeLinear, install_kernels
+from ocrd.engine.nn.kernels import (
+    DecodeLinear,
+    KernelChoice,
+    use_decode_linear,
+    use_kernels,
+)
 from ocrd.engine.nn.kv_cache import SlotCache
 from ocrd.engine.nn.projector import Projector
 from ocrd.engine.nn.sam import build_sam
@@ -35,7 +40,9 @@ class Network(nn.Module):
         self.view_seperator = nn.Parameter(torch.zeros(width))  # spelt so in the checkpoint
         self.language_model = build_decoder(arch.decoder)
         self.lm_head = DecodeLinear(width, arch.decoder.vocab_size, bias=False)
-        self.ways = install_kernels(self, self.language_model)
+        use_decode_linear(self.language_model)
+        self.kernels = KernelChoice()
+        self.use_kernels(self.kernels)
 
     @property
     def device(self) -> torch.device:
@@ -46,6 +53,11 @@ class Network(nn.Module):
     def dtype(self) -> torch.dtype:
         """The weights' number format."""
         return self.lm_head.weight.dtype
+
+    def use_kernels(self, choice: KernelChoice) -> None:
+        """Multiply with these kernels from now on; `autotune.tune` finds the fastest ones."""
+        self.kernels = choice
+        use_kernels(self, choice)
 
     def encode_views(self, views: Tensor) -> Tensor:
         """Encode square views, all of them together.

@@ -14,7 +14,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -280,11 +280,12 @@ class Runner:
         return replace(reading, fallbacks=tuple(fallbacks))
 
     def tuned(self) -> dict[str, Any]:
-        """How things are multiplied where the model is now.
+        """The kernels in use where the model is now, and what was measured.
 
-        The ways that were chosen, and their figures.
+        A `TuningResult` as a dictionary.
         """
-        return vars(self._loaded.tuning)
+        tuning = self._loaded.tuning
+        return asdict(tuning) if tuning else {}
 
     @property
     def batch(self) -> int:
