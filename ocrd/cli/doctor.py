@@ -1,8 +1,8 @@
-"""``ocrd doctor``: is everything in order, and what to do where it is not."""
+"""``ocrd doctor``: checks, and advice for each problem."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ocrd.config import Config
-    from ocrd.doctor.checks import Finding
+    from ocrd.doctor.finding import Finding
     from ocrd.errors import OcrdError
 
 
@@ -22,41 +22,42 @@ def doctor(
     bench: Annotated[
         bool,
         typer.Option(
-            "--bench", help="Read one picture here and one through the daemon, and compare."
+            "--bench", help="Also read a picture twice, here and in the daemon, and compare."
         ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Examine versions, devices, folders, model, disks and service; say of each what to do."""
+    """Check versions, devices, folders, model, disks and service, and say what to do."""
     import json
 
     from ocrd import log
     from ocrd.config import load_config
-    from ocrd.doctor.checks import examine
+    from ocrd.doctor.checks import run_checks
     from ocrd.service.detect import default_config
 
     settings = load_config(default_config(config))
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
-    findings = list(examine(settings))
+    findings = list(run_checks(settings))
     if not as_json:
-        _show(findings)
-    compared, refused = _compare(settings, findings) if bench else (None, None)
+        _print_findings(findings)
+    times, error = _compare(settings, findings) if bench else (None, None)
     if as_json:
-        said: dict[str, Any] = {"findings": [vars(finding) for finding in findings]}
-        print(
-            json.dumps(
-                said | {"bench": compared, "bench_refused": refused and str(refused)}, indent=2
-            )
-        )
-    for line in _words(compared) if compared and not as_json else ():
-        print(line)
-    if failed := [finding for finding in findings if finding.state == "fail"]:
-        raise typer.Exit(failed[0].exit_code)
-    if refused:
-        raise refused
+        document = {
+            "findings": [vars(finding) for finding in findings],
+            "bench": times,
+            "bench_refused": error and str(error),
+        }
+        print(json.dumps(document, indent=2))
+    elif times:
+        _print_times(times)
+    for finding in findings:
+        if finding.state == "fail":
+            raise typer.Exit(finding.exit_code)
+    if error:
+        raise error
 
 
-def _show(findings: Iterable[Finding]) -> None:
+def _print_findings(findings: Iterable[Finding]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -64,43 +65,42 @@ def _show(findings: Iterable[Finding]) -> None:
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}
     table = Table(show_header=False, box=None)
     for finding in findings:
-        # As plain text: a path may hold what rich takes for markup.
-        table.add_row(
-            Text(finding.name), Text(finding.state, colours[finding.state]), Text(finding.found)
-        )
+        # Text, because a path may contain what rich takes for markup.
+        state = Text(finding.state, colours[finding.state])
+        table.add_row(Text(finding.name), state, Text(finding.found))
         if finding.advice and finding.state != "ok":
             table.add_row("", "", Text(f"-> {finding.advice}", "bold"))
     Console().print(table)
 
 
 def _compare(
-    settings: Config, findings: list[Finding]
+    settings: Config, findings: Iterable[Finding]
 ) -> tuple[dict[str, float] | None, OcrdError | None]:
-    """Seconds for one picture.
+    """Time one picture here and in the daemon.
 
-    Its page here, its page in the daemon, and from dropping it to its sidecar.
-
-    Or why that cannot be.
+    Returns:
+        The times in seconds (``foreground``, ``daemon``, ``whole``), or the error that prevents
+        the comparison.
     """
-    from ocrd.doctor.benchmark import in_the_foreground, through_the_daemon
+    from ocrd.doctor.benchmark import time_in_foreground, time_through_daemon
     from ocrd.errors import ModelError, OcrdError, ServiceError
 
     try:
         if any(finding.name == "model" and finding.state != "ok" for finding in findings):
-            raise ModelError("there is no whole model to compare with; run: ocrd model heal")
-        # The daemon first: without one nothing has to be loaded here.
-        daemon = through_the_daemon(settings)
-        return {"foreground": in_the_foreground(settings), **daemon}, None
+            raise ModelError("the comparison needs a complete model; run: ocrd model heal")
+        # The daemon first: without one, this process need not load the model.
+        times = time_through_daemon(settings)
+        return {"foreground": time_in_foreground(settings), **times}, None
     except OcrdError as error:
         return None, error
     except OSError as error:
-        return None, ServiceError(f"the comparison cannot be made ({error})")
+        return None, ServiceError(f"the comparison failed ({error})")
 
 
-def _words(compared: dict[str, float]) -> list[str]:
-    share = compared["daemon"] / compared["foreground"] if compared["foreground"] else float("inf")
-    return [
-        f"one picture in the foreground: {compared['foreground']:.2f} s",
-        f"through the daemon: {compared['daemon']:.2f} s ({share:.1f} x); from dropping it to its sidecar "
-        f"{compared['whole']:.2f} s",
-    ]
+def _print_times(times: dict[str, float]) -> None:
+    ratio = times["daemon"] / times["foreground"] if times["foreground"] else float("inf")
+    print(f"one picture in this process: {times['foreground']:.2f} s")
+    print(
+        f"in the daemon: {times['daemon']:.2f} s ({ratio:.1f} x); "
+        f"from dropping the picture to its sidecar: {times['whole']:.2f} s"
+    )

@@ -1,1 +1,1 @@
-"""Is everything in order on this machine, and what to do where it is not."""
+"""Checks of this machine and of ocrd's state, each with advice for the user."""

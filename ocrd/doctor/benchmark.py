@@ -1,6 +1,6 @@
-"""One picture read here and one through the daemon.
+"""Time one picture in this process and through the daemon.
 
-A daemon that launchd slows down, or that fell back, shows.
+The two differ when launchd slows the daemon down, or when the daemon uses a slower device.
 """
 
 from __future__ import annotations
@@ -23,64 +23,72 @@ from ocrd.worker.process import Worker
 from ocrd.worker.retry import read_with_retries
 
 PICTURE = paths.POCKET_MODEL / "demo" / "greeting.png"
-# Seconds for one small picture, behind whatever else is queued.
-PATIENCE = 600.0
+# For one small picture, after all other files in the queue.
+SIDECAR_TIMEOUT_S = 600.0
+POLL_INTERVAL_S = 0.1
 
 
-def in_the_foreground(config: Config) -> float:
-    """Seconds for the page, without loading the model.
+def time_in_foreground(config: Config) -> float:
+    """Read the picture with a worker of this command.
 
-    Raises EngineError when it cannot be read.
+    Returns:
+        Seconds for the page, without loading the model.
+
+    Raises:
+        EngineError: The page cannot be read.
     """
     worker = Worker(worker_setup(config, tries=1), config.engine.load_deadline)
+    request = read_request(config, "doctor", path=PICTURE, task="text")
     try:
         worker.start()
-        for message in read_with_retries(
-            worker, read_request(config, "doctor", path=PICTURE, task="text")
-        ):
+        for message in read_with_retries(worker, request):
             if message["event"] == "page":
                 return float(message["reading"]["seconds"])
     finally:
         worker.stop()
-    raise EngineError(f"{PICTURE}: no page came of it")
+    raise EngineError(f"{PICTURE}: the engine returned no page; see: ocrd logs")
 
 
-def through_the_daemon(config: Config) -> dict[str, float]:
-    """Seconds for the page as the daemon read it, and from dropping the picture to its sidecar.
+def time_through_daemon(config: Config) -> dict[str, float]:
+    """Drop the picture into an inbox and wait for its sidecar; both are removed afterwards.
 
-    Raises ServiceError when no daemon runs, or nothing comes of it. The picture and its sidecars
-    are removed.
+    Returns:
+        ``daemon``: seconds for the page as the daemon measured them; ``whole``: seconds from
+        dropping the picture to its sidecar.
+
+    Raises:
+        ServiceError: No daemon runs, no inbox writes JSON, or the sidecar does not appear.
     """
     if not is_running(paths.state_dir()):
-        raise ServiceError(
-            "no daemon is running, so there is nothing to compare with; start it with: ocrd run"
-        )
-    inbox = next((i for i in config.inbox if "json" in i.formats), None)
+        raise ServiceError("no daemon is running to compare with; start one with: ocrd start")
+    inbox = next((inbox for inbox in config.inbox if "json" in inbox.formats), None)
     if inbox is None:
         raise ServiceError(
-            'no inbox writes "json", which says how long a page took; add it to inbox.formats'
+            'no inbox writes "json", which contains the time of a page; add it to inbox.formats'
         )
     picture = inbox.path / f"ocrd-doctor-{secrets.token_hex(4)}.png"
-    where = sidecar.destination(picture, inbox.name, inbox=inbox.path, output=inbox.output)
+    destination = sidecar.destination(picture, inbox.name, inbox=inbox.path, output=inbox.output)
     started = time.monotonic()
     try:
         shutil.copyfile(PICTURE, picture)
-        document = _wait_for(where.path("json"))
+        document = _wait_for_sidecar(destination.path("json"))
         return {
             "daemon": float(document["pages"][0]["seconds"]),
             "whole": time.monotonic() - started,
         }
     finally:
-        for path in (picture, *(where.path(format_) for format_ in inbox.formats)):
+        for path in (picture, *(destination.path(format_) for format_ in inbox.formats)):
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
-def _wait_for(path: Path) -> dict[str, Any]:
-    deadline = time.monotonic() + PATIENCE
+def _wait_for_sidecar(path: Path) -> dict[str, Any]:
+    deadline = time.monotonic() + SIDECAR_TIMEOUT_S
     while time.monotonic() < deadline:
         if path.exists():
             document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             return document
-        time.sleep(0.1)
-    raise ServiceError(f"{path.name} did not come within {PATIENCE:.0f} s; see: ocrd status")
+        time.sleep(POLL_INTERVAL_S)
+    raise ServiceError(
+        f"{path}: did not appear within {SIDECAR_TIMEOUT_S:.0f} s; check: ocrd status"
+    )

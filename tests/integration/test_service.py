@@ -383,7 +383,7 @@ def test_the_doctor_knows_a_service_whose_program_is_gone(mac: Mac) -> None:
     mac.plist.write_bytes(
         plistlib.dumps(plist | {"ProgramArguments": ["/gone/ocrd", *plist["ProgramArguments"][1:]]})
     )
-    assert found() == ("fail", "it would start /gone/ocrd, which is not there")
+    assert found() == ("fail", "its program /gone/ocrd does not exist")
 
 
 def test_launchds_log_is_emptied_at_each_start(mac: Mac) -> None:
