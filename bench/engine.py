@@ -38,9 +38,9 @@ from ocrd.engine.nn.autotune import tune
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.nn.kernel_benchmark import synchronize
 from ocrd.engine.nn.kernels import KernelChoice
-from ocrd.engine.nn.kv_cache import SlotCache
+from ocrd.engine.nn.kv_cache import KVCache
 from ocrd.engine.nn.network import Network
-from ocrd.engine.nn.sam import PiecewiseLayer
+from ocrd.engine.nn.sam import ChunkedSamLayer
 from ocrd.engine.repetition import RepetitionDetector
 from ocrd.engine.runtime.devices import DTYPES
 from ocrd.engine.special_tokens import SpecialTokens
@@ -171,7 +171,7 @@ def vision(network: Network) -> Results:
     chosen = network.kernels
     for name, layer, kernels in (
         ("plain", DeepseekOcr2SamVisionLayer, KernelChoice()),
-        ("ours", PiecewiseLayer, chosen),
+        ("ours", ChunkedSamLayer, chosen),
     ):
         network.use_kernels(kernels)
         for each in network.sam_model.layers:
@@ -194,8 +194,8 @@ def prefill(network: Network, slots: int) -> dict[str, float]:
     prompt = _prompt(network, slots, seed=1)
 
     def once() -> None:
-        cache = SlotCache(network.arch.decoder.num_layers, 1, room=INITIAL_CACHE_POSITIONS)
-        cache.begin_prompt(slots, network.device)
+        cache = KVCache(network.arch.decoder.num_layers, 1, initial_length=INITIAL_CACHE_POSITIONS)
+        cache.begin_prefill(slots, network.device)
         network.next_logits(prompt, cache=cache)
 
     seconds = best(once, network.device, times=2)
@@ -207,16 +207,18 @@ def decode(network: Network) -> Results:
 
     The pages are all different.
     """
-    cache = SlotCache(network.arch.decoder.num_layers, PAGES[0], room=INITIAL_CACHE_POSITIONS)
+    cache = KVCache(
+        network.arch.decoder.num_layers, PAGES[0], initial_length=INITIAL_CACHE_POSITIONS
+    )
     for number in range(PAGES[0]):
-        cache.begin_prompt(LARGE, network.device)
+        cache.begin_prefill(LARGE, network.device)
         network.next_logits(_prompt(network, LARGE, seed=number), cache=cache)
     results: Results = {}
     chosen = network.kernels
     own = KernelChoice()
     for pages in PAGES:
         while len(cache.lengths) > pages:
-            cache.drop(len(cache.lengths) - 1)
+            cache.free(len(cache.lengths) - 1)
         results[str(pages)] = _steps(network, cache)
         if pages in (PAGES[0], PAGES[-1]):
             network.use_kernels(own)
@@ -240,13 +242,13 @@ def shares(results: Results) -> None:
     results["decode"]["of_read"] = speed / memory["read"]
 
 
-def _steps(network: Network, cache: SlotCache) -> dict[str, float]:
+def _steps(network: Network, cache: KVCache) -> dict[str, float]:
     count = len(cache.lengths)
     generator = torch.Generator().manual_seed(count)
 
     def step() -> None:
         ids = torch.randint(0, network.arch.decoder.vocab_size, (count, 1), generator=generator)
-        cache.begin_step(network.device)
+        cache.begin_decode(network.device)
         network.next_logits(
             network.language_model.embed_tokens(ids.to(network.device)), cache=cache
         ).argmax(-1).tolist()

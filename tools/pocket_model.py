@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models
 
-from ocrd.engine.nn.checkpoint import to_published
+from ocrd.engine.nn.checkpoint import published_state_dict
 from ocrd.engine.nn.network import Network
 from ocrd.files import hash_file
 from tools.render_text import CHARACTERS, VIEW
@@ -83,7 +83,7 @@ def save(network: Network, tokenizer: Tokenizer, *, out: Path) -> None:
     (out / "config.json").write_text(config + "\n", encoding="utf-8")
     tokenizer.save(str(out / "tokenizer.json"))
     weights = out / "model.safetensors"
-    save_file(to_published(network, torch.bfloat16), weights, metadata={"format": "pt"})
+    save_file(published_state_dict(network, torch.bfloat16), weights, metadata={"format": "pt"})
     weights.chmod(0o644)  # safetensors writes 0600, which a shared installation could not read
     files = {name: out / name for name in ("config.json", "model.safetensors", "tokenizer.json")}
     manifest = {

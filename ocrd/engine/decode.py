@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ocrd.engine.errors import NonFiniteLogits
 from ocrd.engine.ngram import NgramGuard
-from ocrd.engine.nn.kv_cache import SlotCache
+from ocrd.engine.nn.kv_cache import KVCache
 from ocrd.engine.nn.network import Network
 from ocrd.engine.repetition import RepetitionDetector
 from ocrd.engine.special_tokens import TABLE_CELLS, SpecialTokens
@@ -135,11 +135,11 @@ class Batch:
         self._clock = clock
         self._ban_eos = ban_eos
         sizes = network.arch.decoder
-        self._cache = SlotCache(
+        self._cache = KVCache(
             sizes.num_layers,
             slots,
-            room=min(INITIAL_CACHE_POSITIONS, sizes.max_positions),
-            most=sizes.max_positions,
+            initial_length=min(INITIAL_CACHE_POSITIONS, sizes.max_positions),
+            max_length=sizes.max_positions,
         )
         # By slot of the cache.
         self._sequences: list[Sequence] = []
@@ -172,7 +172,7 @@ class Batch:
         started = self._clock()
         max_positions = self._network.arch.decoder.max_positions
         max_tokens = min(self._limits.max_new_tokens, max_positions - prompt.shape[1])
-        self._cache.begin_prompt(prompt.shape[1], self._network.device)
+        self._cache.begin_prefill(prompt.shape[1], self._network.device)
         logits = self._network.next_logits(prompt, cache=self._cache)
         self._check_finite(logits)
         self._sequences.append(
@@ -202,7 +202,7 @@ class Batch:
             last_tokens = torch.tensor(
                 [sequence.token_ids[-1:] for sequence in self._sequences], device=network.device
             )
-            self._cache.begin_step(network.device)
+            self._cache.begin_decode(network.device)
             embedded = network.language_model.embed_tokens(last_tokens)
             logits = network.next_logits(embedded, cache=self._cache)
             self._steps += 1
@@ -235,7 +235,7 @@ class Batch:
         """Move the last page to ``slot``, as the cache does."""
         self._sequences[slot] = self._sequences[-1]
         self._sequences.pop()
-        self._cache.drop(slot)
+        self._cache.free(slot)
 
     def _check_finite(self, logits: Tensor) -> None:
         if not bool(torch.isfinite(logits).all()):

@@ -21,7 +21,7 @@ from torch import Tensor
 from ocrd.engine.decode import Batch, DecodeLimits, DecodeResult, decode
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.nn.decoder import run_decoder
-from ocrd.engine.nn.kv_cache import SlotCache
+from ocrd.engine.nn.kv_cache import KVCache
 from ocrd.engine.nn.network import Network
 
 LOGITS = 1e-4
@@ -87,8 +87,8 @@ def compare(
         )
     prompt = network.embed_prompt(ids[:first], picture, after=ids[last + 1 :])
     expected = outputs[f"{name}.last_logits"]
-    cache = SlotCache(network.arch.decoder.num_layers, 1, room=ids.numel())
-    cache.begin_prompt(prompt.shape[1], network.device)
+    cache = KVCache(network.arch.decoder.num_layers, 1, initial_length=ids.numel())
+    cache.begin_prefill(prompt.shape[1], network.device)
     hidden = run_decoder(network.language_model, prompt, cache=cache)
     logits = network.lm_head(hidden[0, -expected.shape[0] :])
 

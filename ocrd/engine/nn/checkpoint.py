@@ -1,96 +1,44 @@
-"""Weights on disk and in the network.
+"""Load a published checkpoint into the network, and turn the network into one again.
 
-The published names against ours, read with no code from the model.
-
-Each parameter of the network is made from one published tensor, from a third of one (CLIP's fused
-``qkv_proj``), or from many stacked (the experts). `recipe` says which; loading and saving both
-follow it. Only safetensors are read, never a pickle.
+No code from the checkpoint runs, and only safetensors are read, never a pickle.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ocrd.checkpoint_format import weight_files as weights
-from ocrd.checkpoint_format.architecture import Architecture, read_architecture
+from ocrd.checkpoint_format.architecture import read_architecture
 from ocrd.checkpoint_format.published_tensors import (
     UNUSED_TENSOR,
     check_tensors,
     published_tensors,
 )
+from ocrd.checkpoint_format.weight_files import (
+    DTYPE_BYTES,
+    TensorInfo,
+    find_weight_files,
+    read_headers,
+)
 from ocrd.engine.nn.decoder import rebuild_rotary_embedding
 from ocrd.engine.nn.network import Network
+from ocrd.engine.nn.weight_mapping import WeightSource, weight_source
 from ocrd.errors import ModelError
 
-BLOCK = 1 << 24
+# Bytes of weights that are read before they are converted.
+BLOCK_BYTES = 1 << 24
+# The dtypes that are loaded, by safetensors' names.
 TORCH_DTYPES = {
     "BF16": torch.bfloat16,
     "F16": torch.float16,
     "F32": torch.float32,
     "F64": torch.float64,
 }
-
-_RENAMED = [  # ours -> published, applied in order to the whole name
-    (r"^sam_model\.layers\.(\d+)\.layer_norm", r"model.sam_model.blocks.\1.norm"),
-    (r"^sam_model\.layers\.", "model.sam_model.blocks."),
-    (r"^sam_model\.patch_embed\.projection\.", "model.sam_model.patch_embed.proj."),
-    (r"^sam_model\.neck\.conv1\.", "model.sam_model.neck.0."),
-    (r"^sam_model\.neck\.layer_norm1\.", "model.sam_model.neck.1."),
-    (r"^sam_model\.neck\.conv2\.", "model.sam_model.neck.2."),
-    (r"^sam_model\.neck\.layer_norm2\.", "model.sam_model.neck.3."),
-    (r"^sam_model\.proj\.conv1\.", "model.sam_model.net_2."),
-    (r"^sam_model\.proj\.conv2\.", "model.sam_model.net_3."),
-    (r"^language_model\.", "model."),
-    (r"^(?!model\.|lm_head\.)", "model."),
-]
-_CLIP_QKV = re.compile(r"(.*vision_model.*\.self_attn)\.([qkv])_proj\.(weight|bias)$")
-_EXPERTS = re.compile(r"(.*\.mlp\.experts)\.(gate_up|down)_proj$")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one parameter lies in the checkpoint: the part of it that each published tensor fills."""
-
-    published: tuple[str, ...]
-    # The third of the (only) published tensor that is ours: 0 q, 1 k, 2 v.
-    thirds: int | None = None
-
-    def pairs(self, parameter: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """(published name, the view of ``parameter`` that this tensor fills)."""
-        if len(self.published) == 1:
-            yield self.published[0], parameter
-            return
-        per_expert = len(self.published) // parameter.shape[0]
-        for position, name in enumerate(self.published):
-            expert, part = divmod(position, per_expert)
-            yield name, parameter[expert].chunk(per_expert)[part]
-
-
-def recipe(ours: str, arch: Architecture) -> Recipe:
-    """Where the parameter called ``ours`` in `Network` lies in the published layout."""
-    name = ours
-    for pattern, replacement in _RENAMED:
-        name = re.sub(pattern, replacement, name)
-    if match := _CLIP_QKV.match(name):
-        return Recipe((f"{match[1]}.qkv_proj.{match[3]}",), thirds="qkv".index(match[2]))
-    if match := _EXPERTS.match(name):
-        parts = ("gate_proj", "up_proj") if match[2] == "gate_up" else ("down_proj",)
-        return Recipe(
-            tuple(
-                f"{match[1]}.{e}.{part}.weight"
-                for e in range(arch.decoder.num_experts)
-                for part in parts
-            )
-        )
-    return Recipe((name,))
 
 
 def load_network(
@@ -101,66 +49,92 @@ def load_network(
     progress: Callable[[float], None] = lambda _done: None,
     files: Sequence[Path] | None = None,
 ) -> Network:
-    """Build the network that ``model_dir`` describes and fill it.
+    """Build the network that a model folder describes, and load its weights.
 
-    Numbers are read straight to their places, converted to ``dtype`` on the way, so the peak is the
-    network and a block of 16 MB. ``progress`` is told the share done, 0 to 1. ``files`` names the
-    safetensors to read where the folder holds others as well.
+    The weights are read directly into the parameters and converted on the way, so the peak of
+    memory is the network and one block of 16 MB.
 
-    Raises ModelError for a damaged or incomplete checkpoint, and names the first bad tensors.
+    Args:
+        model_dir: A folder with ``config.json`` and ``*.safetensors`` in the published layout.
+        device: Where the weights go.
+        dtype: What they are converted to.
+        progress: Called with the share of the parameters that are loaded, from 0 to 1.
+        files: The safetensors to read, for a folder that contains others as well.
+
+    Returns:
+        The network, ready for inference.
+
+    Raises:
+        ModelError: The checkpoint is damaged or incomplete. The message names the first tensors
+            that are wrong.
     """
     arch = read_architecture(model_dir)
     with torch.device("meta"):
         network = Network(arch)
     network.to(dtype).to_empty(device=device)
     rebuild_rotary_embedding(network.language_model, network.device)
+    tensors = read_headers(files or find_weight_files(model_dir))
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    check_tensors(shapes, arch, model_dir=model_dir)
+    parameters = dict(network.named_parameters())
     with ExitStack() as stack:
-        tensors = weights.read_headers(files or weights.find_weight_files(model_dir))
-        check_tensors(
-            {name: tensor.shape for name, tensor in tensors.items()}, arch, model_dir=model_dir
-        )
-        reader = _Reader(stack)
-        parameters = dict(network.named_parameters())
-        for done, (ours, parameter) in enumerate(parameters.items(), start=1):
-            _fill(parameter, recipe(ours, arch), tensors=tensors, reader=reader)
+        reader = _WeightReader(stack)
+        for done, (name, parameter) in enumerate(parameters.items(), start=1):
+            _load(parameter.data, weight_source(name, arch), tensors=tensors, reader=reader)
             progress(done / len(parameters))
     return network.eval().requires_grad_(requires_grad=False)
 
 
-class _Reader:
-    """Numbers from the checkpoint's files to their places, a block at a time, converted on the way.
+def _load(
+    parameter: Tensor,
+    source: WeightSource,
+    *,
+    tensors: Mapping[str, TensorInfo],
+    reader: _WeightReader,
+) -> None:
+    for name, part in source.parts(parameter):
+        start = 0 if source.third is None else source.third * part.numel()
+        reader.read(tensors[name], part, start=start)
 
-    Read, not mapped: pages of a mapped file count as the process's memory for as long as the system
-    likes, which for the full size is 6.7 GB beside the network's own.
+
+class _WeightReader:
+    """Reads weights from the checkpoint's files, a block at a time.
+
+    The files are read, not mapped: pages of a mapped file count as the process's memory for as long
+    as the system likes, which at full size is 6.7 GB in addition to the network.
     """
 
     def __init__(self, stack: ExitStack) -> None:
+        """``stack`` closes the files."""
         self._stack = stack
         self._files: dict[Path, FileIO] = {}
-        self._block = bytearray(BLOCK)
+        self._block = bytearray(BLOCK_BYTES)
 
-    def fill(self, place: Tensor, source: weights.TensorInfo, *, first: int = 0) -> None:
-        """Fill ``place``, which lies in one piece, from the tensor's number ``first`` on.
+    def read(self, source: TensorInfo, target: Tensor, *, start: int) -> None:
+        """Fill the contiguous ``target`` with elements of ``source``, from number ``start`` on.
 
-        Raises ModelError for a file that ends early or holds no such numbers.
+        Raises:
+            ModelError: The file ends early, or the tensor has a dtype that is not loaded.
         """
         dtype = TORCH_DTYPES.get(source.dtype)
         if dtype is None:
             raise ModelError(
-                f"{source.file}: weights in {source.dtype} are not read; {', '.join(TORCH_DTYPES)} are"
+                f"{source.file}: weights in {source.dtype} cannot be loaded, only weights in "
+                f"{', '.join(TORCH_DTYPES)}"
             )
-        flat = place.view(-1)
-        size = weights.DTYPE_BYTES[source.dtype]
+        flat = target.view(-1)
+        element_bytes = DTYPE_BYTES[source.dtype]
         file = self._open(source.file)
-        file.seek(source.offset + first * size)
-        if dtype == place.dtype and place.device.type == "cpu":
-            self._read(file, flat.view(torch.uint8).numpy().data, source=source)
+        file.seek(source.offset + start * element_bytes)
+        if dtype == target.dtype and target.device.type == "cpu":
+            _read_exactly(file, flat.view(torch.uint8).numpy().data, path=source.file)
             return
         numbers = torch.frombuffer(self._block, dtype=dtype)
-        for start in range(0, flat.numel(), numbers.numel()):
-            count = min(numbers.numel(), flat.numel() - start)
-            self._read(file, memoryview(self._block)[: count * size], source=source)
-            flat[start : start + count].copy_(numbers[:count])
+        for first in range(0, flat.numel(), numbers.numel()):
+            count = min(numbers.numel(), flat.numel() - first)
+            block = memoryview(self._block)[: count * element_bytes]
+            _read_exactly(file, block, path=source.file)
+            flat[first : first + count].copy_(numbers[:count])
 
     def _open(self, path: Path) -> FileIO:
         if path not in self._files:
@@ -170,47 +144,43 @@ class _Reader:
                 raise ModelError(f"{path} cannot be read ({error.strerror})") from error
         return self._files[path]
 
-    def _read(self, file: FileIO, into: memoryview, *, source: weights.TensorInfo) -> None:
-        while into:  # a read may bring less than was asked for, and never more than 2 GB
-            try:
-                got = file.readinto(into)
-            except OSError as error:
-                raise ModelError(f"{source.file} cannot be read ({error.strerror})") from error
-            if not got:
-                raise ModelError(f"{source.file} ends in the middle of a tensor")
-            into = into[got:]
+
+def _read_exactly(file: FileIO, buffer: memoryview, *, path: Path) -> None:
+    """Fill the buffer. One read may return less, and never returns more than 2 GB."""
+    while buffer:
+        try:
+            count = file.readinto(buffer)
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read ({error.strerror})") from error
+        if not count:
+            raise ModelError(f"{path} ends in the middle of a tensor")
+        buffer = buffer[count:]
 
 
-def _fill(
-    parameter: nn.Parameter,
-    how: Recipe,
-    *,
-    tensors: Mapping[str, weights.TensorInfo],
-    reader: _Reader,
-) -> None:
-    for name, place in how.pairs(parameter.data):
-        reader.fill(
-            place, tensors[name], first=0 if how.thirds is None else how.thirds * place.numel()
-        )
+def published_state_dict(network: Network, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Convert the network's weights to the published layout, for saving.
 
+    Args:
+        network: The network.
+        dtype: What the weights are converted to.
 
-def to_published(network: Network, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The network's weights under their published names, as a saver wants them (contiguous, on
-    the CPU).
+    Returns:
+        Tensors by their published names, contiguous and on the CPU. The one that nothing uses is
+        zero.
     """
-    published: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     thirds: dict[str, dict[int, Tensor]] = {}
-    for ours, parameter in network.named_parameters():
-        how = recipe(ours, network.arch)
-        for name, view in how.pairs(parameter.detach()):
-            value = view.to("cpu", dtype).clone().contiguous()
-            if how.thirds is None:
-                published[name] = value
+    for name, parameter in network.named_parameters():
+        source = weight_source(name, network.arch)
+        for published, part in source.parts(parameter.detach()):
+            value = part.to("cpu", dtype).clone().contiguous()
+            if source.third is None:
+                tensors[published] = value
             else:
-                thirds.setdefault(name, {})[how.thirds] = value
-    for name, parts in thirds.items():
-        published[name] = torch.cat([parts[0], parts[1], parts[2]])
-    published[UNUSED_TENSOR] = torch.zeros(
+                thirds.setdefault(published, {})[source.third] = value
+    for published, parts in thirds.items():
+        tensors[published] = torch.cat([parts[0], parts[1], parts[2]])
+    tensors[UNUSED_TENSOR] = torch.zeros(
         published_tensors(network.arch)[UNUSED_TENSOR], dtype=dtype
     )
-    return published
+    return tensors

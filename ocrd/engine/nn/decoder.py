@@ -12,9 +12,9 @@ from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import Deepse
 from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2TextModel
 
 from ocrd.checkpoint_format.architecture import DecoderConfig
-from ocrd.engine.nn.attention import ATTENTION
+from ocrd.engine.nn.attention import ATTENTION_IMPLEMENTATION
 from ocrd.engine.nn.experts import EXPERTS_IMPLEMENTATION
-from ocrd.engine.nn.kv_cache import SlotCache
+from ocrd.engine.nn.kv_cache import KVCache
 
 
 def build_decoder(sizes: DecoderConfig) -> DeepseekOcr2TextModel:
@@ -42,7 +42,7 @@ def build_decoder(sizes: DecoderConfig) -> DeepseekOcr2TextModel:
         eos_token_id=sizes.eos_token_id,
     )
     # transformers' own switches; they have no public setter on a bare config.
-    config._attn_implementation = ATTENTION
+    config._attn_implementation = ATTENTION_IMPLEMENTATION
     config._experts_implementation = EXPERTS_IMPLEMENTATION
     return DeepseekOcr2TextModel(config)
 
@@ -56,14 +56,14 @@ def rebuild_rotary_embedding(decoder: DeepseekOcr2TextModel, device: torch.devic
     decoder.rotary_emb = type(decoder.rotary_emb)(decoder.config).to(device)
 
 
-def run_decoder(decoder: DeepseekOcr2TextModel, hidden: Tensor, *, cache: SlotCache) -> Tensor:
+def run_decoder(decoder: DeepseekOcr2TextModel, hidden: Tensor, *, cache: KVCache) -> Tensor:
     """Run the decoder's layers and its final norm.
 
     Args:
         decoder: The language model.
         hidden: Embeddings [n, T, D]: the prompt of one page (n = 1), or one token of each of n
             pages (T = 1).
-        cache: Its ``begin_prompt`` or ``begin_step`` was called for these positions.
+        cache: Its ``begin_prefill`` or ``begin_decode`` was called for these positions.
 
     Returns:
         Hidden states [n, T, D].

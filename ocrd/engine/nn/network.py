@@ -21,7 +21,7 @@ from ocrd.engine.nn.kernels import (
     use_decode_linear,
     use_kernels,
 )
-from ocrd.engine.nn.kv_cache import SlotCache
+from ocrd.engine.nn.kv_cache import KVCache
 from ocrd.engine.nn.projector import Projector
 from ocrd.engine.nn.sam import build_sam
 
@@ -133,12 +133,12 @@ class Network(nn.Module):
         embed = self.language_model.embed_tokens
         return torch.cat([embed(before), image.to(embed.weight.dtype), embed(after)])[None]
 
-    def next_logits(self, embedded: Tensor, *, cache: SlotCache) -> Tensor:
+    def next_logits(self, embedded: Tensor, *, cache: KVCache) -> Tensor:
         """Run the decoder on new embeddings and score the token that follows.
 
         Args:
             embedded: [n, T, D], as for `run_decoder`.
-            cache: Its ``begin_prompt`` or ``begin_step`` was called for these positions.
+            cache: Its ``begin_prefill`` or ``begin_decode`` was called for these positions.
 
         Returns:
             Logits [n, V] of the last position only.

@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ocrd.engine.decode import Batch, DecodeLimits, DecodeResult, decode
 from ocrd.engine.errors import NonFiniteLogits
 from ocrd.engine.nn.checkpoint import load_network
-from ocrd.engine.nn.kv_cache import SlotCache
+from ocrd.engine.nn.kv_cache import KVCache
 from ocrd.engine.nn.network import Network
 from ocrd.engine.special_tokens import SpecialTokens
 
@@ -112,46 +110,6 @@ def test_a_full_batch_reports_it_and_logits_that_are_not_finite_are_an_error(
         Batch(network, PLAIN).add(0, prompts[0] * float("nan"))
 
 
-@settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(1, 6), st.integers(0, 5)), min_size=1, max_size=12),
-    st.integers(1, 4),
-)
-def test_the_cache_holds_each_slots_own_keys_whichever_pages_come_and_go(
-    work: list[tuple[int, int]], room: int
-) -> None:
-    """Against lists: each page's keys are its own number, counted up."""
-    slots = 3
-    cache = SlotCache(1, slots, room=room)
-    pages: list[list[float]] = []
-    device = torch.device("cpu")
-    for number, (length, steps) in enumerate(work):
-        if len(pages) == slots:
-            cache.drop(number % slots)
-            pages[number % slots] = pages[-1]
-            pages.pop()
-        keys = [100.0 * number + position for position in range(length)]
-        cache.begin_prompt(length, device)
-        filled = torch.tensor(keys)[None, None, :, None]
-        cache.update(filled, filled, 0)
-        pages.append(keys)
-        for _ in range(steps):
-            cache.begin_step(device)
-            new = [keys[-1] + 1 for keys in pages]
-            given_keys = torch.tensor(new)[:, None, None, None]
-            got, _ = cache.update(given_keys, given_keys, 0)
-            for row, keys in enumerate(pages):
-                keys.append(new[row])
-                assert got[row, 0, : len(keys), 0].tolist() == keys
-                if cache.mask is not None:
-                    assert cache.mask[row, 0, 0].tolist() == [
-                        i < len(keys) for i in range(got.shape[2])
-                    ]
-                else:
-                    assert len(keys) == got.shape[2]
-    assert cache.lengths == [len(keys) for keys in pages]
-
-
 class Script:
     """Replaces the network's logits: the tokens of each page, in the order in which pages are added."""
 
@@ -163,7 +121,7 @@ class Script:
         self.slots: list[Iterator[int]] = []
         monkeypatch.setattr(Network, "next_logits", self.logits)
 
-    def logits(self, embedded: torch.Tensor, *, cache: SlotCache) -> torch.Tensor:
+    def logits(self, embedded: torch.Tensor, *, cache: KVCache) -> torch.Tensor:
         if embedded.shape[1] > 1:
             self.slots.append(self.texts[len(self.slots)])
             rows = [self.slots[-1]]
@@ -253,16 +211,3 @@ def test_a_deadline_counts_a_pages_own_time_and_not_that_of_its_neighbours(
     )
     assert [done.stop_reason for done in together_with_another] == ["deadline"] * 2
     assert [len(done.token_ids) for done in together_with_another] == [20, 20]
-
-
-def test_the_cache_never_grows_beyond_the_longest_page() -> None:
-    cache = SlotCache(1, 2, room=4, most=10)
-    cache.begin_prompt(3, torch.device("cpu"))
-    cache.update(torch.zeros(1, 1, 3, 1), torch.zeros(1, 1, 3, 1), 0)
-    sizes = set()
-    for _ in range(7):
-        cache.begin_step(torch.device("cpu"))
-        cache.update(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), 0)
-        assert cache._keys[0] is not None
-        sizes.add(cache._keys[0].shape[2])
-    assert sizes == {4, 8, 10}

@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ocrd.checkpoint_format import weight_files as weights
+from ocrd.checkpoint_format import weight_files
 from ocrd.checkpoint_format.architecture import read_architecture
 from ocrd.checkpoint_format.published_tensors import UNUSED_TENSOR, published_tensors
 from ocrd.checkpoint_format.weight_files import INDEX_FILE
 from ocrd.engine.nn import checkpoint
-from ocrd.engine.nn.checkpoint import load_network, to_published
+from ocrd.engine.nn.checkpoint import load_network, published_state_dict
 from ocrd.errors import ModelError
 from tests.golden.check import check
 
@@ -43,7 +43,7 @@ def test_the_layout_derived_from_the_configuration_is_the_files(model: Path) -> 
 
 def test_every_tensor_comes_back_as_it_was(model: Path) -> None:
     original = load_file(model / "model.safetensors")
-    ours = to_published(load_network(model), torch.float32)
+    ours = published_state_dict(load_network(model), torch.float32)
     assert ours.keys() == original.keys()
     assert [
         n for n in original if n != UNUSED_TENSOR and not torch.equal(ours[n], original[n])
@@ -99,19 +99,19 @@ def test_a_file_cut_short_is_refused(model: Path) -> None:
 
 @pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize("wanted", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("block", [4096, 1 << 24])
+@pytest.mark.parametrize("block_bytes", [4096, 1 << 24])
 def test_numbers_are_converted_on_the_way_to_their_place(
     model: Path,
     monkeypatch: pytest.MonkeyPatch,
     stored: torch.dtype,
     wanted: torch.dtype,
-    block: int,
+    block_bytes: int,
 ) -> None:
-    """``block``: one that most tensors need many of, and one that holds any."""
-    monkeypatch.setattr(checkpoint, "BLOCK", block)
+    """Most tensors need many of the small blocks; the large one holds any tensor."""
+    monkeypatch.setattr(checkpoint, "BLOCK_BYTES", block_bytes)
     tensors = {n: t.to(stored) for n, t in load_file(model / "model.safetensors").items()}
     save_file(tensors, model / "model.safetensors")
-    ours = to_published(load_network(model, dtype=wanted), torch.float64)
+    ours = published_state_dict(load_network(model, dtype=wanted), torch.float64)
     assert [
         n
         for n in tensors
@@ -124,21 +124,23 @@ def test_weights_of_a_kind_that_is_not_read_are_named(model: Path) -> None:
     name = "model.norm.weight"
     tensors[name] = tensors[name].to(torch.int8)
     save_file(tensors, model / "model.safetensors")
-    with pytest.raises(ModelError, match="weights in I8 are not read; BF16, F16, F32, F64 are"):
+    with pytest.raises(
+        ModelError, match="weights in I8 cannot be loaded, only weights in BF16, F16, F32, F64"
+    ):
         load_network(model)
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_an_error(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    headers = weights.read_headers
+    read_headers = weight_files.read_headers
 
     def shrinking(paths: list[Path]) -> object:
-        found = headers(paths)
+        found = read_headers(paths)
         paths[0].write_bytes(paths[0].read_bytes()[: paths[0].stat().st_size // 2])
         return found
 
-    monkeypatch.setattr(weights, "read_headers", shrinking)
+    monkeypatch.setattr(checkpoint, "read_headers", shrinking)
     with pytest.raises(ModelError, match="ends in the middle of a tensor"):
         load_network(model)
 

@@ -1,4 +1,4 @@
-"""SAM in pieces is SAM: against transformers' own layers, at every size of piece."""
+"""SAM in chunks gives what transformers' own layers give, whatever the size of a chunk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr
 from ocrd.checkpoint_format.architecture import SamConfig
 from ocrd.engine.nn import sam
 
-SHAPE = SamConfig(
+SIZES = SamConfig(
     image_size=256,
     hidden_size=24,
     num_heads=3,
@@ -21,15 +21,15 @@ SHAPE = SamConfig(
 )
 
 
-@pytest.mark.parametrize("piece", [1, 3000, 20_000, 1 << 30])
+@pytest.mark.parametrize("chunk_bytes", [1, 3000, 20_000, 1 << 30])
 @pytest.mark.parametrize("size", [(64, 64), (128, 192), (256, 256)])
-def test_pieces_of_any_size_give_what_transformers_layers_give(
-    monkeypatch: pytest.MonkeyPatch, piece: int, size: tuple[int, int]
+def test_chunks_of_any_size_give_what_transformers_layers_give(
+    monkeypatch: pytest.MonkeyPatch, chunk_bytes: int, size: tuple[int, int]
 ) -> None:
-    """64 pixels are less than a window, 256 not a whole number of them."""
-    monkeypatch.setattr(sam, "PIECE", {"cpu": piece})
+    """64 pixels are less than a window; 256 pixels are not a whole number of windows."""
+    monkeypatch.setattr(sam, "CHUNK_BYTES_ON_CPU", chunk_bytes)
     torch.manual_seed(1)
-    encoder = sam.build_sam(SHAPE).eval()
+    encoder = sam.build_sam(SIZES).eval()
     for parameter in encoder.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     pixels = torch.randn(2, 3, *size)
@@ -42,23 +42,19 @@ def test_pieces_of_any_size_give_what_transformers_layers_give(
     torch.testing.assert_close(ours, theirs, atol=2e-4 * float(theirs.abs().max()), rtol=1e-3)
 
 
-def test_no_piece_is_larger_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_chunk_is_larger_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    product = torch.bmm
+    bmm = torch.bmm
 
-    def noted(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        made = product(a, b)
-        sizes.append(made.numel() * made.element_size())
-        return made
+    def recorded(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        product = bmm(a, b)
+        sizes.append(product.numel() * product.element_size())
+        return product
 
-    monkeypatch.setattr(sam, "PIECE", {"cpu": 100_000})
-    monkeypatch.setattr(torch, "bmm", noted)
+    monkeypatch.setattr(sam, "CHUNK_BYTES_ON_CPU", 100_000)
+    monkeypatch.setattr(torch, "bmm", recorded)
     query, key, value = (torch.randn(6, 16 * 16, 8) for _ in range(3))
-    sam.attend_in_pieces(
-        query,
-        key,
-        value=value,
-        over_rows=torch.randn(16, 16, 8),
-        over_columns=torch.randn(16, 16, 8),
-    )
+    rel_pos_h = torch.randn(16, 16, 8)
+    rel_pos_w = torch.randn(16, 16, 8)
+    sam.chunked_attention(query, key, value=value, rel_pos_h=rel_pos_h, rel_pos_w=rel_pos_w)
     assert max(sizes) <= 100_000 and len(sizes) > 12
