@@ -11,37 +11,24 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ocrd.checkpoint_format import weight_files
-from ocrd.checkpoint_format.architecture import read_architecture
-from ocrd.checkpoint_format.published_tensors import UNUSED_TENSOR, published_tensors
+from ocrd.checkpoint_format.published_tensors import UNUSED_TENSOR
 from ocrd.checkpoint_format.weight_files import INDEX_FILE
 from ocrd.engine.nn import checkpoint
 from ocrd.engine.nn.checkpoint import load_network, published_state_dict
 from ocrd.errors import ModelError
-from tests.golden.check import check
 
 GOLDEN = Path(__file__).parents[3] / "data/golden"
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A folder that holds the golden checkpoint alone."""
+    """A folder with the golden checkpoint and nothing else."""
     for name in ("config.json", "model.safetensors"):
         shutil.copyfile(GOLDEN / name, tmp_path / name)
     return tmp_path
 
 
-def test_the_network_agrees_with_the_published_code() -> None:
-    differences = check(GOLDEN)
-    assert len(differences) == 5
-    assert [d for d in differences if not d.within] == []
-
-
-def test_the_layout_derived_from_the_configuration_is_the_files(model: Path) -> None:
-    on_disk = {name: tuple(t.shape) for name, t in load_file(model / "model.safetensors").items()}
-    assert published_tensors(read_architecture(model)) == on_disk
-
-
-def test_every_tensor_comes_back_as_it_was(model: Path) -> None:
+def test_every_tensor_is_saved_as_it_was_loaded(model: Path) -> None:
     original = load_file(model / "model.safetensors")
     ours = published_state_dict(load_network(model), torch.float32)
     assert ours.keys() == original.keys()
@@ -88,7 +75,7 @@ def test_a_tensor_out_of_place_is_named(model: Path, change: str) -> None:
         load_network(model)
 
 
-def test_a_file_cut_short_is_refused(model: Path) -> None:
+def test_a_truncated_file_is_refused(model: Path) -> None:
     path = model / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(
@@ -100,7 +87,7 @@ def test_a_file_cut_short_is_refused(model: Path) -> None:
 @pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize("wanted", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("block_bytes", [4096, 1 << 24])
-def test_numbers_are_converted_on_the_way_to_their_place(
+def test_weights_are_converted_while_they_are_loaded(
     model: Path,
     monkeypatch: pytest.MonkeyPatch,
     stored: torch.dtype,
@@ -119,7 +106,7 @@ def test_numbers_are_converted_on_the_way_to_their_place(
     ] == []
 
 
-def test_weights_of_a_kind_that_is_not_read_are_named(model: Path) -> None:
+def test_a_dtype_that_cannot_be_loaded_is_named(model: Path) -> None:
     tensors = load_file(model / "model.safetensors")
     name = "model.norm.weight"
     tensors[name] = tensors[name].to(torch.int8)
@@ -130,7 +117,7 @@ def test_weights_of_a_kind_that_is_not_read_are_named(model: Path) -> None:
         load_network(model)
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_an_error(
+def test_a_file_that_shrinks_while_it_is_loaded_is_an_error(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_headers = weight_files.read_headers
@@ -142,33 +129,4 @@ def test_a_file_that_shrinks_while_it_is_read_is_an_error(
 
     monkeypatch.setattr(checkpoint, "read_headers", shrinking)
     with pytest.raises(ModelError, match="ends in the middle of a tensor"):
-        load_network(model)
-
-
-def test_an_index_cannot_point_outside_its_folder(model: Path) -> None:
-    (model / INDEX_FILE).write_text(json.dumps({"weight_map": {"x": "../evil.safetensors"}}))
-    with pytest.raises(ModelError, match="outside"):
-        load_network(model)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "words"),
-    [
-        ("model_type", "llama", "deepseek_vl_v2"),
-        ("architectures", ["LlamaForCausalLM"], r"DeepseekOCR\*"),
-        ("vision_config", {}, "width|image_size"),
-    ],
-)
-def test_another_models_configuration_is_refused(
-    model: Path, key: str, value: object, words: str
-) -> None:
-    path = model / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
-    with pytest.raises(ModelError, match=words):
-        load_network(model)
-
-
-def test_a_folder_without_weights_is_no_model(model: Path) -> None:
-    (model / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="no weights"):
         load_network(model)
