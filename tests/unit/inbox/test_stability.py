@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrd.inbox.file_state import (
-    COPY_BIRTH_TIME_QUIET_S,
     EMPTY_QUIET_S,
-    FINDER_COPY_QUIET_S,
-    classify,
     stat_file,
 )
 from ocrd.inbox.stability import RECHECK_S, StabilityTracker
@@ -28,12 +20,6 @@ FILE = Path("/inbox/scan.png")
 
 def state(size: int) -> Fingerprint:
     return Fingerprint(1, 2, size, 3)
-
-
-def status(size: int = 10, **extra: float) -> os.stat_result:
-    return cast(
-        "os.stat_result", SimpleNamespace(st_dev=1, st_ino=2, st_size=size, st_mtime_ns=3, **extra)
-    )
 
 
 def test_one_check_is_never_enough() -> None:
@@ -121,26 +107,6 @@ def test_checks_that_are_made_when_due_find_a_stable_file_in_time_and_are_few(
     assert checks <= 3 + settle_s / RECHECK_S
 
 
-def test_a_plain_file_has_a_fingerprint(tmp_path: Path) -> None:
-    file = tmp_path / "a.png"
-    file.write_bytes(b"12345")
-    found = file.stat()
-    seen = stat_file(file)
-    assert seen.fingerprint == Fingerprint(found.st_dev, found.st_ino, 5, found.st_mtime_ns)
-    assert seen.required_quiet_s == 0
-
-
-def test_links_pipes_folders_and_absent_files_are_not_read(tmp_path: Path) -> None:
-    (tmp_path / "real.png").write_bytes(b"x")
-    (tmp_path / "link.png").symlink_to("real.png")
-    os.mkfifo(tmp_path / "pipe.png")
-    (tmp_path / "folder.png").mkdir()
-    for name in ("link.png", "pipe.png", "folder.png", "absent.png", "real.png/below.png"):
-        seen = stat_file(tmp_path / name)
-        assert seen.fingerprint is None
-        assert seen.reason
-
-
 def test_an_empty_file_waits_longer_and_is_then_taken(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     seen = stat_file(tmp_path / "a.png")
@@ -152,36 +118,4 @@ def test_an_empty_file_waits_longer_and_is_then_taken(tmp_path: Path) -> None:
     )
     assert tracker.observe(
         FILE, seen.fingerprint, now=EMPTY_QUIET_S, required_quiet_s=seen.required_quiet_s
-    )
-
-
-def test_a_file_in_icloud_is_never_stable() -> None:
-    assert classify(status(st_flags=0x40000000), b"").required_quiet_s == math.inf
-    assert classify(status(st_flags=0x20), b"").required_quiet_s == 0
-
-
-def test_a_file_that_finder_is_copying_waits_longer(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"x")
-    assert (
-        stat_file(tmp_path / "a.png", lambda path: b"brokMACS" + bytes(24)).required_quiet_s
-        == FINDER_COPY_QUIET_S
-    )
-    assert stat_file(tmp_path / "a.png", lambda path: b"PNGfogle" + bytes(24)).required_quiet_s == 0
-
-
-@pytest.mark.parametrize(
-    "born", [datetime(1946, 2, 14, 8, 34, 56), datetime(1970, 1, 1), datetime(1984, 1, 24, 8)]
-)
-def test_a_file_with_the_birth_time_of_a_running_copy_waits_longer(born: datetime) -> None:
-    assert (
-        classify(status(st_birthtime=born.replace(tzinfo=UTC).timestamp()), b"").required_quiet_s
-        == COPY_BIRTH_TIME_QUIET_S
-    )
-
-
-@pytest.mark.parametrize("born", [datetime(1983, 6, 1), datetime(1984, 2, 1), datetime(2024, 5, 5)])
-def test_other_birth_times_need_no_longer_wait(born: datetime) -> None:
-    assert (
-        classify(status(st_birthtime=born.replace(tzinfo=UTC).timestamp()), b"").required_quiet_s
-        == 0
     )
