@@ -18,7 +18,13 @@ import numpy as np
 
 from ocrd.checkpoint_format.architecture import parse_architecture
 from ocrd.checkpoint_format.published_tensors import Shape, published_tensors
-from ocrd.model.manifest import Entry, Manifest, is_wanted, read_manifest, write_manifest
+from ocrd.model.manifest import (
+    Manifest,
+    ManifestEntry,
+    is_model_file,
+    read_manifest,
+    write_manifest,
+)
 
 WEIGHTS = "model-00001-of-000001.safetensors"
 REPO = "ocrd/full-size"
@@ -64,10 +70,10 @@ def build(folder: Path) -> Path:
     _write_weights(folder / WEIGHTS, published_tensors(parse_architecture(CONFIG)))
     files = {}
     for path in folder.iterdir():
-        if is_wanted(path.name):
+        if is_model_file(path.name):
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            files[path.name] = Entry(path.stat().st_size, sha256=sha256)
+            files[path.name] = ManifestEntry(path.stat().st_size, sha256=sha256)
     write_manifest(folder, Manifest(REPO, None, files))
     return folder
 

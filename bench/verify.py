@@ -29,11 +29,11 @@ OTHERS = {
 VERIFY = """
 import resource, sys
 from pathlib import Path
-from ocrd.model.hashes import HashMemory
+from ocrd.model.hashes import HashCache
 from ocrd.model.verify import verify
-memory = HashMemory(Path(sys.argv[2]))
-report = verify(Path(sys.argv[1]), memory, full=sys.argv[3] == "full")
-memory.save()
+cache = HashCache(Path(sys.argv[2]))
+report = verify(Path(sys.argv[1]), cache, full=sys.argv[3] == "full")
+cache.save()
 assert report.ok, report.failures
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

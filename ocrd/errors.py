@@ -78,15 +78,17 @@ class ModelError(OcrdError):
 class ModelUnavailable(ModelError):
     """The model cannot be fetched now: no network, a busy hub, a full disk. A retry may help."""
 
-    def __init__(self, message: str, *, soon: bool = True, others: bool = False) -> None:
-        """Args:
-        message: What happened and what to do.
-        soon: It may pass without anyone's help; otherwise a command does not wait for it.
-        others: Another process works on the same model and will finish.
+    def __init__(self, message: str, *, needs_user: bool = False, locked: bool = False) -> None:
+        """Describe what happened.
+
+        Args:
+            message: What happened and what to do.
+            needs_user: It does not pass until the user does something, so a command does not wait.
+            locked: Another process works on the same model and will finish.
         """
         super().__init__(message)
-        self.soon = soon
-        self.others = others
+        self.needs_user = needs_user
+        self.locked = locked
 
 
 class EngineError(OcrdError):

@@ -46,7 +46,7 @@ def log_dir(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(platformdirs.user_log_dir("ocrd", appauthor=False))
 
 
-def hash_memory_file() -> Path:
+def hash_cache_file() -> Path:
     """Return the file with the hashes of the model's files that were computed before."""
     return state_dir() / "hashes.json"
 

@@ -16,12 +16,12 @@ import structlog
 
 from ocrd.checkpoint_format import tokenizer  # noqa: F401 - imported here once, not in every fork
 from ocrd.model import hub  # noqa: F401
+from ocrd.model.expected import ExpectedModel
 from ocrd.model.fetch_plan import HealRequest
-from ocrd.model.hashes import HashMemory
+from ocrd.model.hashes import HashCache
 from ocrd.model.heal import Healer
-from ocrd.model.progress import Meter
+from ocrd.model.progress import ProgressMeter
 from ocrd.model.storage import ModelStorage
-from ocrd.model.verify import Wanted
 
 CHANGES = (
     "os.rename",
@@ -51,9 +51,12 @@ def heal(root: Path, repo: str, *, revision: str, fatal: int) -> None:
             if changes == fatal:
                 os._exit(DIED)
 
-    places = ModelStorage(root / "models", repo, revision, root / "hf/hub", root / "hf/modules")
+    storage = ModelStorage(root / "models", repo, revision, root / "hf/hub", root / "hf/modules")
     healer = Healer(
-        HealRequest(places), Wanted(repo, revision), HashMemory(root / "hashes.json"), Meter()
+        HealRequest(storage),
+        ExpectedModel(repo, revision),
+        HashCache(root / "hashes.json"),
+        ProgressMeter(),
     )
     sys.addaudithook(count)
     healer.heal()

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ocrd.model.fetch_plan import ROOM, HealRequest
-from ocrd.model.hashes import HashMemory
+from ocrd.model.disk_space import RESERVE_BYTES
+from ocrd.model.expected import ExpectedModel
+from ocrd.model.fetch_plan import HealRequest
+from ocrd.model.hashes import HashCache
 from ocrd.model.heal import Healer
-from ocrd.model.progress import Meter, Progress
+from ocrd.model.progress import ProgressMeter, TransferProgress
+from ocrd.model.report import Report
 from ocrd.model.storage import ModelStorage
-from ocrd.model.verify import Report, Wanted, verify
+from ocrd.model.verify import verify
 from tests.hub import etag_of
 from tests.published import REPO
 
 
 def room_for(size: int) -> int:
     """Free bytes that are just enough to bring so many."""
-    return size + min(ROOM, size)
+    return size + min(RESERVE_BYTES, size)
 
 
 class Machine:
@@ -25,27 +28,29 @@ class Machine:
 
     def __init__(self, home: Path, revision: str) -> None:
         self.home = home
-        self.places = ModelStorage(
+        self.storage = ModelStorage(
             home / "models", REPO, revision, home / "hf/hub", home / "hf/modules"
         )
-        self.memory = HashMemory(home / "hashes.json")
-        self.told: list[Progress] = []
+        self.memory = HashCache(home / "hashes.json")
+        self.reports: list[TransferProgress] = []
         self.free = 10**12
 
     @property
     def folder(self) -> Path:
-        return self.places.final.path
+        return self.storage.installed.path
 
     def healer(self, *, reset: bool = False, source: Path | None = None) -> Healer:
-        wanted = Wanted(REPO, self.places.revision if len(self.places.revision) == 40 else None)
-        meter = Meter(self.told.append, pause=0)
+        wanted = ExpectedModel(
+            REPO, self.storage.revision if len(self.storage.revision) == 40 else None
+        )
+        meter = ProgressMeter(self.reports.append, interval_s=0)
         return Healer(
-            HealRequest(self.places, reset, source),
+            HealRequest(self.storage, reset, source),
             wanted,
             self.memory,
             meter,
             lambda _: self.free,
-            patience=0.2,
+            lock_timeout_s=0.2,
         )
 
     def heal(self, *, reset: bool = False, source: Path | None = None) -> Report:
@@ -53,7 +58,7 @@ class Machine:
 
     def verified(self) -> Report:
         """With no memory: every byte is hashed."""
-        return verify(self.folder, HashMemory(), wanted=Wanted(REPO), full=True)
+        return verify(self.folder, HashCache(), expected=ExpectedModel(REPO), full=True)
 
     def contents(self) -> dict[str, bytes]:
         return (
@@ -65,7 +70,7 @@ class Machine:
 
         Snapshots of links to blobs named by hash.
         """
-        folder = self.places.cached.path
+        folder = self.storage.hub_copy.path
         snapshot = folder / "snapshots" / commit
         snapshot.mkdir(parents=True)
         (folder / "blobs").mkdir(exist_ok=True)

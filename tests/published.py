@@ -11,7 +11,7 @@ from functools import cache
 from safetensors.torch import load_file, save
 
 from ocrd.checkpoint_format.weight_files import INDEX_FILE
-from ocrd.model.remote_code_check import FILE as CODE
+from ocrd.model.remote_code_check import MODELING_FILE
 from ocrd.paths import POCKET_MODEL
 
 REPO = "some-org/Some.OCR-model"
@@ -40,7 +40,7 @@ def published_files() -> dict[str, bytes]:
     return {
         "config.json": (POCKET_MODEL / "config.json").read_bytes(),
         "tokenizer.json": (POCKET_MODEL / "tokenizer.json").read_bytes(),
-        CODE: MENDED.encode(),
+        MODELING_FILE: MENDED.encode(),
         INDEX_FILE: index,
         "README.md": b"# not wanted",
         "weights.bin": b"a pickle, never wanted",
@@ -49,4 +49,4 @@ def published_files() -> dict[str, bytes]:
     }
 
 
-WANTED = ("config.json", "tokenizer.json", CODE, INDEX_FILE, *SHARDS)
+WANTED = ("config.json", "tokenizer.json", MODELING_FILE, INDEX_FILE, *SHARDS)

@@ -14,7 +14,7 @@ from ocrd.cli.app import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from ocrd.config import ModelConfig
-    from ocrd.model.verify import Report
+    from ocrd.model.report import Report
 
 app = typer.Typer(help="The model's files.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -71,9 +71,9 @@ def heal(
     from ocrd import log, paths
     from ocrd.cli.model_view import PhaseBars, Waiting, print_plan, print_whole
     from ocrd.config import load_config
-    from ocrd.model.factory import healer_of
-    from ocrd.model.hashes import HashMemory
-    from ocrd.model.progress import Meter
+    from ocrd.model.factory import make_healer
+    from ocrd.model.hashes import HashCache
+    from ocrd.model.progress import ProgressMeter
     from ocrd.model.retry import heal_with_retries
     from ocrd.service.detect import default_config
 
@@ -83,8 +83,10 @@ def heal(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     log.configure(settings.log.model_copy(update={"level": "warning"}), None)
     with PhaseBars(quiet=as_json) as bars:
-        memory = HashMemory(paths.hash_memory_file())
-        healer = healer_of(settings.model, memory, meter=Meter(bars.show), reset=reset, source=copy)
+        cache = HashCache(paths.hash_cache_file())
+        healer = make_healer(
+            settings.model, cache, meter=ProgressMeter(bars.show), reset=reset, source=copy
+        )
         if dry_run:
             plan = healer.preview()
         else:
@@ -97,7 +99,7 @@ def heal(
                 )
                 raise
     if dry_run:
-        print_plan(plan, healer.order.places, as_json=as_json)
+        print_plan(plan, healer.request.storage, as_json=as_json)
     else:
         print_whole(report, as_json=as_json)
 
@@ -121,22 +123,25 @@ def _verified(model: ModelConfig, *, full: bool, quiet: bool) -> Report:
     from ocrd import paths
     from ocrd.cli.model_view import PhaseBars
     from ocrd.config import model_dir
-    from ocrd.model.environment import surroundings
-    from ocrd.model.hashes import HashMemory
-    from ocrd.model.progress import Meter
-    from ocrd.model.verify import bytes_to_hash, verify, wanted_by
+    from ocrd.model.environment import environment_checks
+    from ocrd.model.expected import expected_model
+    from ocrd.model.hashes import HashCache
+    from ocrd.model.progress import ProgressMeter
+    from ocrd.model.verify import bytes_to_hash, verify
 
     folder = model_dir(model)
-    memory = HashMemory(paths.hash_memory_file())
+    cache = HashCache(paths.hash_cache_file())
     with PhaseBars(quiet=quiet) as bars:
-        meter = Meter(bars.show)
-        meter.begin("checking", bytes_to_hash(folder, memory, full=full))
-        report = verify(folder, memory, wanted=wanted_by(model), full=full, on_bytes=meter.advance)
+        meter = ProgressMeter(bars.show)
+        meter.start_phase("checking", bytes_to_hash(folder, cache, full=full))
+        report = verify(
+            folder, cache, expected=expected_model(model), full=full, on_bytes=meter.advance
+        )
     with contextlib.suppress(
         OSError
     ):  # not to remember costs one hashing next time, and is no fault of the model
-        memory.save()
-    return replace(report, checks=(*report.checks, *surroundings(full=full)))
+        cache.save()
+    return replace(report, checks=(*report.checks, *environment_checks(full=full)))
 
 
 def _way_out(model: ModelConfig) -> str:

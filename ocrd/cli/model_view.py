@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from ocrd.errors import ModelUnavailable
     from ocrd.model.fetch_plan import FetchPlan
-    from ocrd.model.progress import Progress
+    from ocrd.model.progress import TransferProgress
+    from ocrd.model.report import Report
     from ocrd.model.storage import ModelStorage
-    from ocrd.model.verify import Report
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 _HOW = {"staged": "fetched before", "link": "on this disk", "copy": "copied", "fetch": "fetched"}
@@ -65,15 +65,15 @@ class PhaseBars:
     ) -> None:
         self._bars.stop()
 
-    def show(self, progress: Progress) -> None:
-        if not progress.total:
+    def show(self, progress: TransferProgress) -> None:
+        if not progress.total_bytes:
             return
         if self._task is None or progress.phase != self._phase:
             if self._task is not None:
                 self._bars.remove_task(self._task)
-            self._task = self._bars.add_task(progress.phase, total=progress.total)
+            self._task = self._bars.add_task(progress.phase, total=progress.total_bytes)
             self._phase = progress.phase
-        self._bars.update(self._task, completed=progress.done, total=progress.total)
+        self._bars.update(self._task, completed=progress.done_bytes, total=progress.total_bytes)
 
 
 class Waiting:
@@ -86,7 +86,7 @@ class Waiting:
         if str(error) != self._said:
             self._said = str(error)
             print(f"ocrd: {error}", file=sys.stderr)
-        if not error.others:
+        if not error.locked:
             print(f"ocrd: trying again in {seconds:.0f} s; Ctrl-C ends it", file=sys.stderr)
 
 
@@ -131,42 +131,46 @@ def print_whole(report: Report, *, as_json: bool) -> None:
     if as_json:
         print_report(report, as_json=as_json)
     elif manifest := read_manifest(report.folder):
-        what = f"{manifest.repo} at {manifest.revision}, {len(manifest.files)} files, {format_size(manifest.size)}"
+        what = f"{manifest.repo} at {manifest.revision}, {len(manifest.files)} files, {format_size(manifest.total_bytes)}"
         print(f"{report.folder}: the model is whole, every byte was hashed ({what})")
 
 
-def print_plan(plan: FetchPlan | None, places: ModelStorage, *, as_json: bool) -> None:
+def print_plan(plan: FetchPlan | None, storage: ModelStorage, *, as_json: bool) -> None:
     """What healing would do; nothing when ``plan`` is None."""
 
     from ocrd.units import format_size
 
-    removals = [(place, place.size()) for place in plan.removals if place.exists()] if plan else []
+    removals = (
+        [(place, place.removable_bytes()) for place in plan.removals if place.exists()]
+        if plan
+        else []
+    )
     if as_json:
         files = plan.manifest.files if plan else {}
         print(json.dumps({
             "whole": plan is None,
-            "folder": str(places.final.path),
+            "folder": str(storage.installed.path),
             "revision": plan.manifest.revision if plan else None,
             "remove": [{"path": str(place.path), "bytes": size} for place, size in removals],
             "files": [
-                {"name": n, "bytes": e.size, "how": plan.how(n), "from": str(s.path) if (s := plan.first(n)) else None}
+                {"name": n, "bytes": e.size, "how": plan.method(n), "from": str(s.path) if (s := plan.best_source(n)) else None}
                 for n, e in sorted(files.items())
             ] if plan else [],
         }, indent=2))  # fmt: skip
         return
     if plan is None:
-        print(f"{places.final.path}: the model is whole; nothing to do")
+        print(f"{storage.installed.path}: the model is whole; nothing to do")
         return
     for place, size in removals:
         print(f"would remove {place.path} ({format_size(size)})")
     for name, entry in sorted(plan.manifest.files.items()):
-        source = plan.first(name)
+        source = plan.best_source(name)
         origin = (
             f" from {source.path}"
             if source
             else f" from {plan.manifest.repo} at {plan.manifest.revision}"
         )
-        print(f"{_HOW[plan.how(name)]:>15}  {format_size(entry.size):>9}  {name}{origin}")
+        print(f"{_HOW[plan.method(name)]:>15}  {format_size(entry.size):>9}  {name}{origin}")
     print(
-        f"would fetch {format_size(plan.bytes_by('fetch'))} and put the model into {places.final.path}"
+        f"would fetch {format_size(plan.bytes_by('fetch'))} and put the model into {storage.installed.path}"
     )

@@ -11,7 +11,7 @@ from typing import Any
 from ocrd.config import Config, model_dir
 from ocrd.doctor.finding import Finding
 from ocrd.errors import ExitCode
-from ocrd.model.environment import surroundings
+from ocrd.model.environment import environment_checks
 from ocrd.units import format_size
 
 # Importing PyTorch takes this long on a slow machine.
@@ -20,7 +20,7 @@ PROBE_TIMEOUT_S = 120.0
 
 def check_libraries() -> Iterator[Finding]:
     """Check the versions of the libraries that the model needs."""
-    for check in surroundings(full=False):
+    for check in environment_checks(full=False):
         advice = "" if check.state == "ok" else f"expected {check.expected}; reinstall ocrd"
         yield Finding(check.name, check.state, check.found, advice, ExitCode.ENGINE)
 

@@ -11,8 +11,10 @@ from ocrd.config import Config, is_managed, model_dir, models_folder
 from ocrd.doctor.finding import Finding
 from ocrd.errors import ExitCode
 from ocrd.inbox.access import MISSING, folder_error, folders_in_use
-from ocrd.model.hashes import HashMemory
-from ocrd.model.verify import State, verify, wanted_by
+from ocrd.model.expected import expected_model
+from ocrd.model.hashes import HashCache
+from ocrd.model.report import CheckState
+from ocrd.model.verify import verify
 from ocrd.units import format_size
 
 # Below this much free space there is a warning; below the minimum, little works.
@@ -57,8 +59,8 @@ def check_model(config: Config) -> Finding:
     """Verify the model's files without hashing them again."""
     report = verify(
         model_dir(config.model),
-        HashMemory(paths.hash_memory_file()),
-        wanted=wanted_by(config.model),
+        HashCache(paths.hash_cache_file()),
+        expected=expected_model(config.model),
     )
     if report.ok:
         return Finding("model", "ok", f"{report.folder}: {len(report.checks)} checks passed")
@@ -68,7 +70,7 @@ def check_model(config: Config) -> Finding:
         return Finding(
             "model", "fail", found, "fix this folder, or remove model.path", ExitCode.MODEL
         )
-    state: State = "fail" if report.folder.exists() else "warn"
+    state: CheckState = "fail" if report.folder.exists() else "warn"
     return Finding("model", state, found, "run: ocrd model heal", ExitCode.MODEL)
 
 
@@ -87,5 +89,5 @@ def check_disks(config: Config) -> Iterator[Finding]:
         if free >= LOW_DISK_BYTES:
             yield Finding(f"disk of {name}", "ok", found)
         else:
-            state: State = "fail" if free < MIN_DISK_BYTES else "warn"
+            state: CheckState = "fail" if free < MIN_DISK_BYTES else "warn"
             yield Finding(f"disk of {name}", state, found, "free some space", ExitCode.SERVICE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ocrd.errors import ExitCode
-from ocrd.model.verify import State
+from ocrd.model.report import CheckState
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Finding:
     """What a check found, and what the user should do about it."""
 
     name: str
-    state: State
+    state: CheckState
     found: str
     # Empty when there is nothing to do.
     advice: str = ""

@@ -1,4 +1,1 @@
-"""The model on disk: what belongs to it, whether it is whole, and how it is made whole again.
-
-No torch here.
-"""
+"""The model's files: verify them, fetch them, heal them. Nothing here imports torch."""

@@ -1,4 +1,4 @@
-"""From the configuration to a healer: where the managed model lives, and what it must be."""
+"""From the configuration to a healer: where the managed model is, and what it has to be."""
 
 from __future__ import annotations
 
@@ -6,41 +6,55 @@ from pathlib import Path
 
 from ocrd.config import POCKET, ModelConfig, is_managed, models_folder
 from ocrd.errors import ConfigError
+from ocrd.model.expected import expected_model
 from ocrd.model.fetch_plan import HealRequest
-from ocrd.model.hashes import HashMemory
+from ocrd.model.hashes import HashCache
 from ocrd.model.heal import Healer
 from ocrd.model.hub import cache_folders
-from ocrd.model.progress import Meter
+from ocrd.model.progress import ProgressMeter
 from ocrd.model.storage import ModelStorage
-from ocrd.model.verify import wanted_by
 
 
-def places_of(model: ModelConfig) -> ModelStorage:
-    """Raises ConfigError when its folder mixes with a cache of the same model."""
+def make_storage(model: ModelConfig) -> ModelStorage:
+    """Return the paths of the managed model.
+
+    Raises:
+        ConfigError: Its folder overlaps with a cache of the same model.
+    """
     hub_cache, modules_cache = cache_folders()
-    places = ModelStorage(
+    storage = ModelStorage(
         models_folder(model), model.repo, model.revision, hub_cache, modules_cache
     )
-    places.refuse_overlap()
-    return places
+    storage.check_overlap()
+    return storage
 
 
-def healer_of(
+def make_healer(
     model: ModelConfig,
-    memory: HashMemory,
+    cache: HashCache,
     *,
-    meter: Meter,
+    meter: ProgressMeter,
     reset: bool = False,
     source: Path | None = None,
 ) -> Healer:
-    """Raises ConfigError for a model that is not ours to heal."""
+    """Return a healer of the managed model.
+
+    Args:
+        model: The configuration.
+        cache: Gets the hashes of the healed model.
+        meter: Reports the progress.
+        reset: Trust no copy on this machine, and remove every other one.
+        source: Use only this copy, and no network.
+
+    Raises:
+        ConfigError: ocrd does not manage this model, so it cannot heal it.
+    """
     if model.path == POCKET:
-        raise ConfigError(
-            "the pocket model is a part of ocrd; when it is broken, install ocrd anew"
-        )
+        raise ConfigError("the pocket model is a part of ocrd; if it is broken, reinstall ocrd")
     if not is_managed(model):
         raise ConfigError(
-            f"model.path is {model.path}, a folder of yours in which ocrd changes nothing; remove model.path from the "
-            "configuration and ocrd keeps a model of its own"
+            f"model.path is {model.path}, a folder of yours, which ocrd does not change; remove "
+            "model.path from the configuration, and ocrd manages a model of its own"
         )
-    return Healer(HealRequest(places_of(model), reset, source), wanted_by(model), memory, meter)
+    request = HealRequest(make_storage(model), reset, source)
+    return Healer(request, expected_model(model), cache, meter)

@@ -1,285 +1,249 @@
-"""What healing is going to do, decided before anything is touched.
+"""Decide where each file of a new copy comes from, before anything is changed.
 
-The same for a dry run and a real one.
+A dry run makes the same plan.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ocrd.errors import ModelError, ModelUnavailable
 from ocrd.model import hub
-from ocrd.model.local_sources import LocalCopy, cache_copies, cached_commit, copies_at, folder_copy
-from ocrd.model.manifest import Entry, Manifest, is_commit
-from ocrd.model.storage import ModelStorage, OwnedPath
+from ocrd.model.local_sources import (
+    LocalCopy,
+    cached_commit,
+    copies_at,
+    copies_in_hub_cache,
+    copy_in_folder,
+)
+from ocrd.model.manifest import Manifest, ManifestEntry, is_commit
+from ocrd.model.owned_path import OwnedPath
+from ocrd.model.storage import ModelStorage
 from ocrd.paths import nearest_existing_folder
-from ocrd.units import format_size
 
-How = Literal["staged", "link", "copy", "fetch"]
-# Bytes that stay free beyond what the model needs: a full disk stops more than ocrd. As much again
-# for small needs.
-ROOM = 64 * 1024 * 1024
+# ``staged``: downloaded before. ``link``: a hard link to a file on this disk.
+FetchMethod = Literal["staged", "link", "copy", "fetch"]
 
 
 @dataclass(frozen=True)
 class HealRequest:
-    """What is to be healed, and by which way."""
+    """What to heal, and how.
 
-    places: ModelStorage
-    # Nothing on this machine is trusted: every copy is removed and everything fetched.
+    Attributes:
+        storage: The model's paths.
+        reset: Trust no copy on this machine: fetch everything, and remove every other copy.
+        source: Use only this copy, and no network.
+    """
+
+    storage: ModelStorage
     reset: bool = False
-    # Take it from here and nowhere else; no network.
     source: Path | None = None
 
 
 @dataclass(frozen=True)
 class FetchSource:
-    """A file on this machine that may be the one that is wanted."""
+    """A file on this machine that may be the right one."""
 
     path: Path
-    how: How
+    method: FetchMethod
 
 
 @dataclass(frozen=True)
 class FetchPlan:
-    manifest: Manifest
-    # For each file where it may be had, best first; none means that it is fetched.
-    sources: Mapping[str, tuple[FetchSource, ...]]
-    # Every other copy, for a reset: removed when the new one is whole, or before where there is no
-    # room for both.
-    removals: tuple[OwnedPath, ...]
-    # Why the hub was not asked: then nothing can be fetched.
-    unreachable: ModelUnavailable | None = None
+    """Where each file comes from.
 
-    def first(self, name: str) -> FetchSource | None:
+    Attributes:
+        manifest: The files of the new copy.
+        sources: For each file its sources on this machine, best first; none means a download.
+        removals: With a reset, the other copies. They are removed when the new one is complete, or
+            before where the disk has no room for both.
+        hub_error: Why the hub could not be asked. Then nothing can be downloaded.
+    """
+
+    manifest: Manifest
+    sources: Mapping[str, tuple[FetchSource, ...]]
+    removals: tuple[OwnedPath, ...]
+    hub_error: ModelUnavailable | None = None
+
+    def best_source(self, name: str) -> FetchSource | None:
+        """The first source of a file, None for a download."""
         return next(iter(self.sources[name]), None)
 
-    def bytes_by(self, *hows: How) -> int:
-        """How much comes by these ways, if every source proves good."""
-        return sum(e.size for name, e in self.manifest.files.items() if self.how(name) in hows)
+    def method(self, name: str) -> FetchMethod:
+        """How a file is taken from its first source."""
+        source = self.best_source(name)
+        return source.method if source else "fetch"
 
-    def how(self, name: str) -> How:
-        source = self.first(name)
-        return source.how if source else "fetch"
+    def bytes_by(self, *methods: FetchMethod) -> int:
+        """The bytes that are taken by these methods, if every first source is correct."""
+        files = self.manifest.files
+        return sum(entry.size for name, entry in files.items() if self.method(name) in methods)
 
 
 def make_fetch_plan(
-    order: HealRequest, refuted: Mapping[str, str], *, resumed: bool = False
+    request: HealRequest, wrong_hashes: Mapping[str, str], *, reset_begun: bool = False
 ) -> FetchPlan:
     """Decide where each file comes from.
 
-    ``refuted``: hashes that files of the final folder were found not to have.
+    Args:
+        request: What to heal.
+        wrong_hashes: By file name, the hashes that files of the installed model do not have.
+        reset_begun: The staging folder was filled after a reset began, so it counts in a reset.
 
-    ``resumed``: what is in the staging folder came after a reset began, so it counts in a reset
-    too.
-
-    Raises ModelUnavailable when it cannot be had now, ModelError when it never can.
+    Raises:
+        ModelUnavailable: The hub cannot be asked, and this machine does not have every file.
+        ModelError: The files cannot be found, and a retry cannot help.
     """
-    places = order.places
-    if order.source is not None:
-        if order.reset:
-            _refuse_source_in(places.reset, order.source)
-        mine = [] if order.reset else [folder_copy(places.final.path, places.repo, ours=True)]
-        copies = [*mine, *copies_at(order.source, places.repo)]
-        manifest = _from_records(order, copies)
+    planner = _Planner(request, wrong_hashes, reset_begun)
+    if request.source is not None:
+        return planner.from_source(request.source)
+    storage = request.storage
+    copies = [] if request.reset else _copies_on_this_machine(storage)
+    try:
+        manifest = hub.list_revision(storage.repo, storage.revision)
+    except ModelUnavailable as error:
+        return planner.without_hub(copies, error)
+    return planner.plan(manifest, copies)
+
+
+@dataclass(frozen=True)
+class _Planner:
+    request: HealRequest
+    wrong_hashes: Mapping[str, str]
+    reset_begun: bool
+
+    def plan(
+        self,
+        manifest: Manifest,
+        copies: Sequence[LocalCopy],
+        *,
+        hub_error: ModelUnavailable | None = None,
+    ) -> FetchPlan:
+        storage = self.request.storage
+        device = nearest_existing_folder(storage.repo_folder).stat().st_dev
+        sources = {
+            name: tuple(self._sources(name, entry, copies=copies, device=device))
+            for name, entry in manifest.files.items()
+        }
+        removals = storage.other_copies if self.request.reset else ()
+        return FetchPlan(manifest, sources, removals, hub_error)
+
+    def from_source(self, source: Path) -> FetchPlan:
+        """From the copy at ``source`` alone, and from correct files of the installed model."""
+        storage = self.request.storage
+        copies = []
+        if self.request.reset:
+            _check_not_removed(source, storage.other_copies)
+        else:
+            copies.append(copy_in_folder(storage.installed.path, storage.repo, owned=True))
+        copies += copies_at(source, storage.repo)
+        manifest = _recorded_manifest(storage, copies, source=source)
         missing = [
             name
             for name, entry in manifest.files.items()
-            if not any(c.file(name, entry) for c in copies)
+            if not any(copy.find(name, entry) for copy in copies)
         ]
         if missing:
             raise ModelError(
-                f"{order.source} lacks {', '.join(missing[:3])} of {places.repo}; nothing was changed"
+                f"{source} lacks {', '.join(missing[:3])} of {storage.repo}; nothing was changed"
             )
-        return _planned(order, manifest, copies=copies, refuted=refuted, resumed=resumed)
-    copies = [] if order.reset else _copies_here(places)
-    try:
-        return _planned(
-            order,
-            hub.list_revision(places.repo, places.revision),
-            copies=copies,
-            refuted=refuted,
-            resumed=resumed,
-        )
-    except ModelUnavailable as error:
-        return _without_hub(order, copies, refuted=refuted, error=error)
+        return self.plan(manifest, copies)
+
+    def without_hub(self, copies: Sequence[LocalCopy], error: ModelUnavailable) -> FetchPlan:
+        """From the copies on this machine; raises ``error`` when they are not enough."""
+        storage = self.request.storage
+        commit = cached_commit(storage.hub_copy.path, storage.revision)
+        for copy in copies:
+            manifest = copy.manifest
+            if manifest is None:
+                continue
+            if _is_requested(storage, manifest) or manifest.revision == commit:
+                plan = self.plan(manifest, copies, hub_error=error)
+                if plan.bytes_by("fetch") == 0:
+                    return plan
+        raise error
+
+    def _sources(
+        self, name: str, entry: ManifestEntry, *, copies: Sequence[LocalCopy], device: int
+    ) -> list[FetchSource]:
+        storage = self.request.storage
+        found = []
+        staged = storage.staging.path / name
+        trusts_staged = self.reset_begun or not self.request.reset
+        if trusts_staged and _is_plain_file_of_size(staged, entry.size):
+            found.append(FetchSource(staged, "staged"))
+        for copy in copies:
+            is_installed = copy.folder == storage.installed.path
+            if is_installed and self.wrong_hashes.get(name) == entry.hash:
+                continue
+            path = copy.find(name, entry)
+            if path is not None:
+                method: FetchMethod = "link" if copy.may_link(path, device) else "copy"
+                found.append(FetchSource(path, method))
+        return found
 
 
-def _planned(
-    order: HealRequest,
-    manifest: Manifest,
-    *,
-    copies: list[LocalCopy],
-    refuted: Mapping[str, str],
-    resumed: bool,
-    unreachable: ModelUnavailable | None = None,
-) -> FetchPlan:
-    with_staged = resumed or not order.reset
-    device = nearest_existing_folder(order.places.siblings).stat().st_dev
-    sources = {
-        name: tuple(
-            _sources(
-                order.places,
-                name,
-                entry=entry,
-                copies=copies,
-                refuted=refuted,
-                with_staged=with_staged,
-                device=device,
-            )
-        )
-        for name, entry in manifest.files.items()
-    }
-    return FetchPlan(manifest, sources, order.places.reset if order.reset else (), unreachable)
+def _is_plain_file_of_size(path: Path, size: int) -> bool:
+    return path.is_file() and not path.is_symlink() and path.stat().st_size == size
 
 
-def _sources(
-    places: ModelStorage,
-    name: str,
-    *,
-    entry: Entry,
-    copies: list[LocalCopy],
-    refuted: Mapping[str, str],
-    with_staged: bool,
-    device: int,
-) -> list[FetchSource]:
-    found = []
-    staged = places.staging.path / name
-    if (
-        with_staged
-        and staged.is_file()
-        and not staged.is_symlink()
-        and staged.stat().st_size == entry.size
-    ):
-        found.append(FetchSource(staged, "staged"))
-    for copy in copies:
-        if copy.folder == places.final.path and refuted.get(name) == entry.hash:
-            continue
-        if (path := copy.file(name, entry)) is not None:
-            found.append(FetchSource(path, "link" if copy.may_link(path, device) else "copy"))
-    return found
-
-
-def _copies_here(places: ModelStorage) -> list[LocalCopy]:
-    """Other revisions of ours, for most files stay the same from one to the next, and the hub's
-    cache.
-    """
-    siblings = [places.siblings / name for name in _revisions(places)]
+def _copies_on_this_machine(storage: ModelStorage) -> list[LocalCopy]:
+    """The installed revisions, as most files stay the same between them, and the hub's cache."""
+    folders = [storage.repo_folder / name for name in _installed_revisions(storage)]
     return [
-        *(folder_copy(folder, places.repo, ours=True) for folder in siblings),
-        *cache_copies(places.cached.path, places.repo, ours=True),
+        *(copy_in_folder(folder, storage.repo, owned=True) for folder in folders),
+        *copies_in_hub_cache(storage.hub_copy.path, storage.repo, owned=True),
     ]
 
 
-def _revisions(places: ModelStorage) -> list[str]:
-    if not places.siblings.is_dir():
+def _installed_revisions(storage: ModelStorage) -> list[str]:
+    """The names of the revisions' folders, the requested one first."""
+    if not storage.repo_folder.is_dir():
         return []
     names = [
         entry.name
-        for entry in places.siblings.iterdir()
+        for entry in storage.repo_folder.iterdir()
         if "~" not in entry.name and entry.is_dir()
     ]
-    return sorted(names, key=lambda name: name != places.revision)
+    return sorted(names, key=lambda name: name != storage.revision)
 
 
-def _without_hub(
-    order: HealRequest,
-    copies: list[LocalCopy],
-    *,
-    refuted: Mapping[str, str],
-    error: ModelUnavailable,
-) -> FetchPlan:
-    """What is on this machine may be enough. Raises ``error`` when it is not."""
-    commit = cached_commit(order.places.cached.path, order.places.revision)
-    for copy in copies:
-        manifest = copy.manifest
-        if manifest is None or not (
-            _is_wanted(order.places, manifest) or manifest.revision == commit
-        ):
-            continue
-        plan = _planned(
-            order, manifest, copies=copies, refuted=refuted, resumed=False, unreachable=error
-        )
-        if plan.bytes_by("fetch") == 0:
-            return plan
-    raise error
-
-
-def _from_records(order: HealRequest, copies: list[LocalCopy]) -> Manifest:
-    places = order.places
+def _recorded_manifest(
+    storage: ModelStorage, copies: Sequence[LocalCopy], *, source: Path
+) -> Manifest:
+    """The manifest of the first copy that is the requested model."""
     records = [copy.manifest for copy in copies if copy.manifest is not None]
     for manifest in records:
-        # A branch may have meant another commit when the copy was made; who names a copy means that
-        # copy.
-        if _is_wanted(places, manifest) or (
-            not is_commit(places.revision) and manifest.repo == places.repo
-        ):
+        # A branch may have pointed to another commit when the copy was made. A user who names a
+        # copy means that copy.
+        same_branch = not is_commit(storage.revision) and manifest.repo == storage.repo
+        if same_branch or _is_requested(storage, manifest):
             return manifest
     if records:
-        said = ", ".join(f"{m.repo} at {m.revision}" for m in records[:3])
+        found = ", ".join(f"{record.repo} at {record.revision}" for record in records[:3])
         raise ModelError(
-            f"{order.source} holds {said}, but {places.repo} at {places.revision} is wanted"
+            f"{source} contains {found}, but {storage.repo} at {storage.revision} is wanted"
         )
     raise ModelError(
-        f"{order.source} has no record of the hub's hashes (manifest.json, .cache/huggingface or a hub cache), so "
-        "nothing shows which model it is; to use it as it is, set model.path to it"
+        f"{source} has no record of the hub's hashes (manifest.json, .cache/huggingface or a hub "
+        "cache), so it is not known which model it is; to use it as it is, set model.path to it"
     )
 
 
-def _is_wanted(places: ModelStorage, manifest: Manifest) -> bool:
-    return manifest.repo == places.repo and manifest.revision == places.revision
+def _is_requested(storage: ModelStorage, manifest: Manifest) -> bool:
+    return manifest.repo == storage.repo and manifest.revision == storage.revision
 
 
-def _refuse_source_in(removed: tuple[OwnedPath, ...], source: Path) -> None:
+def _check_not_removed(source: Path, removals: Sequence[OwnedPath]) -> None:
+    """Raise ModelError when a reset from ``source`` would remove it."""
     real = Path(os.path.realpath(source))
-    for place in removed:
-        theirs = Path(os.path.realpath(place.path))
-        if real.is_relative_to(theirs) or theirs.is_relative_to(real):
+    for removal in removals:
+        other = Path(os.path.realpath(removal.path))
+        if real.is_relative_to(other) or other.is_relative_to(real):
             raise ModelError(
-                f"{source} is what --reset removes ({place.path}); heal from it without --reset"
+                f"{source} is what --reset removes ({removal.path}); heal from it without --reset"
             )
-
-
-def must_remove_first(plan: FetchPlan, places: ModelStorage, *, free: int) -> bool:
-    """Whether the new copy fits only when the others are gone.
-
-    Raises ModelUnavailable that says how much is missing, when it does not fit at all: before
-    anything is touched.
-    """
-    here = sum(part_size(places.staging.path, name, entry=entry) for name, entry in plan.manifest.files.items()
-               if plan.how(name) == "fetch")  # fmt: skip
-    needed = plan.bytes_by("fetch", "copy") - here
-    needed += min(ROOM, max(0, needed))
-    device = nearest_existing_folder(places.siblings).stat().st_dev
-    freed = sum(
-        place.size()
-        for place in plan.removals
-        if place.exists() and place.path.stat().st_dev == device
-    )
-    if needed > free + freed:
-        raise ModelUnavailable(
-            f"the model needs {format_size(needed)} on the disk of {places.store}, which has "
-            f"{format_size(free)} free: {format_size(needed - free - freed)} are missing. Free "
-            "some space, or set model.folder to a folder on another disk",
-            soon=False,
-        )
-    return needed > free
-
-
-def part_file(staging: Path, name: str, *, entry: Entry) -> Path:
-    """Where a file's first bytes wait for the rest.
-
-    Under its hash, so that another revision's are not continued.
-    """
-    return staging / f"{name}.{entry.hash[:16]}.part"
-
-
-def part_size(staging: Path, name: str, *, entry: Entry) -> int:
-    try:
-        return part_file(staging, name, entry=entry).stat().st_size
-    except OSError:
-        return 0

@@ -1,7 +1,4 @@
-"""Hashes of large files, and the memory of them.
-
-(size, mtime_ns, inode) tells whether a file was hashed before.
-"""
+"""Hashes of large files, and a cache of the files whose hash was correct."""
 
 from __future__ import annotations
 
@@ -12,51 +9,50 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ocrd.files import write_atomically
-from ocrd.model.manifest import Entry
+from ocrd.model.manifest import ManifestEntry
 
-# Bytes at a time: large enough that hashing takes the time, and not Python.
-CHUNK = 8 * 1024 * 1024
+# Read at a time: large enough that hashing takes the time, and not Python.
+CHUNK_BYTES = 8 * 1024 * 1024
 
-# size, mtime_ns, inode: a file that still has them is taken to be the one that was hashed.
-Signature = list[int]
+# Size, mtime_ns and inode. A file that still has them is assumed to be the one that was hashed.
+Signature = tuple[int, int, int]
 
-# Told how many more bytes were worked through.
+# Called with the number of bytes that were processed since the last call.
 OnBytes = Callable[[int], None]
 
 
 def ignore_bytes(_count: int) -> None:
-    """Nobody wants to know."""
+    """Report no progress."""
 
 
-def hash_as(entry: Entry, path: Path, *, on_bytes: OnBytes = ignore_bytes) -> bool:
-    """Whether the file's bytes are those that ``entry`` means. Reads all of it; raises OSError."""
+def file_matches(path: Path, entry: ManifestEntry, *, on_bytes: OnBytes = ignore_bytes) -> bool:
+    """Whether the file has the size and hash of ``entry``. Reads all of it; raises OSError."""
     if path.stat().st_size != entry.size:
         return False
     if entry.sha256 is not None:
-        return digest(path, hashlib.sha256(), on_bytes=on_bytes) == entry.sha256
-    # git's name of a file's content: a header with its size, then the bytes.
+        return _hash(path, hashlib.sha256(), on_bytes=on_bytes) == entry.sha256
+    # Git names a file's content by a header with its size, then the bytes.
     git = hashlib.sha1(b"blob %d\0" % entry.size, usedforsecurity=False)
-    return digest(path, git, on_bytes=on_bytes) == entry.blob_id
+    return _hash(path, git, on_bytes=on_bytes) == entry.blob_id
 
 
-def digest(path: Path, state: hashlib._Hash, *, on_bytes: OnBytes = ignore_bytes) -> str:
-    """The hex digest of a file on top of ``state``."""
-    buffer = memoryview(bytearray(CHUNK))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            state.update(buffer[:count])
-            on_bytes(count)
-    return state.hexdigest()
+def file_signature(path: Path) -> Signature:
+    """Return the file's signature; raises OSError.
+
+    Take it before hashing, so that a change during the hashing is not cached as correct.
+    """
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-class HashMemory:
-    """Which files were found right, by path, in one small JSON file.
+class HashCache:
+    """The files whose hash was correct, by path, in one small JSON file.
 
-    A lost or broken memory costs one hashing.
+    A lost or damaged cache file costs one hashing.
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        """Without a file it lasts as long as the process."""
+        """Read the cache; without a file it lasts as long as the process."""
         self._file = file
         self._known: dict[str, list[object]] = {}
         if file is None:
@@ -68,19 +64,20 @@ class HashMemory:
         if isinstance(known, dict):
             self._known = {k: v for k, v in known.items() if isinstance(v, list)}
 
-    def agrees(self, path: Path, entry: Entry) -> bool:
-        """Whether this file, unchanged since, was found to be ``entry``."""
-        return self._known.get(_key(path)) == [*signature(path), entry.hash]
+    def contains(self, path: Path, entry: ManifestEntry) -> bool:
+        """Whether this file matched ``entry`` and did not change since; raises OSError."""
+        return self._known.get(_key(path)) == [*file_signature(path), entry.hash]
 
-    def remember(self, path: Path, entry: Entry, *, seen: Signature) -> None:
-        """Keep that ``path``, as it was when ``seen`` was taken before hashing, is ``entry``."""
-        self._known[_key(path)] = [*seen, entry.hash]
+    def add(self, path: Path, entry: ManifestEntry, *, signature: Signature) -> None:
+        """Note that ``path`` matches ``entry``, as it was when ``signature`` was taken."""
+        self._known[_key(path)] = [*signature, entry.hash]
 
-    def forget(self, path: Path) -> None:
+    def discard(self, path: Path) -> None:
+        """Forget ``path``."""
         self._known.pop(_key(path), None)
 
     def save(self) -> None:
-        """Write the memory, whole or not at all."""
+        """Write the cache, without the files that do not exist any more; raises OSError."""
         if self._file is None:
             return
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -88,13 +85,13 @@ class HashMemory:
         write_atomically(self._file, json.dumps(known, indent=1).encode())
 
 
-def signature(path: Path) -> Signature:
-    """Take it before hashing, so that a change meanwhile is not remembered as right.
-
-    Raises OSError.
-    """
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ino]
+def _hash(path: Path, state: hashlib._Hash, *, on_bytes: OnBytes) -> str:
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            state.update(buffer[:count])
+            on_bytes(count)
+    return state.hexdigest()
 
 
 def _key(path: Path) -> str:

@@ -1,238 +1,184 @@
-"""The hub, as far as ocrd needs it.
+"""Fetch from the hub: the list of a revision's files, and one file's bytes, resumed when cut.
 
-What a revision holds, and one file's bytes, resumed where they were cut.
-
-A thin edge over huggingface_hub, which brings endpoints, tokens, proxies, redirects and errors
-(`HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`, ...). Its `hf_hub_download` is not used: since 2.x it
-downloads into a file with a name that is used once, and removes that when it is interrupted, so 6
-GB begin anew after every stop; and the `http_get` below it loses up to 10 MB with each connection
-that breaks.
+This is the only use of huggingface_hub, which provides endpoints, tokens, proxies, redirects and
+errors (`HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`, ...). Its `hf_hub_download` is not used: since
+2.x it downloads into a file whose name is used only once, and removes that file when it is
+interrupted, so 6 GB start again after every stop. The `http_get` below it loses up to 10 MB with
+each broken connection.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from ocrd.errors import ConfigError, ModelError, ModelUnavailable
 from ocrd.model.hashes import OnBytes
-from ocrd.model.manifest import Entry, Manifest, is_commit, is_wanted
+from ocrd.model.hub_errors import is_retryable, translate_hub_errors
+from ocrd.model.manifest import Manifest, ManifestEntry, is_commit, is_model_file
 
-# Read when huggingface_hub is first imported. It calls home before anything else unless told not
-# to; the user's own word goes first. Xet's own protocol cannot be resumed after a kill, plain HTTP
-# can.
+# huggingface_hub reads these when it is first imported. It sends telemetry before anything else
+# unless told not to; what the user has set has priority. A download by Xet's own protocol cannot be
+# resumed after a kill; one by plain HTTP can.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
-# Connections in a row that may bring nothing before a download is given up for now.
-BARREN_TRIES = 5
-# Seconds before a broken connection is made again.
-PAUSE = 1.0
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Connections in a row that may bring nothing before a download fails.
+MAX_TRIES_WITHOUT_PROGRESS = 5
+RECONNECT_DELAY_S = 1.0
 
 
 def cache_folders() -> tuple[Path, Path]:
-    """huggingface_hub's cache of repositories and transformers' cache of code, as the
-    environment says.
+    """Return huggingface_hub's cache of repositories and transformers' cache of code.
+
+    Raises:
+        ConfigError: An environment variable of huggingface_hub has an invalid value.
     """
     try:
         from huggingface_hub import constants
-    except ValueError as error:  # a number that is none, an address that is none
+    except ValueError as error:  # an invalid number or address
         raise ConfigError(
-            f"one of the HF_... variables cannot be understood ({error}); mend or unset it"
+            f"one of the HF_... environment variables is invalid ({error}); correct or unset it"
         ) from error
-    modules = os.environ.get("HF_MODULES_CACHE")
-    return Path(constants.HF_HUB_CACHE).absolute(), (
-        Path(modules) if modules else Path(constants.HF_HOME, "modules")
-    ).absolute()
+    modules = os.environ.get("HF_MODULES_CACHE") or Path(constants.HF_HOME, "modules")
+    return Path(constants.HF_HUB_CACHE).absolute(), Path(modules).absolute()
 
 
 def list_revision(repo: str, revision: str) -> Manifest:
-    """What ``repo`` holds at ``revision`` (a commit, branch or tag).
+    """Return the model files of ``repo`` at ``revision`` (a commit, branch or tag).
 
-    Raises ModelUnavailable for what may pass (no network, a busy hub), ModelError for what will not
-    (no such repository or revision, no access, no model in it).
+    Raises:
+        ModelUnavailable: A retry may help (no network, a busy hub).
+        ModelError: A retry cannot help (no such repository or revision, no access, no model in it).
     """
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-    with _clear_errors(f"{repo} at {revision}"):
+    with translate_hub_errors(f"{repo} at {revision}"):
         api = HfApi()
         commit = api.repo_info(repo, revision=revision).sha
         if commit is None or (is_commit(revision) and commit != revision):
             raise ModelUnavailable(
-                f"the hub gave {commit} when asked for {repo} at {revision}; trying again may help"
+                f"the hub returned {commit} for {repo} at {revision}; a retry may help"
             )
-        found = [
-            e
-            for e in api.list_repo_tree(repo, revision=commit)
-            if isinstance(e, RepoFile) and is_wanted(e.path)
-        ]
+        tree = api.list_repo_tree(repo, revision=commit)
         files = {
-            e.path: Entry(e.lfs.size, sha256=e.lfs.sha256)
-            if e.lfs
-            else Entry(e.size, blob_id=e.blob_id)
-            for e in found
+            item.path: _entry(item)
+            for item in tree
+            if isinstance(item, RepoFile) and is_model_file(item.path)
         }
     if "config.json" not in files:
         raise ModelError(
-            f"{repo} at {revision} holds no config.json, so it is no model; mend model.repo"
+            f"{repo} at {revision} has no config.json, so it is not a model; correct model.repo"
         )
     return Manifest(repo, commit, files)
 
 
-def fetch(manifest: Manifest, name: str, *, part: Path, on_bytes: OnBytes) -> None:
-    """Bring ``part`` to the whole of file ``name``, going on where it ends.
+def fetch(manifest: Manifest, name: str, *, target: Path, on_bytes: OnBytes) -> None:
+    """Download one file, continuing where ``target`` ends.
 
     The bytes are not checked here.
 
-    Raises ModelUnavailable when it could not be had whole; what came is kept in ``part``.
+    Args:
+        manifest: Where the file is, and how large.
+        name: The file's name.
+        target: The partial download. It is appended to until it is complete.
+        on_bytes: Called as bytes arrive.
+
+    Raises:
+        ModelUnavailable: It could not be completed; ``target`` keeps what arrived.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.utils import build_hf_headers
 
     entry = manifest.files[name]
     url = hf_hub_url(manifest.repo, name, revision=manifest.revision)
-    with _clear_errors(f"{name} of {manifest.repo}"):
-        about = get_hf_file_metadata(url, token=None, headers=build_hf_headers())
-        if about.etag != entry.hash:  # seen before gigabytes come
+    with translate_hub_errors(f"{name} of {manifest.repo}"):
+        metadata = get_hf_file_metadata(url, token=None, headers=build_hf_headers())
+        if metadata.etag != entry.hash:  # noticed before gigabytes are downloaded
             raise ModelUnavailable(
-                f"the hub offers another {name} than it lists for {manifest.repo}; trying later"
+                f"the hub has another {name} than it lists for {manifest.repo}; retrying"
             )
-        _download(url, part, size=entry.size, on_bytes=on_bytes)
+        _download(url, target, size=entry.size, on_bytes=on_bytes)
 
 
-def _download(url: str, part: Path, *, size: int, on_bytes: OnBytes) -> None:
-    """Append to ``part`` until it has ``size`` bytes; a connection that breaks is made again."""
+def _entry(item: Any) -> ManifestEntry:
+    if item.lfs:
+        return ManifestEntry(item.lfs.size, sha256=item.lfs.sha256)
+    return ManifestEntry(item.size, blob_id=item.blob_id)
+
+
+def _download(url: str, target: Path, *, size: int, on_bytes: OnBytes) -> None:
+    """Append to ``target`` until it has ``size`` bytes, reconnecting when a connection breaks."""
     import httpx2
     from huggingface_hub import errors
 
-    part.touch()
-    barren = 0
-    while (before := part.stat().st_size) < size:
+    target.touch()
+    tries_without_progress = 0
+    while True:
+        before = target.stat().st_size
+        if before >= size:
+            return
         try:
-            _append(url, part, size=size, on_bytes=on_bytes)
+            _append(url, target, size=size, on_bytes=on_bytes)
         except (httpx2.TransportError, errors.HfHubHTTPError) as error:
-            if (
-                isinstance(error, errors.HfHubHTTPError)
-                and error.response.status_code not in PASSING
-            ):
+            if not is_retryable(error):
                 raise
-            barren = 0 if part.stat().st_size > before else barren + 1
-            if barren > BARREN_TRIES:
+            progress = target.stat().st_size > before
+            tries_without_progress = 0 if progress else tries_without_progress + 1
+            if tries_without_progress > MAX_TRIES_WITHOUT_PROGRESS:
                 raise
-            time.sleep(PAUSE)
+            time.sleep(RECONNECT_DELAY_S)
         else:
-            if part.stat().st_size < size:
-                raise OSError(f"{part.stat().st_size} of {size} bytes came")
+            received = target.stat().st_size
+            if received < size:
+                raise OSError(f"{received} of {size} bytes were received")
 
 
-def _append(url: str, part: Path, *, size: int, on_bytes: OnBytes) -> None:
+def _append(url: str, target: Path, *, size: int, on_bytes: OnBytes) -> None:
+    """Download what ``target`` lacks, in one connection."""
     from huggingface_hub import constants
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
 
-    at = part.stat().st_size
-    headers = build_hf_headers() | {
-        "Accept-Encoding": "identity"
-    }  # no compression: the bytes must be the file's
-    if at:
-        headers["Range"] = f"bytes={at}-"
+    start = target.stat().st_size
+    # No compression: the bytes must be the file's.
+    headers = build_hf_headers() | {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
     with (
-        # The hub's own redirect is followed anew each time: the address behind it expires within
-        # hours.
+        # The redirect is followed again each time: the address behind it expires within hours.
         http_stream_backoff(
             "GET",
             url,
             headers=headers,
             timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
+            # Retries are ours: the library would sleep as long as the server asks for, silently.
             retry_on_exceptions=(),
-            # the library would sleep as long as the server says, and nobody would know
             retry_on_status_codes=(),
-        ) as answer,
-        part.open("ab") as file,
+        ) as response,
+        target.open("ab") as file,
     ):
-        hf_raise_for_status(answer)
-        # A login page answers 200 as well: what is here is kept until just what is missing is
-        # offered, not more either.
-        goes_on = answer.status_code == HTTPStatus.PARTIAL_CONTENT
-        promised = answer.headers.get("Content-Length")
-        if promised != str(size - at if goes_on else size):
-            raise OSError(
-                f"{promised or 'an unknown number of'} bytes were offered instead of {size}"
-            )
-        if at and not goes_on:
+        hf_raise_for_status(response)
+        is_partial = response.status_code == HTTPStatus.PARTIAL_CONTENT
+        _check_length(response.headers, size - start if is_partial else size, size=size)
+        if start and not is_partial:
             file.truncate(0)
-            on_bytes(-at)
-        for data in answer.iter_bytes():
+            on_bytes(-start)
+        for data in response.iter_bytes():
             file.write(data)
             on_bytes(len(data))
 
 
-@contextmanager
-def _clear_errors(what: str) -> Iterator[None]:
-    """The client's many errors as two of ours, each a sentence that says what can be done."""
-    import httpx2
-    from huggingface_hub import errors
+def _check_length(headers: Mapping[str, str], expected: int, *, size: int) -> None:
+    """Raise OSError unless exactly the missing bytes follow.
 
-    try:
-        yield
-    except ImportError as error:  # a SOCKS proxy needs a package of its own
-        raise ModelError(
-            f"{what}: the network cannot be used as the environment asks ({error})"
-        ) from error
-    except errors.OfflineModeIsEnabled as error:
-        raise ModelUnavailable(
-            f"{what} cannot be fetched while HF_HUB_OFFLINE is set; unset it, or run: ocrd model heal --from PATH",
-            soon=False,
-        ) from error
-    except errors.GatedRepoError as error:
-        raise ModelError(
-            f"{what} is gated: ask for access on its page, then set HF_TOKEN or run: hf auth login"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise ModelError(f"{what}: the hub knows no such revision; mend model.revision") from error
-    except errors.RemoteEntryNotFoundError as error:
-        raise ModelUnavailable(
-            f"{what}: the hub lists it but does not give it (404); trying later"
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise ModelError(
-            f"{what}: the hub knows no such repository, or it is private; mend model.repo, or set HF_TOKEN"
-        ) from error
-    except errors.HfHubHTTPError as error:
-        raise _after_status(what, error.response.status_code, error=error) from error
-    except (httpx2.HTTPError, httpx2.InvalidURL, errors.FileMetadataError) as error:
-        reason = str(error).split("\n")[0] or type(error).__name__
-        raise ModelUnavailable(
-            f"{what}: the hub cannot be reached ({reason}); is there a network?"
-        ) from error
-    except errors.HFValidationError as error:
-        raise ModelError(
-            f"{what}: no name that a hub can know; mend model.repo and model.revision"
-        ) from error
-    except OSError as error:
-        # The disk is full, say; or http_get's own word that fewer bytes came than were promised.
-        reason = error.strerror or str(error).split("\n")[0]
-        raise ModelUnavailable(
-            f"{what}: fetching it was interrupted ({reason}); trying later"
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelUnavailable(
-            f"{what}: the answer was no hub's ({type(error).__name__}); is HF_ENDPOINT right, or a login page between?"
-        ) from error
-
-
-def _after_status(what: str, status: int, *, error: Exception) -> ModelError:
-    if status == 401:
-        return ModelError(
-            f"{what}: the hub refuses the token (401); mend HF_TOKEN or run: hf auth login"
-        )
-    if status in PASSING:
-        return ModelUnavailable(f"{what}: the hub is busy or out of order ({status}); trying later")
-    return ModelUnavailable(
-        f"{what}: the hub answered {status} ({str(error).split(chr(10))[0]}); trying later"
-    )
+    A login page has status 200 too. So what was downloaded is kept until the right length is
+    offered.
+    """
+    offered = headers.get("Content-Length")
+    if offered != str(expected):
+        raise OSError(f"{offered or 'an unknown number of'} bytes were offered instead of {size}")

@@ -1,4 +1,4 @@
-"""Heal again and again while what stands in the way may pass."""
+"""Heal the model, and retry after errors that may pass."""
 
 from __future__ import annotations
 
@@ -8,43 +8,56 @@ from collections.abc import Callable
 from ocrd.backoff import Backoff
 from ocrd.errors import ModelUnavailable
 from ocrd.model.heal import Healer
-from ocrd.model.verify import Report
+from ocrd.model.report import Report
 
 # Between tries.
 BACKOFF = Backoff((5.0, 15.0, 60.0, 300.0, 600.0))
 
-# Seconds before asking again for the lock that another process holds; asking itself waits as well.
-AFTER_OTHERS = 1.0
+# While another process holds the lock. Asking for the lock takes a moment as well.
+LOCK_RETRY_DELAY_S = 1.0
 
 OnWait = Callable[[ModelUnavailable, float], None]
 
 
 def heal_with_retries(
     healer: Healer,
-    tries: int | None,
+    max_tries: int | None,
     *,
     on_wait: OnWait,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Report:
-    """Heal; wait and try again for what may pass, ``tries`` times in a row without a new byte,
-    for ever with None.
+    """Heal the model; wait and retry after an error that may pass.
 
-    While another process heals, it is waited for in any case.
+    While another process heals the same model, it is waited for in any case.
 
-    Raises ModelUnavailable when the tries are used up, ModelError for what will not pass.
+    Args:
+        healer: What heals it.
+        max_tries: Tries in a row that fetch no byte, None for no limit. With a limit, an error
+            that the user has to fix is not waited for.
+        on_wait: Called before each wait, with the error and the seconds.
+        sleep: Waits.
+
+    Returns:
+        The report on the complete model.
+
+    Raises:
+        ModelUnavailable: All tries are used up.
+        ModelError: A retry cannot help.
     """
-    barren = 0
+    failures = 0
     while True:
-        before = healer.meter.fetched
+        fetched_before = healer.meter.fetched_bytes
         try:
             return healer.heal()
         except ModelUnavailable as error:
-            wait = AFTER_OTHERS
-            if not error.others:
-                # A network that is bad but brings something deserves new patience.
-                barren = 1 if healer.meter.fetched > before else barren + 1
-                if tries is not None and (barren >= tries or not error.soon):
+            if error.locked:
+                delay_s = LOCK_RETRY_DELAY_S
+            else:
+                # A bad network that brings something gets all its tries again.
+                progress = healer.meter.fetched_bytes > fetched_before
+                failures = 1 if progress else failures + 1
+                if max_tries is not None and (failures >= max_tries or error.needs_user):
                     raise
-                wait = BACKOFF.delay_s(barren)
-            on_wait(error, wait)
-            sleep(wait)
+                delay_s = BACKOFF.delay_s(failures)
+            on_wait(error, delay_s)
+            sleep(delay_s)

@@ -123,8 +123,8 @@ def _remove_folder(installation: Installation, folder: Path) -> Iterator[str]:
 
 
 def _remove_model(installation: Installation, config: Config) -> Iterator[str]:
-    from ocrd.model.factory import places_of
-    from ocrd.model.staging import sole_healer
+    from ocrd.model.factory import make_storage
+    from ocrd.model.staging import healing_lock
 
     if DaemonProbe(installation.state_dir).is_running() and not installation.dry_run:
         raise ServiceError(
@@ -134,17 +134,19 @@ def _remove_model(installation: Installation, config: Config) -> Iterator[str]:
     if not is_managed(config.model):
         yield "kept the model, because ocrd did not download it"
         return
-    places = places_of(config.model)
-    existing = [place for place in (places.final, places.staging, places.old) if place.exists()]
+    storage = make_storage(config.model)
+    existing = [
+        path for path in (storage.installed, storage.staging, storage.replaced) if path.exists()
+    ]
     if not existing:
         yield "there is no model to remove"
     elif installation.dry_run:
-        yield from (f"would remove {place.path}" for place in existing)
+        yield from (f"would remove {path.path}" for path in existing)
     else:
-        with sole_healer(places, patience=MODEL_LOCK_TIMEOUT_S):
-            for place in existing:
-                place.remove()
-                yield f"removed {place.path}"
+        with healing_lock(storage, timeout_s=MODEL_LOCK_TIMEOUT_S):
+            for path in existing:
+                path.remove()
+                yield f"removed {path.path}"
         with contextlib.suppress(OSError):
-            places.lock.unlink()
-            places.siblings.rmdir()  # the folder of all revisions, unless there are others
+            storage.lock_file.unlink()
+            storage.repo_folder.rmdir()  # the folder of all revisions, unless there are others

@@ -14,12 +14,14 @@ import structlog
 from ocrd import paths
 from ocrd.config import ModelConfig, is_managed, model_dir
 from ocrd.errors import EngineError, ModelError, ModelUnavailable, OcrdError
-from ocrd.model.factory import healer_of
-from ocrd.model.hashes import HashMemory
+from ocrd.model.expected import expected_model
+from ocrd.model.factory import make_healer
+from ocrd.model.hashes import HashCache
 from ocrd.model.manifest import read_manifest
-from ocrd.model.progress import Meter, Progress
+from ocrd.model.progress import ProgressMeter, TransferProgress
+from ocrd.model.report import Report
 from ocrd.model.retry import heal_with_retries
-from ocrd.model.verify import Report, bytes_to_hash, verify, wanted_by
+from ocrd.model.verify import bytes_to_hash, verify
 from ocrd.worker.messages import Setup
 
 if TYPE_CHECKING:
@@ -40,10 +42,10 @@ class Startup:
         self._devices = devices
         self._model = ModelConfig.model_validate(setup.model)
         self._folder = model_dir(self._model)
-        self._memory = HashMemory(paths.hash_memory_file())
+        self._cache = HashCache(paths.hash_cache_file())
         self._healing = False
         self._waited_for = ""
-        self._meter = Meter(self._tell, pause=1.0)
+        self._meter = ProgressMeter(self._tell, interval_s=1.0)
 
     def runner(self) -> Runner:
         """With the model loaded.
@@ -87,16 +89,16 @@ class Startup:
     def _make_whole(self, *, full: bool) -> bool:
         """Verify and heal; whether anything had to be healed."""
         self._healing = False
-        self._meter.begin("checking", bytes_to_hash(self._folder, self._memory, full=full))
+        self._meter.start_phase("checking", bytes_to_hash(self._folder, self._cache, full=full))
         report = verify(
             self._folder,
-            self._memory,
-            wanted=wanted_by(self._model),
+            self._cache,
+            expected=expected_model(self._model),
             full=full,
             on_bytes=self._meter.advance,
         )
         with contextlib.suppress(OSError):
-            self._memory.save()
+            self._cache.save()
         if report.ok:
             return False
         if not is_managed(self._model):
@@ -111,7 +113,7 @@ class Startup:
             "the model is broken; healing it", broken=broken
         )
         heal_with_retries(
-            healer_of(self._model, self._memory, meter=self._meter),
+            make_healer(self._model, self._cache, meter=self._meter),
             self._setup.tries,
             on_wait=self._wait,
         )
@@ -149,9 +151,17 @@ class Startup:
             on_canary=lambda within: self._say(event="canary", within=within),
         )
 
-    def _tell(self, progress: Progress) -> None:
+    def _tell(self, progress: TransferProgress) -> None:
         state = "healing" if self._healing else "verifying"
-        self._say(event="preparing", state=state, **vars(progress), left=progress.left)
+        self._say(
+            event="preparing",
+            state=state,
+            phase=progress.phase,
+            done=progress.done_bytes,
+            total=progress.total_bytes,
+            speed=progress.bytes_per_s,
+            left=progress.remaining_s,
+        )
 
     def _wait(self, error: ModelUnavailable, seconds: float) -> None:
         if str(error) != self._waited_for:

@@ -162,8 +162,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
     """A hub that serves one repository, and a client in this process that does not wait long for
     it.
     """
-    monkeypatch.setattr(hub_edge, "BARREN_TRIES", 1)
-    monkeypatch.setattr(hub_edge, "PAUSE", 0.0)
+    monkeypatch.setattr(hub_edge, "MAX_TRIES_WITHOUT_PROGRESS", 1)
+    monkeypatch.setattr(hub_edge, "RECONNECT_DELAY_S", 0.0)
     hub = LocalHub()
     hub.publish(REPO, published_files())
     with hub.serving():

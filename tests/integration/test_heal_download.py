@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import ModelError, ModelUnavailable
-from ocrd.model.manifest import FILE as MANIFEST
-from ocrd.model.manifest import read_manifest
+from ocrd.model.manifest import MANIFEST_FILE, read_manifest
 from tests.hub import LocalHub, etag_of
 from tests.machine import Machine, flip
 from tests.published import REPO, SHARDS, WANTED, published_files
@@ -27,15 +26,15 @@ def test_a_missing_model_is_fetched_and_holds_just_what_is_wanted(
 ) -> None:
     report = machine.heal()
     assert report.ok and report.full and machine.verified().ok
-    assert set(machine.contents()) == {*WANTED, MANIFEST}
+    assert set(machine.contents()) == {*WANTED, MANIFEST_FILE}
     manifest = read_manifest(machine.folder)
     assert manifest is not None and manifest.revision == hub.branches["main"]
-    assert sorted(p.name for p in machine.places.siblings.iterdir() if "lock" not in p.name) == [
-        machine.folder.name
-    ]
-    assert {p.phase for p in machine.told} == {"checking", "copying", "fetching"}
+    assert sorted(
+        p.name for p in machine.storage.repo_folder.iterdir() if "lock" not in p.name
+    ) == [machine.folder.name]
+    assert {p.phase for p in machine.reports} == {"checking", "copying", "fetching"}
     total = sum(len(published_files()[name]) for name in WANTED)
-    assert max(p.done for p in machine.told if p.phase == "fetching") == total
+    assert max(p.done_bytes for p in machine.reports if p.phase == "fetching") == total
 
 
 def test_a_whole_model_is_left_alone_and_the_hub_is_not_asked(
@@ -62,9 +61,9 @@ def test_only_what_is_broken_is_fetched(machine: Machine, hub: LocalHub) -> None
 
 
 @pytest.mark.parametrize("damage", [
-    lambda m: (m.folder / MANIFEST).unlink(),
-    lambda m: (m.folder / MANIFEST).write_text("{"),
-    lambda m: (m.folder / MANIFEST).write_text(json.dumps({"repo": "other/model", "revision": None, "files": {}})),
+    lambda m: (m.folder / MANIFEST_FILE).unlink(),
+    lambda m: (m.folder / MANIFEST_FILE).write_text("{"),
+    lambda m: (m.folder / MANIFEST_FILE).write_text(json.dumps({"repo": "other/model", "revision": None, "files": {}})),
 ])  # fmt: skip
 def test_a_lost_manifest_costs_no_download(
     machine: Machine, hub: LocalHub, damage: Callable[[Machine], None]
@@ -97,8 +96,8 @@ def test_what_was_fetched_before_a_failure_is_not_fetched_again(
     assert machine.heal().ok and machine.verified().ok
     assert hub.fetched(FIRST) == []
     assert {a.range for a in hub.fetched(SECOND)} == {"bytes=70000-"}
-    fetched = [p for p in machine.told if p.phase == "fetching"]
-    assert fetched[-1].done == fetched[-1].total
+    fetched = [p for p in machine.reports if p.phase == "fetching"]
+    assert fetched[-1].done_bytes == fetched[-1].total_bytes
 
 
 def test_a_login_page_in_mid_download_costs_nothing_that_was_fetched(
@@ -126,7 +125,7 @@ def test_a_hub_that_sends_in_circles_is_said(machine: Machine, hub: LocalHub) ->
 def test_a_file_that_changes_in_mid_download_is_never_half_old_half_new(
     machine: Machine, hub: LocalHub
 ) -> None:
-    files = hub.repos[REPO][machine.places.revision]
+    files = hub.repos[REPO][machine.storage.revision]
     other = bytes(reversed(files[FIRST]))
 
     def change() -> None:
@@ -145,8 +144,8 @@ def test_a_file_that_changes_in_mid_download_is_never_half_old_half_new(
 def test_a_branch_that_moves_meanwhile_ends_at_the_commit_that_it_began_with(
     machine: Machine, hub: LocalHub, moment: str
 ) -> None:
-    first = machine.places.revision
-    machine.places = replace(machine.places, revision="main")
+    first = machine.storage.revision
+    machine.storage = replace(machine.storage, revision="main")
     hub.faults.cut = {FIRST: [100_000]}
 
     def move() -> None:
@@ -164,8 +163,8 @@ def test_a_server_without_ranges_begins_anew_and_ends_right(
     hub.faults.no_ranges = True
     hub.faults.cut = {FIRST: [100_000]}
     assert machine.heal().ok and machine.verified().ok
-    fetched = [p for p in machine.told if p.phase == "fetching"]
-    assert fetched[-1].done == fetched[-1].total
+    fetched = [p for p in machine.reports if p.phase == "fetching"]
+    assert fetched[-1].done_bytes == fetched[-1].total_bytes
     assert (
         len([a for a in hub.fetched(FIRST) if "/cdn/" in a.path]) == 2
     )  # not once more because it did not verify
@@ -183,19 +182,19 @@ def test_when_refetching_does_not_help_every_copy_is_removed_and_all_fetched(
     machine: Machine, hub: LocalHub
 ) -> None:
     machine.heal()
-    machine.cache(published_files(), machine.places.revision)
-    flip(machine.places.cached.path / "blobs" / etag_of(published_files()[FIRST]))
+    machine.cache(published_files(), machine.storage.revision)
+    flip(machine.storage.hub_copy.path / "blobs" / etag_of(published_files()[FIRST]))
     others = [
-        machine.places.hub_cache / "models--other--model",
-        machine.places.modules_cache / "transformers_modules/x",
+        machine.storage.hub_cache / "models--other--model",
+        machine.storage.modules_cache / "transformers_modules/x",
     ]
-    for place in (*(m.path for m in machine.places.modules), *others):
+    for place in (*(m.path for m in machine.storage.code_copies), *others):
         place.mkdir(parents=True)
     flip(machine.folder / FIRST)
     hub.faults.flip = {FIRST: 2}
     assert machine.heal().ok and machine.verified().ok
-    assert not machine.places.cached.exists()
-    assert not any(place.exists() for place in machine.places.modules)
+    assert not machine.storage.hub_copy.exists()
+    assert not any(place.exists() for place in machine.storage.code_copies)
     assert all(other.is_dir() for other in others)
 
 
@@ -207,7 +206,7 @@ def test_a_listing_that_no_hub_can_mean_is_refused(
     machine: Machine, hub: LocalHub, field: dict[str, object]
 ) -> None:
     hub.faults.listed = field
-    with pytest.raises(ModelUnavailable, match="no hub's"):
+    with pytest.raises(ModelUnavailable, match="not a hub's"):
         machine.heal()
     assert hub.bytes_asked == 0
 
@@ -267,11 +266,11 @@ def test_a_busy_hub_that_recovers_is_only_slow(machine: Machine, hub: LocalHub) 
 
 
 def test_what_will_not_pass_says_what_to_mend(machine: Machine, hub: LocalHub) -> None:
-    for places, words in (
-        (replace(machine.places, repo="no/such"), "model.repo"),
-        (replace(machine.places, revision="a" * 40), "model.revision"),
+    for storage, words in (
+        (replace(machine.storage, repo="no/such"), "model.repo"),
+        (replace(machine.storage, revision="a" * 40), "model.revision"),
     ):
-        machine.places = places
+        machine.storage = storage
         with pytest.raises(ModelError, match=words) as raised:
             machine.heal()
         assert not isinstance(raised.value, ModelUnavailable)
@@ -312,7 +311,7 @@ def test_a_repository_that_is_no_model_of_ours_is_refused_after_one_download(
     files = published_files() | {
         "config.json": b'{"model_type": "llama", "architectures": ["Llama"]}'
     }
-    machine.places = replace(machine.places, revision=hub.publish(REPO, files, seed="other"))
+    machine.storage = replace(machine.storage, revision=hub.publish(REPO, files, seed="other"))
     with pytest.raises(ModelError, match=r"model\.repo"):
         machine.heal()
     assert len([a for a in hub.fetched(FIRST) if "cdn" in a.path]) == 1 and machine.contents() == {}

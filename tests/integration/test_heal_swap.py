@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import ModelError, ModelUnavailable
-from ocrd.model import heal as heal_module
+from ocrd.model import assemble as assemble_module
 from ocrd.model import staging as staging_module
-from ocrd.model.hashes import HashMemory
-from ocrd.model.manifest import FILE as MANIFEST
-from ocrd.model.verify import Wanted, verify
+from ocrd.model.expected import ExpectedModel
+from ocrd.model.hashes import HashCache
+from ocrd.model.manifest import MANIFEST_FILE
+from ocrd.model.verify import verify
 from tests.hub import LocalHub, etag_of
 from tests.machine import Machine, flip, room_for
 from tests.published import REPO, SHARDS, WANTED, published_files
@@ -31,21 +32,21 @@ FIRST, SECOND = SHARDS
 
 def test_a_reset_fetches_everything_anew(machine: Machine, hub: LocalHub) -> None:
     machine.heal()
-    machine.cache(published_files(), machine.places.revision)
+    machine.cache(published_files(), machine.storage.revision)
     old = (machine.folder / SECOND).stat().st_ino
     hub.asked.clear()
     assert machine.heal(reset=True).ok and machine.verified().ok
     assert all(hub.fetched(name) for name in WANTED)
-    assert (machine.folder / SECOND).stat().st_ino != old and not machine.places.cached.exists()
+    assert (machine.folder / SECOND).stat().st_ino != old and not machine.storage.hub_copy.exists()
 
 
 def test_a_reset_without_a_network_removes_nothing(machine: Machine, hub: LocalHub) -> None:
     machine.heal()
-    machine.cache(published_files(), machine.places.revision)
+    machine.cache(published_files(), machine.storage.revision)
     hub.faults.status = {"/api/": [503] * 9}
     with pytest.raises(ModelUnavailable):
         machine.heal(reset=True)
-    assert machine.verified().ok and machine.places.cached.exists()
+    assert machine.verified().ok and machine.storage.hub_copy.exists()
 
 
 def test_how_much_room_is_missing_is_reported_before_anything_is_touched(
@@ -54,20 +55,20 @@ def test_how_much_room_is_missing_is_reported_before_anything_is_touched(
     machine.free = 1_000_000
     with pytest.raises(ModelUnavailable, match=r"\d\.\d+ MB are missing"):
         machine.heal()
-    assert hub.bytes_asked == 0 and not machine.places.staging.exists()
+    assert hub.bytes_asked == 0 and not machine.storage.staging.exists()
 
 
 def test_room_that_a_reset_makes_counts(machine: Machine, hub: LocalHub) -> None:
-    machine.cache(published_files(), machine.places.revision)
+    machine.cache(published_files(), machine.storage.revision)
     total = sum(len(published_files()[name]) for name in WANTED)
-    machine.free = room_for(total) - machine.places.cached.size() - 1
+    machine.free = room_for(total) - machine.storage.hub_copy.removable_bytes() - 1
     with pytest.raises(ModelUnavailable, match="missing"):
         machine.heal(reset=True)
-    assert machine.places.cached.exists()
+    assert machine.storage.hub_copy.exists()
     machine.free += 1
     meanwhile: list[bool] = []
     hub.faults.cut = {FIRST: [1000]}
-    hub.faults.on_cut = lambda: meanwhile.append(machine.places.cached.exists())
+    hub.faults.on_cut = lambda: meanwhile.append(machine.storage.hub_copy.exists())
     assert machine.heal(reset=True).ok
     assert meanwhile == [False]  # there was no room for both
 
@@ -75,12 +76,12 @@ def test_room_that_a_reset_makes_counts(machine: Machine, hub: LocalHub) -> None
 def test_a_reset_keeps_the_other_copies_until_the_new_one_is_whole(
     machine: Machine, hub: LocalHub
 ) -> None:
-    machine.cache(published_files(), machine.places.revision)
+    machine.cache(published_files(), machine.storage.revision)
     meanwhile: list[bool] = []
     hub.faults.cut = {FIRST: [1000]}
-    hub.faults.on_cut = lambda: meanwhile.append(machine.places.cached.exists())
+    hub.faults.on_cut = lambda: meanwhile.append(machine.storage.hub_copy.exists())
     assert machine.heal(reset=True).ok
-    assert meanwhile == [True] and not machine.places.cached.exists()
+    assert meanwhile == [True] and not machine.storage.hub_copy.exists()
 
 
 def test_room_on_another_disk_does_not_count(machine: Machine, hub: LocalHub) -> None:
@@ -88,8 +89,8 @@ def test_room_on_another_disk_does_not_count(machine: Machine, hub: LocalHub) ->
     if not shared_memory.is_dir() or shared_memory.stat().st_dev == machine.home.stat().st_dev:
         pytest.skip("there is no other disk here")
     with tempfile.TemporaryDirectory(dir=shared_memory) as other:
-        machine.places = replace(machine.places, hub_cache=Path(other))
-        machine.cache(published_files(), machine.places.revision)
+        machine.storage = replace(machine.storage, hub_cache=Path(other))
+        machine.cache(published_files(), machine.storage.revision)
         machine.free = room_for(sum(len(published_files()[name]) for name in WANTED)) - 1
         for reset in (True, False):  # a second name cannot be given there either
             with pytest.raises(ModelUnavailable, match="missing"):
@@ -105,7 +106,7 @@ def test_what_was_fetched_before_needs_no_room_again(machine: Machine, hub: Loca
         machine.heal()
     hub.faults.stall = {}
     hub.faults.stall = {}
-    staged = machine.places.staging.path
+    staged = machine.storage.staging.path
     left = sum(len(published_files()[name]) for name in WANTED if not (staged / name).exists())
     machine.free = room_for(left - 1_000_000) - 1
     with pytest.raises(ModelUnavailable, match="missing"):
@@ -123,21 +124,21 @@ def test_a_swap_that_fails_puts_the_old_one_back(
     real = Path.rename
 
     def refuse(path: Path, target: Path) -> Path:
-        if path == machine.places.staging.path:
+        if path == machine.storage.staging.path:
             raise OSError(errno.EIO, "the disk fails")
         return real(path, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(ModelUnavailable, match="the disk fails"):
         machine.heal()
-    assert machine.contents() == old and not machine.places.old.exists()
+    assert machine.contents() == old and not machine.storage.replaced.exists()
     monkeypatch.undo()
     hub.asked.clear()
     assert machine.heal().ok and hub.bytes_asked == 0
 
 
 def test_a_part_that_is_somebodys_file_is_not_written_to(machine: Machine, hub: LocalHub) -> None:
-    staging = machine.places.staging.path
+    staging = machine.storage.staging.path
     data = published_files()
     staging.mkdir(parents=True)
     for name, join in ((FIRST, os.symlink), (SECOND, os.link)):
@@ -154,8 +155,8 @@ def test_a_store_behind_a_link_is_refused_before_anything_is_touched(
     machine: Machine, hub: LocalHub
 ) -> None:
     (machine.home / "big disk").mkdir()
-    machine.places.store.mkdir()
-    machine.places.siblings.symlink_to(machine.home / "big disk")
+    machine.storage.models_folder.mkdir()
+    machine.storage.repo_folder.symlink_to(machine.home / "big disk")
     with pytest.raises(ModelError, match=r"is a link; set model\.folder"):
         machine.heal()
     assert list((machine.home / "big disk").iterdir()) == []
@@ -172,21 +173,21 @@ def test_what_was_replaced_and_cannot_be_removed_is_untidy_and_no_more(
 
     monkeypatch.setattr(shutil, "rmtree", refuse)
     assert machine.heal().ok and machine.verified().ok
-    assert machine.places.old.exists()
+    assert machine.storage.replaced.exists()
     flip(machine.folder / FIRST)
     old = machine.contents()
     with pytest.raises(ModelError, match="remove it by hand"):
         machine.heal()
     assert machine.contents() == old
     monkeypatch.undo()
-    assert machine.heal().ok and not machine.places.old.exists()
+    assert machine.heal().ok and not machine.storage.replaced.exists()
 
 
 def test_a_read_only_folder_of_ours_can_be_replaced(machine: Machine, hub: LocalHub) -> None:
     machine.heal()
     (machine.folder / FIRST).unlink()
     machine.folder.chmod(0o500)
-    assert machine.heal().ok and not machine.places.old.exists()
+    assert machine.heal().ok and not machine.storage.replaced.exists()
 
 
 def test_half_a_copy_does_not_stay_on_a_full_disk(tmp_path: Path) -> None:
@@ -201,10 +202,10 @@ def test_half_a_copy_does_not_stay_on_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_a_file_in_the_place_of_the_model_is_kept(machine: Machine, hub: LocalHub) -> None:
-    machine.places.siblings.mkdir(parents=True)
+    machine.storage.repo_folder.mkdir(parents=True)
     machine.folder.write_text("mine")
     assert machine.heal().ok
-    assert [p.read_text() for p in machine.places.kept.path.iterdir()] == ["mine"]
+    assert [p.read_text() for p in machine.storage.kept.path.iterdir()] == ["mine"]
 
 
 def test_a_reset_that_is_interrupted_goes_on_where_it_was(machine: Machine, hub: LocalHub) -> None:
@@ -214,7 +215,7 @@ def test_a_reset_that_is_interrupted_goes_on_where_it_was(machine: Machine, hub:
         healer.heal()
     hub.faults.stall = {}
     hub.asked[:] = []
-    staged = {path.name for path in machine.places.staging.path.iterdir()}
+    staged = {path.name for path in machine.storage.staging.path.iterdir()}
     machine.free = room_for(
         sum(len(published_files()[name]) for name in WANTED if name not in staged) - 70_000
     )
@@ -223,11 +224,11 @@ def test_a_reset_that_is_interrupted_goes_on_where_it_was(machine: Machine, hub:
 
 
 def test_a_reset_that_cannot_end_leaves_the_other_copies(machine: Machine, hub: LocalHub) -> None:
-    machine.cache(published_files(), machine.places.revision)
+    machine.cache(published_files(), machine.storage.revision)
     hub.faults.flip = {FIRST: 10**6}
-    with pytest.raises(ModelError, match="The model is as it was"):
+    with pytest.raises(ModelError, match="installed model was not changed"):
         machine.heal(reset=True)
-    assert machine.places.cached.exists()
+    assert machine.storage.hub_copy.exists()
 
 
 def test_a_link_in_the_staging_folders_place_is_not_followed(
@@ -236,8 +237,8 @@ def test_a_link_in_the_staging_folders_place_is_not_followed(
     mine = machine.home / "mine"
     mine.mkdir()
     (mine / "letter").write_text("mine")
-    machine.places.siblings.mkdir(parents=True)
-    machine.places.staging.path.symlink_to(mine)
+    machine.storage.repo_folder.mkdir(parents=True)
+    machine.storage.staging.path.symlink_to(mine)
     assert machine.heal().ok and machine.verified().ok
     assert [p.name for p in mine.iterdir()] == ["letter"]
 
@@ -251,22 +252,22 @@ def test_a_preview_tells_and_touches_nothing(machine: Machine, hub: LocalHub) ->
     plan = machine.healer().preview()
     assert (
         plan is not None
-        and plan.how(FIRST) == "fetch"
-        and plan.how(SECOND) == "link"
+        and plan.method(FIRST) == "fetch"
+        and plan.method(SECOND) == "link"
         and plan.removals == ()
     )
     assert plan.bytes_by("fetch") == len(published_files()[FIRST])
-    machine.places.staging.path.mkdir()
-    shutil.copyfile(machine.folder / SECOND, machine.places.staging.path / SECOND)
+    machine.storage.staging.path.mkdir()
+    shutil.copyfile(machine.folder / SECOND, machine.storage.staging.path / SECOND)
     reset = machine.healer(reset=True).preview()
-    machine.places.staging.remove()
+    machine.storage.staging.remove()
     assert (
         reset is not None
-        and reset.removals == machine.places.reset
-        and reset.how(SECOND) == "fetch"
+        and reset.removals == machine.storage.other_copies
+        and reset.method(SECOND) == "fetch"
     )
     assert (
-        machine.contents() == old and hub.bytes_asked == 0 and not machine.places.staging.exists()
+        machine.contents() == old and hub.bytes_asked == 0 and not machine.storage.staging.exists()
     )
 
 
@@ -277,7 +278,7 @@ def test_a_file_that_is_not_the_models_is_kept(machine: Machine) -> None:
     (machine.folder / "mine/too").write_text("mine too")
     (machine.folder / FIRST).unlink()
     assert machine.heal().ok
-    kept = machine.places.kept.path
+    kept = machine.storage.kept.path
     assert (kept / "notes.json").read_text() == "mine" and (
         kept / "mine/too"
     ).read_text() == "mine too"
@@ -288,9 +289,9 @@ def test_a_file_that_is_not_the_models_is_kept(machine: Machine) -> None:
 
 
 def test_two_healers_never_work_at_once(machine: Machine, hub: LocalHub) -> None:
-    from ocrd.model.staging import sole_healer
+    from ocrd.model.staging import healing_lock
 
-    with sole_healer(machine.places, 1), pytest.raises(ModelUnavailable, match="another ocrd"):
+    with healing_lock(machine.storage, 1), pytest.raises(ModelUnavailable, match="another ocrd"):
         machine.heal()
     assert hub.asked == []
     assert machine.heal().ok
@@ -301,13 +302,13 @@ def test_a_swap_that_was_interrupted_is_finished_or_undone(
     machine: Machine, hub: LocalHub, moment: str
 ) -> None:
     machine.heal()
-    machine.folder.rename(machine.places.old.path)
+    machine.folder.rename(machine.storage.replaced.path)
     assert moment != "between the renames" or machine.healer().preview() is None
     if moment != "between the renames":
-        shutil.copytree(machine.places.old.path, machine.folder)
+        shutil.copytree(machine.storage.replaced.path, machine.folder)
     hub.asked.clear()
     assert machine.heal().ok and machine.verified().ok
-    assert hub.bytes_asked == 0 and not machine.places.old.exists()
+    assert hub.bytes_asked == 0 and not machine.storage.replaced.exists()
 
 
 def test_a_copy_that_went_wrong_is_found(
@@ -330,7 +331,7 @@ def test_a_copy_that_went_wrong_is_found(
             flip(target)
 
     monkeypatch.setattr(os, "link", no_links)
-    monkeypatch.setattr(heal_module, "link_or_copy", spoil)
+    monkeypatch.setattr(assemble_module, "link_or_copy", spoil)
     assert machine.heal().ok and machine.verified().ok
     assert (
         hub.fetched(SECOND) and len(hub.fetched(FIRST)) == 4
@@ -338,18 +339,18 @@ def test_a_copy_that_went_wrong_is_found(
 
 
 def test_parts_of_another_version_are_not_continued(machine: Machine, hub: LocalHub) -> None:
-    staging = machine.places.staging.path
+    staging = machine.storage.staging.path
     staging.mkdir(parents=True)
     (staging / f"{FIRST}.0123456789abcdef.part").write_bytes(b"x" * 1000)
     (staging / "leftover").mkdir()
     (staging / FIRST).write_bytes(b"y" * len(published_files()[FIRST]))
     assert machine.heal().ok and machine.verified().ok
-    assert {p.name for p in machine.folder.iterdir()} == {*WANTED, MANIFEST}
+    assert {p.name for p in machine.folder.iterdir()} == {*WANTED, MANIFEST_FILE}
     assert hub.fetched(FIRST)[0].range is None
 
 
 def test_a_part_that_is_longer_than_its_file_begins_anew(machine: Machine, hub: LocalHub) -> None:
-    staging = machine.places.staging.path
+    staging = machine.storage.staging.path
     staging.mkdir(parents=True)
     data = published_files()[FIRST]
     (staging / f"{FIRST}.{etag_of(data)[:16]}.part").write_bytes(b"x" * (len(data) + 1))
@@ -358,9 +359,9 @@ def test_a_part_that_is_longer_than_its_file_begins_anew(machine: Machine, hub: 
 
 def test_what_healing_hashed_is_remembered(machine: Machine) -> None:
     machine.heal()
-    memory = HashMemory(machine.home / "hashes.json")
+    memory = HashCache(machine.home / "hashes.json")
     hashed: list[int] = []
-    assert verify(machine.folder, memory, wanted=Wanted(REPO), on_bytes=hashed.append).ok
+    assert verify(machine.folder, memory, expected=ExpectedModel(REPO), on_bytes=hashed.append).ok
     assert hashed == []
 
 
@@ -368,8 +369,8 @@ def test_a_disk_that_refuses_is_said_and_leaves_the_old(machine: Machine, hub: L
     machine.heal()
     flip(machine.folder / FIRST)
     old = machine.contents()
-    machine.places.staging.path.write_text("a file where the staging folder should be")
-    with pytest.raises(ModelError, match="mend that file or folder") as raised:
+    machine.storage.staging.path.write_text("a file where the staging folder should be")
+    with pytest.raises(ModelError, match="correct that file or folder") as raised:
         machine.heal()
     assert not isinstance(raised.value, ModelUnavailable)  # waiting would change nothing
     assert machine.contents() == old
@@ -387,7 +388,7 @@ def test_a_crash_at_any_change_of_the_disk_is_made_good_by_the_next_healing(
     whole = machine.home / "whole"
     machine.heal()
     shutil.copytree(machine.folder, whole)
-    argv = [sys.executable, "-m", "tests.crash", str(machine.home), REPO, machine.places.revision]
+    argv = [sys.executable, "-m", "tests.crash", str(machine.home), REPO, machine.storage.revision]
     with subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     ) as crasher:
@@ -407,12 +408,12 @@ def test_a_crash_at_any_change_of_the_disk_is_made_good_by_the_next_healing(
             assert said in ("died", "done"), f"{said} at change {fatal}"
             now = machine.contents()
             ready = now == old or machine.verified().ok
-            assert ready or (not now and machine.places.old.exists()), (
+            assert ready or (not now and machine.storage.replaced.exists()), (
                 f"half a model after change {fatal}"
             )
             notes = [
                 p
-                for p in (machine.folder, machine.places.old.path, machine.places.kept.path)
+                for p in (machine.folder, machine.storage.replaced.path, machine.storage.kept.path)
                 if p.exists()
             ]
             if damage.startswith("a stray"):
@@ -424,5 +425,7 @@ def test_a_crash_at_any_change_of_the_disk_is_made_good_by_the_next_healing(
                 break
         crasher.stdin.close()
     assert said == "done" and fatal > 10
-    left = {p.name for p in machine.places.siblings.iterdir()}
-    assert left - {machine.folder.name, machine.places.lock.name} <= {machine.places.kept.path.name}
+    left = {p.name for p in machine.storage.repo_folder.iterdir()}
+    assert left - {machine.folder.name, machine.storage.lock_file.name} <= {
+        machine.storage.kept.path.name
+    }

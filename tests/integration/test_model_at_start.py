@@ -20,8 +20,9 @@ from typing import Any
 import psutil
 import pytest
 
-from ocrd.model.hashes import HashMemory
-from ocrd.model.verify import Wanted, verify
+from ocrd.model.expected import ExpectedModel
+from ocrd.model.hashes import HashCache
+from ocrd.model.verify import verify
 from ocrd.paths import POCKET_MODEL
 from tests.hub import LocalHub
 from tests.integration.conftest import DRAWN, Service, wait_until
@@ -63,7 +64,10 @@ def folder(service: Service) -> Path:
 
 def whole(service: Service) -> bool:
     return verify(
-        folder(service), HashMemory(), wanted=Wanted(REPO, service.model["revision"]), full=True
+        folder(service),
+        HashCache(),
+        expected=ExpectedModel(REPO, service.model["revision"]),
+        full=True,
     ).ok
 
 
@@ -303,7 +307,7 @@ def test_offline_is_said_at_once_and_a_copy_heals(
 
 def test_the_pocket_model_is_healed_by_nobody(service: Service) -> None:
     done = service.call("model", "heal")
-    assert done.returncode == 4 and "install ocrd anew" in done.stderr
+    assert done.returncode == 4 and "reinstall ocrd" in done.stderr
 
 
 def test_the_hub_hears_nothing_but_what_it_is_asked_for(

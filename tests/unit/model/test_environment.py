@@ -1,27 +1,24 @@
-"""What is around the model.
-
-Library versions held against ocrd's metadata, and MPS by what the machine says.
-"""
+"""Library versions are compared with ocrd's metadata, and MPS with what the machine offers."""
 
 from __future__ import annotations
 
 import pytest
 
-from ocrd.model.environment import library_checks, mps_check, surroundings
+from ocrd.model.environment import check_libraries, check_mps, environment_checks
 
 REQUIRED = [
     "torch>=2.8",
     "transformers<6,>=5.20",
     'pytest; extra == "dev"',
-    "a line that is no requirement",
+    "a line that is not a requirement",
 ]
 
 
 def states(**versions: str) -> dict[str, str]:
-    return {check.name: check.state for check in library_checks(REQUIRED, versions.get)}
+    return {check.name: check.state for check in check_libraries(REQUIRED, versions.get)}
 
 
-def test_versions_are_held_against_what_ocrd_was_made_for() -> None:
+def test_versions_are_compared_with_the_supported_ones() -> None:
     good = {
         "torch": "2.13.0+cpu",
         "transformers": "5.23.0",
@@ -45,16 +42,16 @@ def test_versions_are_held_against_what_ocrd_was_made_for() -> None:
     ("darwin", "x86_64", "15.1", True, "warn", "CPU"),
     ("darwin", "arm64", "", True, "warn", "CPU"),
 ])  # fmt: skip
-def test_mps(
+def test_mps_needs_apple_silicon_a_new_macos_and_torch(
     system: str, machine: str, macos: str, torch_says: bool | None, state: str, words: str
 ) -> None:
-    check = mps_check(
-        system, machine, macos=macos, ask=None if torch_says is None else lambda: torch_says
+    check = check_mps(
+        system, machine, macos=macos, probe=None if torch_says is None else lambda: torch_says
     )
     assert check.state == state and words in check.found
 
 
 def test_this_machine_has_what_is_needed() -> None:
-    checks = {check.name: check for check in surroundings(full=False)}
+    checks = {check.name: check for check in environment_checks(full=False)}
     assert checks["torch"].state == checks["transformers"].state == "ok"
     assert ">=2.8" in checks["torch"].expected

@@ -1,8 +1,8 @@
-"""How far it is, how fast, and how long still: from byte counts and a clock."""
+"""Progress, speed and remaining time follow from byte counts and a clock."""
 
 from __future__ import annotations
 
-from ocrd.model.progress import Meter, Progress
+from ocrd.model.progress import ProgressMeter, TransferProgress
 
 
 class Clock:
@@ -12,49 +12,50 @@ class Clock:
         return self.now
 
 
-def test_speed_and_time_left_follow_the_last_seconds() -> None:
+def test_speed_and_remaining_time_follow_the_last_seconds() -> None:
     clock = Clock()
-    told = list[Progress]()
-    meter = Meter(told.append, pause=0.5, clock=clock)
-    meter.begin("fetching", 1000)
+    reports = list[TransferProgress]()
+    meter = ProgressMeter(reports.append, interval_s=0.5, clock=clock)
+    meter.start_phase("fetching", 1000)
     for _ in range(30):
         clock.now += 1
         meter.advance(10)
-    assert (told[-1].done, told[-1].speed, told[-1].left) == (300, 10.0, 70.0)
-    for _ in range(20):  # it became twice as fast: after the window the old speed is forgotten
+    assert (reports[-1].done_bytes, reports[-1].bytes_per_s) == (300, 10.0)
+    assert reports[-1].remaining_s == 70.0
+    for _ in range(20):  # twice as fast: after the window the old speed is forgotten
         clock.now += 1
         meter.advance(20)
-    assert told[-1].speed == 20.0 and told[-1].left == 15.0
+    assert reports[-1].bytes_per_s == 20.0 and reports[-1].remaining_s == 15.0
 
 
-def test_what_was_there_already_is_done_but_not_fast() -> None:
+def test_skipped_bytes_are_done_but_do_not_count_for_the_speed() -> None:
     clock = Clock()
-    told = list[Progress]()
-    meter = Meter(told.append, pause=0, clock=clock)
-    meter.begin("fetching", 1000)
+    reports = list[TransferProgress]()
+    meter = ProgressMeter(reports.append, interval_s=0, clock=clock)
+    meter.start_phase("fetching", 1000)
     meter.skip(900)
     clock.now += 10
     meter.advance(10)
-    assert (told[-1].done, told[-1].speed) == (910, 1.0)
+    assert (reports[-1].done_bytes, reports[-1].bytes_per_s) == (910, 1.0)
 
 
-def test_it_tells_now_and_then_but_always_the_end() -> None:
+def test_reports_are_rare_but_the_end_is_always_reported() -> None:
     clock = Clock()
-    told = list[Progress]()
-    meter = Meter(told.append, pause=1.0, clock=clock)
-    meter.begin("checking", 100)
+    reports = list[TransferProgress]()
+    meter = ProgressMeter(reports.append, interval_s=1.0, clock=clock)
+    meter.start_phase("checking", 100)
     for _ in range(100):
         clock.now += 0.01
         meter.advance(1)
-    assert len(told) < 5 and told[-1].done == 100
+    assert len(reports) < 5 and reports[-1].done_bytes == 100
 
 
-def test_nothing_moves_and_nothing_is_promised() -> None:
+def test_a_stalled_transfer_has_no_remaining_time() -> None:
     clock = Clock()
-    told = list[Progress]()
-    meter = Meter(told.append, pause=0, clock=clock)
-    meter.begin("fetching", 100)
-    assert told[-1].speed is None and told[-1].left is None
+    reports = list[TransferProgress]()
+    meter = ProgressMeter(reports.append, interval_s=0, clock=clock)
+    meter.start_phase("fetching", 100)
+    assert reports[-1].bytes_per_s is None and reports[-1].remaining_s is None
     clock.now += 20
     meter.advance(0)
-    assert told[-1].speed == 0.0 and told[-1].left is None
+    assert reports[-1].bytes_per_s == 0.0 and reports[-1].remaining_s is None

@@ -1,7 +1,4 @@
-"""The checkpoint's code is read as a tree.
-
-Converted before masked_scatter or not, .cuda() or not.
-"""
+"""The checkpoint's code is read as a tree: conversions before masked_scatter, and .cuda()."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ BEFORE = "class M:\n    def forward(self, x, m, y):\n"
         "target = x[0]\n        x[0].masked_scatter_(m, y.to(x[0].device).to(x[0].dtype))",
     ],
 )
-def test_a_conversion_to_both_counts_however_it_is_written(lines: str) -> None:
+def test_a_conversion_to_device_and_dtype_counts_however_it_is_written(lines: str) -> None:
     assert examine(f"{BEFORE}        {lines}\n").good
 
 
@@ -44,7 +41,7 @@ def test_a_conversion_to_both_counts_however_it_is_written(lines: str) -> None:
         ("return x", "no masked_scatter"),
     ],
 )
-def test_what_is_missing_is_named_with_its_line(lines: str, words: str) -> None:
+def test_a_problem_is_named_with_its_line(lines: str, words: str) -> None:
     findings = examine(f"{BEFORE}        {lines}\n")
     assert not findings.good and words in str(findings)
 
@@ -54,13 +51,13 @@ def test_a_conversion_in_another_function_does_not_count() -> None:
     assert examine(f"{BEFORE}        x.masked_scatter_(m, y)\n{other}").unconverted == (3,)
 
 
-def test_words_in_comments_and_strings_do_not_count() -> None:
+def test_comments_and_strings_do_not_count() -> None:
     code = f'{BEFORE}        "y.to(x.device, x.dtype) .cuda()"  # .cuda()\n        x.masked_scatter_(m, y)\n'
     findings = examine(code)
-    assert findings.cuda == () and findings.unconverted == (4,)
+    assert findings.cuda_calls == () and findings.unconverted == (4,)
 
 
 @pytest.mark.parametrize("code", ["def (", "\0", "(" * 100_000])
-def test_what_is_no_python_is_said_so(code: str) -> None:
+def test_text_that_is_not_python_is_reported(code: str) -> None:
     with pytest.raises(ValueError, match="not Python"):
         examine(code)

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrd.errors import ConfigError, ModelError
-from ocrd.model.storage import ModelStorage, OwnedPath
+from ocrd.model.owned_path import OwnedPath
+from ocrd.model.storage import ModelStorage
 
 REPO = "deepseek-ai/DeepSeek-OCR"
 REVISION = "1e3401a3d4603e9e71ea0ec850bfead602191ec4"
@@ -44,7 +45,7 @@ HOSTILE = st.sampled_from(
 ) | st.text(alphabet=string.printable + "é\0", max_size=12)
 
 
-def places(root: Path, repo: str = REPO, *, revision: str = REVISION) -> ModelStorage:
+def storage(root: Path, repo: str = REPO, *, revision: str = REVISION) -> ModelStorage:
     return ModelStorage(root / "store", repo, revision, root / "hub", root / "modules")
 
 
@@ -73,16 +74,16 @@ def furnish(root: Path) -> None:
 
 
 def own(found: ModelStorage) -> list[Path]:
-    return [p.path for p in (found.final, found.staging, found.old, *found.reset)]
+    return [p.path for p in (found.installed, found.staging, found.replaced, *found.other_copies)]
 
 
 NAMES = st.sampled_from([REPO, "a/b", "other/x", "..", "../..", "a/..", "home/letter"])
 LINKS = ["store/a--b", "hub/models--a--b", "modules/transformers_modules/a", "modules/a"]
 
 
-def all_places(found: ModelStorage) -> Iterator[OwnedPath]:
+def all_storage(found: ModelStorage) -> Iterator[OwnedPath]:
     """Those that the names allow."""
-    for name in ("final", "staging", "old", "reset"):
+    for name in ("installed", "staging", "replaced", "other_copies"):
         with contextlib.suppress(ModelError):
             place = getattr(found, name)
             yield from place if isinstance(place, tuple) else (place,)
@@ -101,7 +102,7 @@ def test_no_name_and_no_link_leads_out_of_the_models_own_folders(
     furnish(root)
     for link in links:
         (root / link).symlink_to(root / "home")
-    found = list(all_places(places(root, repo, revision=revision)))
+    found = list(all_storage(storage(root, repo, revision=revision)))
     for place in found:
         with contextlib.suppress(OSError):
             place.path.mkdir(parents=True, exist_ok=True)
@@ -149,11 +150,11 @@ def test_a_place_needs_an_absolute_root() -> None:
 def test_only_its_own_folders_go_and_all_of_them(tmp_path: Path) -> None:
     furnish(tmp_path)
     before = everything(tmp_path)
-    found = places(tmp_path)
+    found = storage(tmp_path)
     for path in own(found):
         path.mkdir(parents=True, exist_ok=True)
         (path / "weights").write_text("x")
-    for place in (found.final, found.staging, found.old, *found.reset):
+    for place in (found.installed, found.staging, found.replaced, *found.other_copies):
         place.remove()
         place.remove()  # again: nothing happens
         assert not place.exists()
@@ -163,8 +164,8 @@ def test_only_its_own_folders_go_and_all_of_them(tmp_path: Path) -> None:
 
 
 def test_where_the_published_repository_leaves_its_copies(tmp_path: Path) -> None:
-    found = places(tmp_path)
-    assert [str(p.path.relative_to(tmp_path)) for p in found.reset] == [
+    found = storage(tmp_path)
+    assert [str(p.path.relative_to(tmp_path)) for p in found.other_copies] == [
         "hub/models--deepseek-ai--DeepSeek-OCR",
         "modules/transformers_modules/deepseek-ai/DeepSeek-OCR",
         "modules/transformers_modules/deepseek_hyphen_ai/DeepSeek_hyphen_OCR",
@@ -173,37 +174,37 @@ def test_where_the_published_repository_leaves_its_copies(tmp_path: Path) -> Non
 
 def test_a_link_is_removed_and_what_it_points_to_is_not(tmp_path: Path) -> None:
     furnish(tmp_path)
-    found = places(tmp_path)
-    found.cached.path.symlink_to(tmp_path / "home")
-    inside = found.final.path
+    found = storage(tmp_path)
+    found.hub_copy.path.symlink_to(tmp_path / "home")
+    inside = found.installed.path
     inside.mkdir(parents=True)
     (inside / "link").symlink_to(tmp_path / "home")
-    found.cached.remove()
-    found.final.remove()
-    assert not found.cached.exists() and (tmp_path / "home/letter").read_text() == "mine"
+    found.hub_copy.remove()
+    found.installed.remove()
+    assert not found.hub_copy.exists() and (tmp_path / "home/letter").read_text() == "mine"
 
 
 def test_nothing_is_removed_behind_a_link(tmp_path: Path) -> None:
     """The repository's folder in the store is a link to somewhere else, which has a folder of
     just that name.
     """
-    found = places(tmp_path)
+    found = storage(tmp_path)
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / REVISION).mkdir(parents=True)
-    found.store.mkdir()
-    found.siblings.symlink_to(elsewhere)
-    with pytest.raises(ModelError, match="behind a link"):
-        found.final.remove()
+    found.models_folder.mkdir()
+    found.repo_folder.symlink_to(elsewhere)
+    with pytest.raises(ModelError, match="through a link"):
+        found.installed.remove()
     assert (elsewhere / REVISION).is_dir()
 
 
 def test_a_root_that_is_a_link_is_the_users_choice(tmp_path: Path) -> None:
     (tmp_path / "big-disk").mkdir()
-    found = places(tmp_path)
-    found.store.symlink_to(tmp_path / "big-disk")
-    found.final.path.mkdir(parents=True)
-    found.final.remove()
-    assert not found.final.exists() and (tmp_path / "big-disk").is_dir()
+    found = storage(tmp_path)
+    found.models_folder.symlink_to(tmp_path / "big-disk")
+    found.installed.path.mkdir(parents=True)
+    found.installed.remove()
+    assert not found.installed.exists() and (tmp_path / "big-disk").is_dir()
 
 
 @pytest.mark.parametrize(
@@ -215,13 +216,13 @@ def test_the_home_folder_and_what_holds_it_are_never_removed(
     (tmp_path / "hub" / home).mkdir(parents=True)
     monkeypatch.setenv("HOME", str(tmp_path / "hub" / home))
     with pytest.raises(ModelError, match="home folder"):
-        places(tmp_path).cached.remove()
+        storage(tmp_path).hub_copy.remove()
     assert (tmp_path / "hub" / home).is_dir()
 
 
 def test_what_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = places(tmp_path)
-    found.final.path.mkdir(parents=True)
+    found = storage(tmp_path)
+    found.installed.path.mkdir(parents=True)
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -230,7 +231,7 @@ def test_what_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(
         ModelError, match=f"{REVISION} cannot be removed .Permission denied.; remove it by hand"
     ):
-        found.final.remove()
+        found.installed.remove()
 
 
 @pytest.mark.parametrize(
@@ -242,20 +243,20 @@ def test_a_store_inside_a_cache_of_the_same_model_is_refused(tmp_path: Path, sto
     if "modules" in store:  # the cache of code lies in the model's own folder
         found = ModelStorage(tmp_path, "a/b", REVISION, tmp_path / "a--b/hub", tmp_path / "modules")
     with pytest.raises(ConfigError, match=r"set model\.folder"):
-        found.refuse_overlap()
-    places(tmp_path).refuse_overlap()
+        found.check_overlap()
+    storage(tmp_path).check_overlap()
 
 
 def test_a_file_where_the_cache_should_be_holds_nothing_of_ours(tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("mine")
-    places(tmp_path).cached.remove()
+    storage(tmp_path).hub_copy.remove()
     assert (tmp_path / "hub").read_text() == "mine"
 
 
 def test_folders_that_nobody_may_write_are_opened_before_they_are_emptied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inner = places(tmp_path).final.path / "inner"
+    inner = storage(tmp_path).installed.path / "inner"
     inner.mkdir(parents=True)
     for folder in (inner, inner.parent):
         folder.chmod(0o500)
@@ -267,14 +268,14 @@ def test_folders_that_nobody_may_write_are_opened_before_they_are_emptied(
         real(name, dir_fd=dir_fd)
 
     monkeypatch.setattr(shutil, "rmtree", look)  # root may empty them anyway
-    places(tmp_path).final.remove()
+    storage(tmp_path).installed.remove()
     assert modes == [0o700, 0o700]
 
 
 def test_its_size_counts_what_would_be_freed(tmp_path: Path) -> None:
-    found = places(tmp_path)
-    found.final.path.mkdir(parents=True)
-    (found.final.path / "weights").write_bytes(b"x" * 100_000)
-    assert found.final.size() >= 100_000
-    os.link(found.final.path / "weights", tmp_path / "second name")
-    assert found.final.size() == 0
+    found = storage(tmp_path)
+    found.installed.path.mkdir(parents=True)
+    (found.installed.path / "weights").write_bytes(b"x" * 100_000)
+    assert found.installed.removable_bytes() >= 100_000
+    os.link(found.installed.path / "weights", tmp_path / "second name")
+    assert found.installed.removable_bytes() == 0

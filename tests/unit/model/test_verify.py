@@ -19,10 +19,18 @@ from ocrd import paths
 from ocrd.checkpoint_format.weight_files import INDEX_FILE
 from ocrd.config import PINNED_REPO, PINNED_REVISION, ModelConfig
 from ocrd.errors import ModelError
-from ocrd.model import manifest as manifests
-from ocrd.model.hashes import HashMemory
-from ocrd.model.manifest import Entry, Manifest, is_wanted, read_manifest, write_manifest
-from ocrd.model.verify import Report, Wanted, bytes_to_hash, verify, wanted_by
+from ocrd.model.expected import ExpectedModel, expected_model
+from ocrd.model.hashes import HashCache
+from ocrd.model.manifest import (
+    MANIFEST_FILE,
+    Manifest,
+    ManifestEntry,
+    is_model_file,
+    read_manifest,
+    write_manifest,
+)
+from ocrd.model.report import Report
+from ocrd.model.verify import bytes_to_hash, verify
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "manifest.json")
 MENDED = (
@@ -41,8 +49,8 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> HashMemory:
-    return HashMemory(tmp_path / "state/hashes.json")
+def memory(tmp_path: Path) -> HashCache:
+    return HashCache(tmp_path / "state/hashes.json")
 
 
 def configure(model: Path, **values: int) -> None:
@@ -78,9 +86,9 @@ def flip(path: Path, at: int, *, keep_time: bool = True) -> None:
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_the_pocket_model_is_whole(memory: HashMemory) -> None:
+def test_the_pocket_model_is_whole(memory: HashCache) -> None:
     report = verify(
-        paths.POCKET_MODEL, memory, wanted=wanted_by(ModelConfig(path="pocket")), full=True
+        paths.POCKET_MODEL, memory, expected=expected_model(ModelConfig(path="pocket")), full=True
     )
     assert failed(report) == {}
     assert {c.name for c in report.checks} >= {
@@ -94,7 +102,7 @@ def test_the_pocket_model_is_whole(memory: HashMemory) -> None:
 
 @pytest.mark.parametrize("at", [0, 5_000_000, -1])
 def test_full_verification_finds_one_changed_byte_anywhere(
-    model: Path, memory: HashMemory, at: int
+    model: Path, memory: HashCache, at: int
 ) -> None:
     assert verify(model, memory, full=True).ok
     weights = model / "model.safetensors"
@@ -106,7 +114,7 @@ def test_full_verification_finds_one_changed_byte_anywhere(
         report.raise_if_broken()
 
 
-def test_quick_verification_hashes_only_what_changed_since(model: Path, memory: HashMemory) -> None:
+def test_quick_verification_hashes_only_what_changed_since(model: Path, memory: HashCache) -> None:
     hashed: list[int] = []
     assert verify(model, memory, on_bytes=hashed.append).ok
     assert sum(hashed) == bytes_to_hash(model, memory, full=True)
@@ -119,19 +127,19 @@ def test_quick_verification_hashes_only_what_changed_since(model: Path, memory: 
 
 
 def test_the_memory_survives_a_restart_and_a_broken_file_costs_one_hashing(
-    model: Path, memory: HashMemory, tmp_path: Path
+    model: Path, memory: HashCache, tmp_path: Path
 ) -> None:
     verify(model, memory)
     memory.save()
-    assert bytes_to_hash(model, HashMemory(tmp_path / "state/hashes.json"), full=False) == 0
+    assert bytes_to_hash(model, HashCache(tmp_path / "state/hashes.json"), full=False) == 0
     (tmp_path / "state/hashes.json").write_text("[1, ")
-    assert bytes_to_hash(model, HashMemory(tmp_path / "state/hashes.json"), full=False) > 10_000_000
+    assert bytes_to_hash(model, HashCache(tmp_path / "state/hashes.json"), full=False) > 10_000_000
 
 
-def test_a_small_file_is_held_against_its_git_blob_id(model: Path, memory: HashMemory) -> None:
+def test_a_small_file_is_held_against_its_git_blob_id(model: Path, memory: HashCache) -> None:
     # What `git hash-object` says of these eight bytes.
     (model / "extra.json").write_bytes(b'{"a": 1}')
-    entry = Entry(8, blob_id="4a036f56bb619924ec4189bd84ed716c766971ae")
+    entry = ManifestEntry(8, blob_id="4a036f56bb619924ec4189bd84ed716c766971ae")
     write_manifest(model, Manifest("a/b", None, {"extra.json": entry}))
     assert verify(model, memory).ok
     (model / "extra.json").write_bytes(b'{"a": 2}')
@@ -193,40 +201,40 @@ def wider(folder: Path) -> None:
         (lambda m: (m / "tokenizer.json").write_text("{}"), "tokenizer", "is not a tokenizer"),
         (lambda m: (m / "tokenizer.json").unlink(), "tokenizer", "missing"),
         (lambda m: (m / "manifest.json").write_text('{"files": 3}'), "manifest", "not a manifest"),
-        (shutil.rmtree, "folder", "not there"),
+        (shutil.rmtree, "folder", "does not exist"),
     ],
 )
 def test_what_is_broken_is_named(
-    model: Path, memory: HashMemory, damage: Callable[[Path], object], check: str, words: str
+    model: Path, memory: HashCache, damage: Callable[[Path], object], check: str, words: str
 ) -> None:
     damage(model)
     assert words in failed(verify(model, memory))[check]
 
 
-def test_another_repositorys_model_is_not_taken_for_ours(model: Path, memory: HashMemory) -> None:
+def test_another_repositorys_model_is_not_taken_for_ours(model: Path, memory: HashCache) -> None:
     assert "manifest" in failed(
-        verify(model, memory, wanted=Wanted(repo="deepseek-ai/DeepSeek-OCR"))
+        verify(model, memory, expected=ExpectedModel(repo="deepseek-ai/DeepSeek-OCR"))
     )
-    assert "manifest" in failed(verify(model, memory, wanted=Wanted(revision="0" * 40)))
+    assert "manifest" in failed(verify(model, memory, expected=ExpectedModel(revision="0" * 40)))
 
 
-def test_a_folder_made_by_hand_is_judged_by_its_contents(model: Path, memory: HashMemory) -> None:
+def test_a_folder_made_by_hand_is_judged_by_its_contents(model: Path, memory: HashCache) -> None:
     (model / "manifest.json").unlink()
     report = verify(model, memory)
     assert report.ok and [c.name for c in report.checks if c.state == "warn"] == ["manifest"]
-    assert "manifest" in failed(verify(model, memory, wanted=Wanted(repo="a/b")))
+    assert "manifest" in failed(verify(model, memory, expected=ExpectedModel(repo="a/b")))
 
 
 @pytest.mark.parametrize(
     "name", ["../config.json", "/etc/passwd.json", "a/b.json", ".x.json", "weights.bin", "x.pt"]
 )
 def test_a_manifest_cannot_name_a_file_outside_nor_a_pickle(model: Path, name: str) -> None:
-    assert not is_wanted(name)
+    assert not is_model_file(name)
     files = {name: {"size": 1, "sha256": "0" * 64}}
-    (model / manifests.FILE).write_text(
+    (model / MANIFEST_FILE).write_text(
         json.dumps({"repo": "a/b", "revision": None, "files": files})
     )
-    with pytest.raises(ModelError, match="no file of a model"):
+    with pytest.raises(ModelError, match="not a model's file"):
         read_manifest(model)
 
 
@@ -241,15 +249,15 @@ def test_a_manifest_comes_back_as_it_was_written(model: Path) -> None:
     (MENDED, True, "ok"), (BROKEN, True, "fail"), (BROKEN, False, "warn"), ("def (", True, "fail"),
 ])  # fmt: skip
 def test_the_published_code_must_be_the_mended_one_at_the_pinned_revision_only(
-    model: Path, memory: HashMemory, code: str, pinned: bool, state: str
+    model: Path, memory: HashCache, code: str, pinned: bool, state: str
 ) -> None:
     (model / "modeling_deepseekocr.py").write_text(code)
-    report = verify(model, memory, wanted=Wanted(pinned=pinned))
+    report = verify(model, memory, expected=ExpectedModel(is_pinned=pinned))
     assert {c.name: c.state for c in report.checks}["published code"] == state
 
 
 def test_the_published_code_does_not_overrule_the_hubs_own_hash(
-    model: Path, memory: HashMemory
+    model: Path, memory: HashCache
 ) -> None:
     """What is at the pinned revision is what is there.
 
@@ -259,15 +267,15 @@ def test_the_published_code_does_not_overrule_the_hubs_own_hash(
     written = read_manifest(model)
     assert written is not None
     blob = hashlib.sha1(b"blob %d\0" % len(BROKEN) + BROKEN.encode()).hexdigest()
-    entry = Entry(len(BROKEN), blob_id=blob)
+    entry = ManifestEntry(len(BROKEN), blob_id=blob)
     write_manifest(
         model, replace(written, files={**written.files, "modeling_deepseekocr.py": entry})
     )
-    report = verify(model, memory, wanted=Wanted(pinned=True))
+    report = verify(model, memory, expected=ExpectedModel(is_pinned=True))
     assert report.ok and {c.name: c.state for c in report.checks}["published code"] == "warn"
 
 
-def test_code_that_is_nested_as_no_program_is_said(model: Path, memory: HashMemory) -> None:
+def test_code_that_is_nested_as_no_program_is_said(model: Path, memory: HashCache) -> None:
     deep = f"def f(x, m, y):\n    y = y.to(a{'.b' * 900})\n    x.masked_scatter_(m, y)\n"
     (model / "modeling_deepseekocr.py").write_text(deep)
     assert {c.name: c.state for c in verify(model, memory).checks}["published code"] == "warn"
@@ -276,15 +284,17 @@ def test_code_that_is_nested_as_no_program_is_said(model: Path, memory: HashMemo
 def test_a_broken_memory_costs_one_hashing(model: Path, tmp_path: Path) -> None:
     for text in ("[" * 100_000, "{", "[1]", '{"x": 1}'):
         (tmp_path / "hashes.json").write_text(text)
-        assert verify(model, HashMemory(tmp_path / "hashes.json")).ok
+        assert verify(model, HashCache(tmp_path / "hashes.json")).ok
 
 
-def test_a_folder_that_cannot_be_looked_into_is_said(tmp_path: Path, memory: HashMemory) -> None:
+def test_a_folder_that_cannot_be_looked_into_is_said(tmp_path: Path, memory: HashCache) -> None:
     report = verify(tmp_path / ("y" * 300), memory)
     assert "cannot be read" in failed(report)["folder"]
 
 
 def test_what_the_configuration_promises() -> None:
-    assert wanted_by(ModelConfig()) == Wanted(PINNED_REPO, PINNED_REVISION, pinned=True)
-    assert wanted_by(ModelConfig(revision="main")) == Wanted(PINNED_REPO, None)
-    assert wanted_by(ModelConfig(path="/some/folder")) == Wanted()
+    assert expected_model(ModelConfig()) == ExpectedModel(
+        PINNED_REPO, PINNED_REVISION, is_pinned=True
+    )
+    assert expected_model(ModelConfig(revision="main")) == ExpectedModel(PINNED_REPO, None)
+    assert expected_model(ModelConfig(path="/some/folder")) == ExpectedModel()
