@@ -1,11 +1,10 @@
-"""How long the commands take that people and Hazel wait for, beside a bare interpreter.
-
-And what an idle daemon costs.
+"""Measure the commands that people and Hazel wait for, and what an idle daemon costs.
 
     python -m bench.commands [--idle 120]
 
-One run, one machine: every line is the median of several processes, each started anew. The daemon
-is the real one with the pocket model on a temporary folder.
+Each line is the median of several new processes. The daemon is the real one, with the pocket model
+and a temporary folder. A bare interpreter is measured for comparison. The wake-ups of the idle
+daemon are counted on Linux only.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -27,95 +27,113 @@ import tomli_w
 
 from ocrd import paths
 
-MATMULS = 15
+RUNS = 15
+# Seconds that the daemon may take to settle before its wake-ups are counted.
+SETTLE_S = 10.0
 
 
-def seconds(argv: Sequence[str], environment: dict[str, str]) -> float:
-    taken = []
-    for _ in range(MATMULS):
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--idle", type=float, default=120.0, help="seconds for which the idle daemon is watched"
+    )
+    idle_s = parser.parse_args().idle
+    ocrd = str(Path(sys.executable).with_name("ocrd"))
+    with tempfile.TemporaryDirectory(prefix="ocrd-bench-") as folder:
+        home = Path(folder)
+        environment = configure(home)
+        picture = Path(shutil.copyfile(paths.POCKET_MODEL / "demo/greeting.png", home / "a.png"))
+        commands = {
+            "ocrd submit FILE": [ocrd, "submit", "--", str(picture)],
+            "ocrd status": [ocrd, "status"],
+        }
+        report("python -c pass", [sys.executable, "-c", "pass"], environment=environment)
+        report("ocrd --help", [ocrd, "--help"], environment=environment)
+        for name, argv in commands.items():
+            report(f"{name}, no daemon", argv, environment=environment)
+        with running_daemon([ocrd, "run"], environment, log=home / "log") as daemon:
+            sidecar = picture.with_name("a.png.json")
+            while engine_state(environment) != "ready" or not sidecar.exists():
+                time.sleep(0.5)
+            for name, argv in commands.items():
+                report(f"{name}, daemon running", argv, environment=environment)
+            watch_idle(psutil.Process(daemon.pid), idle_s)
+
+
+def configure(home: Path) -> dict[str, str]:
+    """Write a configuration with one inbox, and return the environment that uses it."""
+    inbox = home / "inbox"
+    inbox.mkdir()
+    config = home / "config.toml"
+    tables = {
+        "model": {"path": "pocket"},
+        "engine": {"device": "cpu"},
+        "inbox": [{"path": str(inbox)}],
+    }
+    config.write_text(tomli_w.dumps(tables))
+    return {**os.environ, "OCRD_STATE_DIR": str(home / "state"), "OCRD_CONFIG": str(config)}
+
+
+def report(name: str, argv: Sequence[str], *, environment: dict[str, str]) -> None:
+    """Print the median time of a command."""
+    times_s = []
+    for _ in range(RUNS):
         started = time.perf_counter()
         subprocess.run(
             argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
         )
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+        times_s.append(time.perf_counter() - started)
+    print(f"{name:<34}{statistics.median(times_s):6.3f} s", flush=True)
 
 
-def state(environment: dict[str, str]) -> str | None:
+@contextmanager
+def running_daemon(
+    argv: Sequence[str], environment: dict[str, str], *, log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the daemon, then stop it with SIGTERM and print how long that took."""
+    with log.open("wb") as file:
+        daemon = subprocess.Popen(argv, env=environment, stderr=file)
+        try:
+            yield daemon
+        finally:
+            daemon.terminate()
+            started = time.perf_counter()
+            code = daemon.wait()
+            seconds = time.perf_counter() - started
+            print(f"from SIGTERM to exit: {seconds:.2f} s, exit code {code}")
+
+
+def engine_state(environment: dict[str, str]) -> str | None:
+    """The engine's state in ``ocrd status``; None while there is no engine."""
     argv = [sys.executable, "-m", "ocrd", "status", "--json"]
-    said = json.loads(subprocess.run(argv, env=environment, capture_output=True, check=True).stdout)
-    return str(said["engine"]["state"]) if said["engine"] else None
+    output = subprocess.run(argv, env=environment, capture_output=True, check=True).stdout
+    engine = json.loads(output)["engine"]
+    return str(engine["state"]) if engine else None
 
 
-def wake_ups(process: psutil.Process) -> int:
-    """How often its threads gave up the processor by themselves.
+def watch_idle(daemon: psutil.Process, idle_s: float) -> None:
+    """Print the memory and the wake-ups of the daemon and its worker while they are idle."""
+    time.sleep(SETTLE_S)
+    (worker,) = daemon.children()
+    before = {process.pid: count_wake_ups(process) for process in (daemon, worker)}
+    started = time.monotonic()
+    time.sleep(idle_s)
+    for name, process in (("daemon", daemon), ("worker", worker)):
+        minutes = (time.monotonic() - started) / 60
+        rate = (count_wake_ups(process) - before[process.pid]) / minutes
+        megabytes = process.memory_info().rss / 1e6
+        print(f"idle {name}: {megabytes:.0f} MB, {rate:.1f} wake-ups a minute", flush=True)
 
-    Each time somebody had to wake one before.
-    """
+
+def count_wake_ups(process: psutil.Process) -> int:
+    """How often its threads gave up the processor; each time something had woken one before."""
     total = 0
     for thread in process.threads():
         status = Path(f"/proc/{process.pid}/task/{thread.id}/status").read_text()
         total += int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
     return total
-
-
-def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument(
-        "--idle", type=float, default=120.0, help="seconds in which an idle daemon is watched"
-    )
-    idle = options.parse_args().idle
-    ocrd = str(Path(sys.executable).with_name("ocrd"))
-    with tempfile.TemporaryDirectory(prefix="ocrd-bench-") as folder:
-        home = Path(folder)
-        (home / "inbox").mkdir()
-        config = home / "config.toml"
-        tables = {
-            "model": {"path": "pocket"},
-            "engine": {"device": "cpu"},
-            "inbox": [{"path": str(home / "inbox")}],
-        }
-        config.write_text(tomli_w.dumps(tables))
-        environment = {
-            **os.environ,
-            "OCRD_STATE_DIR": str(home / "state"),
-            "OCRD_CONFIG": str(config),
-        }
-        picture = Path(shutil.copyfile(paths.POCKET_MODEL / "demo/greeting.png", home / "a.png"))
-        lines = {
-            "python -c pass": [sys.executable, "-c", "pass"],
-            "ocrd --help": [ocrd, "--help"],
-            "ocrd submit FILE, no daemon": [ocrd, "submit", "--", str(picture)],
-            "ocrd status, no daemon": [ocrd, "status"],
-        }
-        for name, argv in lines.items():
-            print(f"{name:<32}{seconds(argv, environment):6.3f} s", flush=True)
-        log = (home / "log").open("wb")
-        daemon = subprocess.Popen([ocrd, "run"], env=environment, stderr=log)
-        try:
-            while state(environment) != "ready" or not picture.with_name("a.png.json").exists():
-                time.sleep(0.5)
-            for name, argv in list(lines.items())[2:]:
-                line = name.replace("no daemon", "daemon up")
-                print(f"{line:<32}{seconds(argv, environment):6.3f} s", flush=True)
-            time.sleep(10)
-            parent = psutil.Process(daemon.pid)
-            (worker,) = parent.children()
-            before = {p.pid: wake_ups(p) for p in (parent, worker)}
-            at = time.monotonic()
-            time.sleep(idle)
-            for name, process in (("daemon", parent), ("worker", worker)):
-                rate = (wake_ups(process) - before[process.pid]) / (time.monotonic() - at) * 60
-                size = process.memory_info().rss / 1e6
-                print(f"idle {name}: {size:.0f} MB, {rate:.1f} wake-ups a minute", flush=True)
-        finally:
-            daemon.terminate()
-            started = time.perf_counter()
-            code = daemon.wait()
-            print(f"SIGTERM to its end: {time.perf_counter() - started:.2f} s, exit code {code}")
-            log.close()
 
 
 if __name__ == "__main__":

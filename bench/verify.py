@@ -1,9 +1,10 @@
-"""How fast the model is verified.
+"""Measure how fast the model is verified.
 
-In full beside other programs on the same file, and quick with what is remembered.
+    python -m bench.verify [FOLDER]
 
-python -m bench.verify [FOLDER]        # FOLDER: a checkpoint; else one of full size is made in
-build/full-size
+The full verification is compared with other programs that hash the same file; the quick one uses
+the hashes that are remembered. FOLDER is a checkpoint; without it one of full size is made in
+``build/full-size``.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.full_size import build
+from bench.full_size import build_checkpoint
 
 ROUNDS = 3
-# What reads the same file for the same hash; those that this machine has.
+# Programs that compute the same hash. Those that this machine has are measured.
 OTHERS = {
     "sha256sum": ["sha256sum"],
     "shasum": ["shasum", "-a", "256"],
     "openssl": ["openssl", "dgst", "-sha256"],
 }
+# Prints the peak of its memory as getrusage reports it.
 VERIFY = """
 import resource, sys
 from pathlib import Path
@@ -39,47 +41,63 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-def timed(what: str, argv: list[str]) -> tuple[float, str]:
-    """Seconds by the wall clock, start of the program and all, and what it said."""
-    started = time.perf_counter()
-    said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
-    seconds = time.perf_counter() - started
-    print(f"  {what:<16} {seconds:6.2f} s", flush=True)
-    return seconds, said
-
-
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else build(Path("build/full-size"))
+    given = sys.argv[1:]
+    folder = Path(given[0]) if given else build_checkpoint(Path("build/full-size"))
     weights = max(folder.glob("*.safetensors"), key=lambda path: path.stat().st_size)
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    others = {name: argv for name, argv in OTHERS.items() if shutil.which(argv[0])}
+    total_bytes = sum(path.stat().st_size for path in folder.iterdir())
+    others = {name: [*argv, str(weights)] for name, argv in OTHERS.items() if shutil.which(argv[0])}
     print(
-        f"{weights}: {weights.stat().st_size / 1e9:.2f} GB; Python {platform.python_version()}, {platform.machine()}"
+        f"{weights}: {weights.stat().st_size / 1e9:.2f} GB; "
+        f"Python {platform.python_version()}, {platform.machine()}"
     )
-    took: dict[str, list[float]] = {name: [] for name in (*others, "full verify", "quick verify")}
-    peak = 0
-    with tempfile.TemporaryDirectory() as state:
-        ours = [sys.executable, "-c", VERIFY, str(folder), f"{state}/hashes.json"]
-        subprocess.run(
-            [*next(iter(others.values())), str(weights)], check=True, capture_output=True
-        )  # into memory
-        for _ in range(ROUNDS):  # by turns, so that a machine that slows down slows all
-            for name, argv in others.items():
-                took[name].append(timed(name, [*argv, str(weights)])[0])
-            for kind in ("full", "quick"):
-                seconds, said = timed(f"{kind} verify", [*ours, kind])
-                took[f"{kind} verify"].append(seconds)
-                peak = max(peak, int(said) // (1_000_000 if sys.platform == "darwin" else 1_000))
-    best = {name: min(seconds) for name, seconds in took.items()}
+    best_s, peak_mb = measure(folder, others)
     for name in others:
-        share = best[name] / best["full verify"]
-        print(
-            f"full verify against {name}: {share:.0%} of its speed ({size / best[name] / 1e9:.2f} GB/s)"
-        )
+        share = best_s[name] / best_s["full verify"]
+        speed = total_bytes / best_s[name] / 1e9
+        print(f"full verify compared with {name}: {share:.0%} of its speed ({speed:.2f} GB/s)")
     print(
-        f"full verify: {size / best['full verify'] / 1e9:.2f} GB/s, {peak} MB; quick: {best['quick verify']:.2f} s"
+        f"full verify: {total_bytes / best_s['full verify'] / 1e9:.2f} GB/s, {peak_mb} MB; "
+        f"quick: {best_s['quick verify']:.2f} s"
     )
-    print(json.dumps({"bytes": size, "seconds": best, "peak_mb": peak}))
+    print(json.dumps({"bytes": total_bytes, "seconds": best_s, "peak_mb": peak_mb}))
+
+
+def measure(folder: Path, others: dict[str, list[str]]) -> tuple[dict[str, float], int]:
+    """Time verification and the other programs alternately.
+
+    Alternately, so that a machine that slows down slows all of them.
+
+    Returns:
+        The fewest seconds by name, and the peak memory of verification in MB.
+    """
+    seconds: dict[str, list[float]] = {
+        name: [] for name in (*others, "full verify", "quick verify")
+    }
+    peak_mb = 0
+    with tempfile.TemporaryDirectory() as state:
+        verify = [sys.executable, "-c", VERIFY, str(folder), f"{state}/hashes.json"]
+        for argv in list(others.values())[:1]:  # so that the file is in the page cache
+            subprocess.run(argv, check=True, capture_output=True)
+        for _ in range(ROUNDS):
+            for name, argv in others.items():
+                seconds[name].append(time_program(name, argv)[0])
+            for kind in ("full", "quick"):
+                name = f"{kind} verify"
+                elapsed_s, output = time_program(name, [*verify, kind])
+                seconds[name].append(elapsed_s)
+                per_mb = 1_000_000 if sys.platform == "darwin" else 1_000
+                peak_mb = max(peak_mb, int(output) // per_mb)
+    return {name: min(times_s) for name, times_s in seconds.items()}, peak_mb
+
+
+def time_program(name: str, argv: list[str]) -> tuple[float, str]:
+    """Seconds from start to exit, and the output."""
+    started = time.perf_counter()
+    output = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    seconds = time.perf_counter() - started
+    print(f"  {name:<16} {seconds:6.2f} s", flush=True)
+    return seconds, output
 
 
 if __name__ == "__main__":
