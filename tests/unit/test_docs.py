@@ -111,6 +111,13 @@ def test_every_file_that_is_named_exists(name: str) -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
+@pytest.mark.parametrize("name", ["docs/architecture.md", "docs/engine.md"])
+def test_every_module_that_is_named_without_its_folder_exists(name: str) -> None:
+    modules = {path.name for path in (ROOT / "ocrd").rglob("*.py")}
+    named = {span for span in SPAN.findall(read(name)) if re.fullmatch(r"\w+\.py", span)}
+    assert sorted(named - modules) == []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_module_that_is_run_exists(name: str) -> None:
     modules = MODULE.findall(read(name))
