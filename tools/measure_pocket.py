@@ -1,9 +1,9 @@
-"""How well the shipped pocket model reads, measured through the very engine that ships.
+"""Measure how well the pocket model reads, through the engine.
 
     python -m tools.measure_pocket [--count 200] [--seed N] [--model DIR]
 
-Prints the character error rate and the boxes' overlap on fresh pictures, for the fonts trained on
-and for fonts never seen.
+Prints the character error rate and the overlap of the boxes on new pictures, for the training fonts
+and for other fonts.
 """
 
 from __future__ import annotations
@@ -19,40 +19,65 @@ from ocrd.types import Box
 from tools.render_text import TRAINED_FONTS, UNSEEN_FONTS, draw
 
 
-def error_rate(engine: DeepSeekOCR, fonts: tuple[str, ...], *, count: int, seed: int) -> float:
-    """Wrong characters as a share of those drawn, over ``count`` pictures."""
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=200, help="pictures for each set of fonts")
+    parser.add_argument("--seed", type=int, default=2_000_000)
+    parser.add_argument("--model", type=Path, default=POCKET_MODEL)
+    options = parser.parse_args()
+    engine = DeepSeekOCR(options.model, device="cpu")
+    for name, fonts in (("training fonts", TRAINED_FONTS), ("other fonts", UNSEEN_FONTS)):
+        rate = text_error_rate(engine, fonts, count=options.count, seed=options.seed)
+        overlap, grounded_rate = grounded_scores(
+            engine, fonts, count=options.count, seed=options.seed
+        )
+        print(f"{name}: {rate:.2%} character errors on {options.count} new pictures;")
+        print(
+            f"    grounded task: {overlap:.1%} mean overlap (IoU) of the boxes, "
+            f"{grounded_rate:.2%} character errors",
+            flush=True,
+        )
+
+
+def text_error_rate(engine: DeepSeekOCR, fonts: tuple[str, ...], *, count: int, seed: int) -> float:
+    """The text task's character error rate: edits as a share of the characters drawn."""
     rng = random.Random(seed)
-    wrong = total = 0
+    errors = 0
+    total = 0
     for _ in range(count):
         drawing = draw(rng, fonts)
-        read = "\n".join(block.text for block in engine.recognize(drawing.picture))
-        wrong += edit_distance(read, drawing.text)
+        text = "\n".join(block.text for block in engine.recognize(drawing.picture))
+        errors += edit_distance(text, drawing.text)
         total += len(drawing.text)
-    return wrong / total
+    return errors / total
 
 
-def placed(
+def grounded_scores(
     engine: DeepSeekOCR, fonts: tuple[str, ...], *, count: int, seed: int
 ) -> tuple[float, float]:
-    """(mean overlap of the boxes, wrong characters as a share) when asked for Markdown with a
-    box for each line.
+    """The grounded task's scores: Markdown with a box for each line.
 
-    The overlap of a drawn line is that of its box with the one read in its turn, intersection over
-    union; a line too few or too many counts as 0.
+    Returns:
+        Mean overlap of the boxes (intersection over union), and character error rate. Each drawn
+        box is compared with the one at the same position in the answer. A missing or an extra line
+        counts as an overlap of 0.
     """
     rng = random.Random(seed)
-    overlap = lines = 0.0
-    wrong = total = 0
+    overlap = 0.0
+    lines = 0
+    errors = 0
+    total = 0
     for _ in range(count):
         drawing = draw(rng, fonts)
         blocks = engine.recognize(drawing.picture, "markdown")
-        overlap += sum(
-            iou(b.bbox, box) for b, box in zip(blocks, drawing.boxes, strict=False) if b.bbox
-        )
+        for block, box in zip(blocks, drawing.boxes, strict=False):
+            overlap += iou(block.bbox, box) if block.bbox else 0.0
         lines += max(len(blocks), len(drawing.boxes))
-        wrong += edit_distance("\n".join(block.text for block in blocks), drawing.text)
+        errors += edit_distance("\n".join(block.text for block in blocks), drawing.text)
         total += len(drawing.text)
-    return overlap / lines, wrong / total
+    return overlap / lines, errors / total
 
 
 def iou(one: Box, other: Box) -> float:
@@ -62,25 +87,6 @@ def iou(one: Box, other: Box) -> float:
     shared = max(0, width) * max(0, height)
     areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
     return shared / max(1, areas - shared)
-
-
-def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("--count", type=int, default=200)
-    options.add_argument("--seed", type=int, default=2_000_000)
-    options.add_argument("--model", type=Path, default=POCKET_MODEL)
-    given = options.parse_args()
-    engine = DeepSeekOCR(given.model, device="cpu")
-    for name, fonts in (("trained on", TRAINED_FONTS), ("never seen", UNSEEN_FONTS)):
-        rate = error_rate(engine, fonts, count=given.count, seed=given.seed)
-        overlap, grounded = placed(engine, fonts, count=given.count, seed=given.seed)
-        print(f"fonts {name}: {rate:.2%} character errors on {given.count} fresh pictures;")
-        print(
-            f"    asked for boxes: {overlap:.1%} mean overlap (IoU), {grounded:.2%} character errors",
-            flush=True,
-        )
 
 
 if __name__ == "__main__":

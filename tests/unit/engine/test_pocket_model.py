@@ -13,7 +13,7 @@ from ocrd.engine.prompt import encode_prompt
 from ocrd.engine.recognizer import DeepSeekOCR
 from ocrd.files import hash_file
 from ocrd.tasks import prompt_text
-from tools.measure_pocket import error_rate, iou, placed
+from tools.measure_pocket import grounded_scores, iou, text_error_rate
 from tools.render_text import TRAINED_FONTS
 
 POCKET = paths.POCKET_MODEL
@@ -69,12 +69,12 @@ def test_it_reads_fresh_pictures_with_at_most_three_percent_character_errors() -
     engine = DeepSeekOCR(POCKET, device="cpu")
     # Another seed than those of training and of docs/pocket.md: never drawn before, the same for
     # everybody.
-    assert error_rate(engine, TRAINED_FONTS, count=200, seed=3_000_000) <= 0.03
+    assert text_error_rate(engine, TRAINED_FONTS, count=200, seed=3_000_000) <= 0.03
 
 
 def test_asked_for_boxes_it_gives_one_for_each_line_where_the_line_is() -> None:
     engine = DeepSeekOCR(POCKET, device="cpu")
-    overlap, wrong = placed(engine, TRAINED_FONTS, count=100, seed=3_000_000)
+    overlap, wrong = grounded_scores(engine, TRAINED_FONTS, count=100, seed=3_000_000)
     assert overlap >= 0.6 and wrong <= 0.04
 
 
