@@ -1,10 +1,10 @@
-"""Hold the engine against what the published model code computes.
+"""Compare the network with what the published model code computes.
 
     python -m tests.golden.check DIR
 
-DIR holds ``config.json``, ``model.safetensors``, ``outputs.safetensors`` and ``cases.json``. For
-each case the largest differences are printed, and whether every greedy token agrees; exit 1 beyond
-the limits.
+DIR contains ``config.json``, ``model.safetensors``, ``outputs.safetensors`` and ``cases.json``. For
+each case the largest differences are printed, and whether every greedy token agrees. The exit code
+is 1 if a difference is beyond its limit.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from ocrd.engine.nn.decoder import run_decoder
 from ocrd.engine.nn.kv_cache import KVCache
 from ocrd.engine.nn.network import Network
 
-LOGITS = 1e-4
-FEATURES = 2e-3
+# Limits of the absolute differences. SAM's features reach the hundreds.
+MAX_LOGITS_DIFFERENCE = 1e-4
+MAX_FEATURES_DIFFERENCE = 2e-3
 TILE = 640
-PLAIN = DecodeLimits(
+# As the golden tokens were decoded.
+LIMITS = DecodeLimits(
     max_new_tokens=24, ngram_size=0, ngram_exempt=frozenset(), stop_repetition=False
 )
 
@@ -45,95 +47,13 @@ class Difference:
 
     @property
     def within(self) -> bool:
-        # Written so that NaN, which compares as neither, is outside.
+        """Whether all are within their limits; NaN is not, because it compares as false."""
         return (
-            self.logits <= LOGITS
-            and self.sam <= FEATURES
-            and self.projected <= FEATURES
+            self.logits <= MAX_LOGITS_DIFFERENCE
+            and self.sam <= MAX_FEATURES_DIFFERENCE
+            and self.projected <= MAX_FEATURES_DIFFERENCE
             and self.tokens_agree
         )
-
-
-@torch.inference_mode()
-def compare(
-    network: Network, name: str, *, case: dict[str, object], outputs: dict[str, Tensor]
-) -> tuple[Difference, Tensor]:
-    """Run one case, and give its prompt.
-
-    ``base`` pixels, ``tiles`` (columns, rows) or null, ``seed`` of the views.
-    """
-    base = int(str(case["base"]))
-    seed = int(str(case["seed"]))
-    tiles = case["tiles"]
-    generator = torch.Generator().manual_seed(seed)
-    view = torch.randn(1, 3, base, base, generator=generator)
-    features = network.encode_views(view)
-    grid = (1, 1)
-    tile_features = None
-    if tiles:
-        assert isinstance(tiles, list)
-        grid = (int(tiles[0]), int(tiles[1]))
-        views = torch.randn(grid[0] * grid[1], 3, TILE, TILE, generator=generator)
-        tile_features = network.encode_views(views)
-    picture = network.assemble_image_tokens(features[0], tile_features, grid=grid)
-
-    ids = outputs[f"{name}.ids"][0]
-    slots = outputs[f"{name}.mask"][0].bool().nonzero().flatten()
-    first = int(slots[0])
-    last = int(slots[-1])
-    if picture.shape[0] != last - first + 1:
-        raise SystemExit(
-            f"{name}: {picture.shape[0]} image tokens where the golden prompt has {last - first + 1}"
-        )
-    prompt = network.embed_prompt(ids[:first], picture, after=ids[last + 1 :])
-    expected = outputs[f"{name}.last_logits"]
-    cache = KVCache(network.arch.decoder.num_layers, 1, initial_length=ids.numel())
-    cache.begin_prefill(prompt.shape[1], network.device)
-    hidden = run_decoder(network.language_model, prompt, cache=cache)
-    logits = network.lm_head(hidden[0, -expected.shape[0] :])
-
-    difference = Difference(
-        case=name,
-        logits=_largest(logits, expected),
-        sam=_largest(network.sam_model(view).last_hidden_state, outputs[f"{name}.sam"]),
-        projected=_largest(features, outputs[f"{name}.projected"]),
-        # "No end token allowed" in the golden run: the same ban here.
-        tokens_agree=decode(network, prompt, limits=PLAIN, ban_eos=True).token_ids
-        == generated(name, outputs),
-    )
-    return difference, prompt
-
-
-def generated(name: str, outputs: dict[str, Tensor]) -> tuple[int, ...]:
-    return tuple(outputs[f"{name}.generated"].flatten().tolist())
-
-
-def _largest(ours: Tensor, theirs: Tensor) -> float:
-    return float((ours - theirs).abs().max())
-
-
-def check(folder: Path) -> list[Difference]:
-    """Every case of a golden folder, in the order of its ``cases.json``."""
-    network = load_network(folder, files=[folder / "model.safetensors"])
-    outputs = load_file(folder / "outputs.safetensors")
-    cases = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
-    compared = {
-        name: compare(network, name, case=case, outputs=outputs) for name, case in cases.items()
-    }
-    batch = Batch(network, PLAIN, slots=len(cases), ban_eos=True)
-    for number, (_, prompt) in enumerate(compared.values()):
-        batch.add(number, prompt)
-    together: dict[int, DecodeResult] = {}
-    while len(batch):
-        together.update(batch.step())
-    return [
-        replace(
-            difference,
-            tokens_agree=difference.tokens_agree
-            and together[n].token_ids == generated(name, outputs),
-        )
-        for n, (name, (difference, _)) in enumerate(compared.items())
-    ]
 
 
 def main() -> int:
@@ -144,9 +64,98 @@ def main() -> int:
     print(f"{'case':<14}{'logits':>10}{'SAM':>10}{'projected':>11}  greedy tokens")
     for d in differences:
         tokens = "agree" if d.tokens_agree else "DIFFER"
-        verdict = "" if d.within else "  <- too far"
+        verdict = "" if d.within else "  <- beyond the limit"
         print(f"{d.case:<14}{d.logits:>10.1e}{d.sam:>10.1e}{d.projected:>11.1e}  {tokens}{verdict}")
     return 0 if differences and all(d.within for d in differences) else 1
+
+
+def check(folder: Path) -> list[Difference]:
+    """Compare every case of a golden folder, in the order of its ``cases.json``."""
+    network = load_network(folder, files=[folder / "model.safetensors"])
+    outputs = load_file(folder / "outputs.safetensors")
+    cases = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
+    compared = {
+        name: compare(network, name, case=case, outputs=outputs) for name, case in cases.items()
+    }
+    batch = Batch(network, LIMITS, slots=len(cases), ban_eos=True)
+    for number, (_, prompt) in enumerate(compared.values()):
+        batch.add(number, prompt)
+    batched: dict[int, DecodeResult] = {}
+    while len(batch):
+        batched.update(batch.step())
+    differences = []
+    for number, (name, (difference, _)) in enumerate(compared.items()):
+        agrees = batched[number].token_ids == golden_tokens(name, outputs)
+        differences.append(replace(difference, tokens_agree=difference.tokens_agree and agrees))
+    return differences
+
+
+@torch.inference_mode()
+def compare(
+    network: Network, name: str, *, case: dict[str, object], outputs: dict[str, Tensor]
+) -> tuple[Difference, Tensor]:
+    """Run one case alone.
+
+    Args:
+        network: With the golden weights.
+        name: Of the case.
+        case: ``base`` (pixels), ``tiles`` (columns and rows, or null) and ``seed`` of the views.
+        outputs: The published code's.
+
+    Returns:
+        The differences, and the prompt [1, T, D].
+    """
+    view, tiles, grid = random_views(case)
+    features = network.encode_views(view)
+    tile_features = None if tiles is None else network.encode_views(tiles)
+    image = network.assemble_image_tokens(features[0], tile_features, grid=grid)
+
+    ids = outputs[f"{name}.ids"][0]
+    slots = outputs[f"{name}.mask"][0].bool().nonzero().flatten()
+    first = int(slots[0])
+    last = int(slots[-1])
+    if image.shape[0] != last - first + 1:
+        raise SystemExit(
+            f"{name}: {image.shape[0]} image tokens, but the golden prompt has {last - first + 1}"
+        )
+    prompt = network.embed_prompt(ids[:first], image, after=ids[last + 1 :])
+    expected = outputs[f"{name}.last_logits"]
+    cache = KVCache(network.arch.decoder.num_layers, 1, initial_length=ids.numel())
+    cache.begin_prefill(prompt.shape[1], network.device)
+    hidden = run_decoder(network.language_model, prompt, cache=cache)
+    logits = network.lm_head(hidden[0, -expected.shape[0] :])
+    sam = network.sam_model(view).last_hidden_state
+    decoded = decode(network, prompt, limits=LIMITS, ban_eos=True)
+    difference = Difference(
+        case=name,
+        logits=largest_difference(logits, expected),
+        sam=largest_difference(sam, outputs[f"{name}.sam"]),
+        projected=largest_difference(features, outputs[f"{name}.projected"]),
+        tokens_agree=decoded.token_ids == golden_tokens(name, outputs),
+    )
+    return difference, prompt
+
+
+def random_views(case: dict[str, object]) -> tuple[Tensor, Tensor | None, tuple[int, int]]:
+    """(global view [1, 3, S, S], tiles [N, 3, 640, 640] or None, (columns, rows)) of a case."""
+    generator = torch.Generator().manual_seed(int(str(case["seed"])))
+    side = int(str(case["base"]))
+    view = torch.randn(1, 3, side, side, generator=generator)
+    if not case["tiles"]:
+        return view, None, (1, 1)
+    assert isinstance(case["tiles"], list)
+    columns, rows = (int(count) for count in case["tiles"])
+    tiles = torch.randn(columns * rows, 3, TILE, TILE, generator=generator)
+    return view, tiles, (columns, rows)
+
+
+def golden_tokens(name: str, outputs: dict[str, Tensor]) -> tuple[int, ...]:
+    """The greedy tokens of the published code."""
+    return tuple(outputs[f"{name}.generated"].flatten().tolist())
+
+
+def largest_difference(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours - theirs).abs().max())
 
 
 if __name__ == "__main__":
