@@ -253,7 +253,7 @@ class TrainingRun:
         vision, text, position, correct = self.shown
         line = (
             f"step {self.step}  {self.seconds / 60:.1f} min  vision {vision:.3f}"
-            f"  patches right {correct:.1%}  text {text:.3f}  position {position:.3f}"
+            f"  patches correct {correct:.1%}  text {text:.3f}  position {position:.3f}"
         )
         if self.step % STEPS_BETWEEN_CHECKPOINTS == 0:
             seed = HELD_OUT_SEED + self.step
