@@ -1,6 +1,6 @@
-"""The demonstration: a daemon of its own, a temporary inbox, three pictures that ship with ocrd.
+"""The demonstration: a daemon on a temporary inbox reads three pictures that ship with ocrd.
 
-Everything lives in a temporary folder; the user's configuration, state and inboxes are not touched.
+Everything is in a temporary folder. The user's configuration, state and inboxes are not touched.
 """
 
 from __future__ import annotations
@@ -21,30 +21,40 @@ import tomli_w
 from ocrd import paths
 from ocrd.errors import EngineError, ServiceError
 
-# Seconds for loading torch and reading three small pictures on a slow machine.
-PATIENCE = 180.0
-MOST_ERRORS = 0.05
+# For importing PyTorch and reading three small pictures on a slow machine.
+READ_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 10.0
+POLL_INTERVAL_S = 0.1
+MAX_ERROR_RATE = 0.05
+# Characters of the daemon's log in an error message.
+LOG_TAIL = 2000
 
 
 @dataclass(frozen=True)
-class Result:
+class DemoResult:
+    """One picture: the text that was drawn, and the text that was read."""
+
     picture: str
     drawn: str
     read: str
 
     @property
     def error_rate(self) -> float:
+        """Wrong characters per drawn character."""
         return edit_distance(self.read, self.drawn) / max(1, len(self.drawn))
 
     @property
-    def good(self) -> bool:
-        return self.error_rate <= MOST_ERRORS
+    def is_good(self) -> bool:
+        """Whether the picture was read well enough."""
+        return self.error_rate <= MAX_ERROR_RATE
 
 
-def run_demo() -> list[Result]:
-    """Drop the pictures, wait for their sidecars, end the daemon.
+def run_demo() -> list[DemoResult]:
+    """Copy the pictures into the inbox of a daemon and wait for their sidecars.
 
-    Raises EngineError when they do not come.
+    Raises:
+        EngineError: The daemon does not read the pictures.
+        ServiceError: The daemon does not stop properly.
     """
     pictures = paths.POCKET_MODEL / "demo"
     drawn: dict[str, str] = json.loads((pictures / "drawn.json").read_text(encoding="utf-8"))
@@ -52,62 +62,70 @@ def run_demo() -> list[Result]:
         home = Path(folder).resolve()
         inbox = home / "inbox"
         inbox.mkdir()
-        config = home / "config.toml"
-        settings = {
-            "model": {"path": "pocket"},
-            "engine": {"device": "cpu"},
-            "inbox": [{"path": str(inbox), "settle": 0.5}],
-        }
-        config.write_text(tomli_w.dumps(settings), encoding="utf-8")
-        log = home / "daemon.log"
-        with log.open("wb") as output:
-            daemon = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ocrd", "run", "--config", str(config)],
-                env={**os.environ, "OCRD_STATE_DIR": str(home / "state")},
-                stderr=output,
-            )
+        daemon = _start_daemon(home, inbox)
         try:
             for name in drawn:
                 shutil.copyfile(pictures / name, inbox / name)
-            _wait_for([inbox / f"{name}.json" for name in drawn], daemon, log=log)
-            read = {
-                name: (inbox / f"{name}.txt").read_text(encoding="utf-8").rstrip("\n")
-                for name in drawn
-            }
+            _wait_for([inbox / f"{name}.json" for name in drawn], daemon, log=_log_file(home))
+            texts = [(inbox / f"{name}.txt").read_text(encoding="utf-8") for name in drawn]
         finally:
-            daemon.send_signal(signal.SIGTERM)
-            code = _end(daemon)
-        if code != 0:
-            raise ServiceError(f"the daemon ended with exit code {code} instead of 0")
-    return [Result(name, text, read[name]) for name, text in drawn.items()]
+            exit_code = _stop(daemon)
+        if exit_code != 0:
+            raise ServiceError(f"the demonstration's daemon ended with exit code {exit_code}")
+    return [
+        DemoResult(name, text, read.rstrip("\n"))
+        for (name, text), read in zip(drawn.items(), texts, strict=True)
+    ]
+
+
+def _start_daemon(home: Path, inbox: Path) -> subprocess.Popen[bytes]:
+    config = home / "config.toml"
+    settings = {
+        "model": {"path": "pocket"},
+        "engine": {"device": "cpu"},
+        "inbox": [{"path": str(inbox), "settle": 0.5}],
+    }
+    config.write_text(tomli_w.dumps(settings), encoding="utf-8")
+    with _log_file(home).open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "ocrd", "run", "--config", str(config)],
+            env={**os.environ, "OCRD_STATE_DIR": str(home / "state")},
+            stderr=log,
+        )
+
+
+def _log_file(home: Path) -> Path:
+    return home / "daemon.log"
 
 
 def _wait_for(sidecars: list[Path], daemon: subprocess.Popen[bytes], *, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + READ_TIMEOUT_S
     while not all(path.exists() for path in sidecars):
-        if daemon.poll() is not None or time.monotonic() > deadline:
-            tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-            why = (
-                "ended early" if daemon.poll() is not None else f"read nothing in {PATIENCE:.0f} s"
-            )
-            raise EngineError(f"the demonstration's daemon {why}; its log says:\n{tail}")
-        time.sleep(0.1)
+        has_ended = daemon.poll() is not None
+        if has_ended or time.monotonic() > deadline:
+            tail = log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
+            reason = "ended early" if has_ended else f"read nothing in {READ_TIMEOUT_S:.0f} s"
+            raise EngineError(f"the demonstration's daemon {reason}; its log ends with:\n{tail}")
+        time.sleep(POLL_INTERVAL_S)
 
 
-def _end(daemon: subprocess.Popen[bytes]) -> int:
+def _stop(daemon: subprocess.Popen[bytes]) -> int:
+    daemon.send_signal(signal.SIGTERM)
     try:
-        return daemon.wait(timeout=10)
+        return daemon.wait(timeout=STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         daemon.kill()
         return daemon.wait()
 
 
 def edit_distance(a: str, b: str) -> int:
-    """Levenshtein's distance in characters."""
+    """Return the Levenshtein distance of two texts, in characters."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, start=1):
         diagonal = row[0]
         row[0] = i
         for j, y in enumerate(b, start=1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
+            substituted = diagonal + (x != y)
+            diagonal = row[j]
+            row[j] = min(row[j] + 1, row[j - 1] + 1, substituted)
     return row[-1]

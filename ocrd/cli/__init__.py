@@ -1,4 +1,7 @@
-"""The commands, one file for each group; heavy imports wait until a command needs them."""
+"""The commands, one file per group. A command imports what it needs when it runs.
+
+`ocrd --help` must be quick, so this package imports only typer and light modules at the top.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,42 @@ import sys
 from typing import TYPE_CHECKING, cast
 
 from ocrd.cli.app import app
-from ocrd.errors import OcrdError, ServiceError
+from ocrd.errors import ExitCode, OcrdError, ServiceError
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
 
 
 def run_cli() -> int:
-    """Run one command: its exit code.
+    """Run the command in ``sys.argv``.
 
-    Whatever went wrong on purpose is one sentence on standard error.
+    Every error that ocrd raises on purpose is printed to standard error as one sentence.
+
+    Returns:
+        The exit code, an `ExitCode`.
     """
+    _register_commands()
+    try:
+        app()
+    except OcrdError as error:
+        print(f"ocrd: {error}", file=sys.stderr)
+        return error.exit_code
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else ExitCode.UNEXPECTED
+    except Exception as error:
+        if type(error).__module__ != "sqlite3":  # by name, because importing sqlite3 takes time
+            raise
+        from ocrd import paths
+        from ocrd.journal import unusable
+
+        print(f"ocrd: {unusable(paths.state_dir(), cast('sqlite3.Error', error))}", file=sys.stderr)
+        return ServiceError.exit_code
+    return ExitCode.DONE
+
+
+def _register_commands() -> None:
+    """Add all commands to `app`, in the order in which ``ocrd --help`` lists them."""
     from ocrd.cli import (
         config,
         daemon,
@@ -32,43 +60,27 @@ def run_cli() -> int:
         submit,
     )
 
-    for command in (
-        *(
-            init.init,
-            service.install,
-            service.uninstall,
-            service.start,
-            service.stop,
-            service.restart,
-        ),
-        *(
-            status.status,
-            logs.logs,
-            submit.submit,
-            jobs.jobs,
-            jobs.retry,
-            jobs.pause,
-            jobs.resume,
-            daemon.run,
-        ),
-        *(recognize.recognize, doctor.doctor, service.hazel, demo.demo),
-    ):
+    commands: list[Callable[..., None]] = [
+        init.init,
+        service.install,
+        service.uninstall,
+        service.start,
+        service.stop,
+        service.restart,
+        status.status,
+        logs.logs,
+        submit.submit,
+        jobs.jobs,
+        jobs.retry,
+        jobs.pause,
+        jobs.resume,
+        daemon.run,
+        recognize.recognize,
+        doctor.doctor,
+        service.hazel,
+        demo.demo,
+    ]
+    for command in commands:
         app.command()(command)
     app.add_typer(model.app, name="model")
     app.add_typer(config.app, name="config")
-    try:
-        app()
-    except OcrdError as error:
-        print(f"ocrd: {error}", file=sys.stderr)
-        return error.exit_code
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    except Exception as error:
-        if type(error).__module__ != "sqlite3":  # which is not imported for its name alone
-            raise
-        from ocrd import paths
-        from ocrd.journal import unusable
-
-        print(f"ocrd: {unusable(paths.state_dir(), cast('sqlite3.Error', error))}", file=sys.stderr)
-        return ServiceError.exit_code
-    return 0

@@ -27,7 +27,11 @@ def doctor(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check versions, devices, folders, model, disks and service, and say what to do."""
+    """Check this machine and say how to fix problems.
+
+    Checks versions, devices, folders, the model, disks, the service and the daemon. Exits with the
+    code of the first check that failed.
+    """
     import json
 
     from ocrd import log

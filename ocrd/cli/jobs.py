@@ -1,4 +1,4 @@
-"""``ocrd jobs``, ``retry``, ``pause`` and ``resume``: the queue, and what a person says to it."""
+"""``ocrd jobs``, ``retry``, ``pause`` and ``resume``: the queue."""
 
 from __future__ import annotations
 
@@ -14,46 +14,53 @@ from ocrd.cli.app import JsonOption
 if TYPE_CHECKING:
     from ocrd.journal import Journal
 
+STATES = ("queued", "running", "done", "failed")
+
 
 def jobs(
     state: Annotated[
-        str | None, typer.Option(help="Only those that are queued, running, done or failed.")
+        str | None,
+        typer.Option(metavar="STATE", help="Only files that are queued, running, done or failed."),
     ] = None,
     lines: Annotated[
-        int, typer.Option("--lines", "-n", min=1, help="How many, newest first.")
+        int,
+        typer.Option(
+            "--lines", "-n", metavar="N", min=1, help="List this many files, newest first."
+        ),
     ] = 20,
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """List what is queued, what was read and what failed."""
+    """List the files that are queued, read or failed."""
     import json
     from dataclasses import asdict
 
     from ocrd.errors import UsageError
     from ocrd.formatting import format_time, printable
 
-    if state not in (None, "queued", "running", "done", "failed"):
-        raise UsageError(f"--state is queued, running, done or failed, not {state}")
-    with _journal() as journal:
+    if state is not None and state not in STATES:
+        raise UsageError(f"--state must be queued, running, done or failed, not {state}")
+    with _open_journal() as journal:
         found = journal.jobs(state, lines)
     if as_json:
-        told = [
+        document = [
             asdict(job) | {"path": str(job.path), "sidecars": [str(p) for p in job.sidecars]}
             for job in found
         ]
-        print(json.dumps(told, indent=2, default=str))
+        print(json.dumps(document, indent=2, default=str))
         return
     for job in found:
-        why = f": {job.message}" if job.message else ""
-        print(printable(f"{format_time(job.changed):<16}  {job.state:<7}  {job.path}{why}"))
+        message = f": {job.message}" if job.message else ""
+        print(printable(f"{format_time(job.changed):<16}  {job.state:<7}  {job.path}{message}"))
 
 
 def retry(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Only these; without any, all that failed.")
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="Only these files; by default all that failed."),
     ] = None,
 ) -> None:
-    """Try failed files again, and at once those that wait for another try."""
+    """Retry failed files, and read waiting files without delay."""
     import os
 
     from ocrd.control.submit import OWN_HOOK, in_hook_of
@@ -65,47 +72,45 @@ def retry(
             raise UsageError(f"{file}: {OWN_HOOK}")
     if not files and in_hook_of(None):
         raise UsageError(f"retry: {OWN_HOOK}")
-    with _journal() as journal:
+    with _open_journal() as journal:
         if files:
-            # As it was dropped, or as it was submitted: with its links followed.
-            spelled = [
-                {Path(os.path.abspath(file)), Path(os.path.realpath(file))}  # noqa: PTH100
-                for file in files
-            ]
-            again = sum(max(journal.retry(path) for path in paths) for paths in spelled)
+            count = 0
+            for file in files:
+                # The path of a dropped file, or that of a submitted file, whose links are resolved.
+                spellings = {Path(os.path.abspath(file)), Path(os.path.realpath(file))}  # noqa: PTH100
+                count += max(journal.retry(path) for path in spellings)
         else:
-            again = journal.retry()
-        heard = notify_daemon(journal.folder)
-    print(
-        f"{again} failed file(s) are queued again{'' if heard else '; no daemon runs: ocrd start'}"
-    )
+            count = journal.retry()
+        has_daemon = notify_daemon(journal.folder)
+    hint = "" if has_daemon else "; no daemon is running, start it with: ocrd start"
+    print(f"{count} failed file(s) queued again{hint}")
 
 
 def pause() -> None:
-    """Read nothing until `ocrd resume`, beyond the page in hand.
+    """Pause reading after the current page.
 
-    What is dropped or submitted waits.
+    Files that are dropped or submitted wait in the queue until ocrd resume.
     """
-    _say(paused=True)
-    print("paused; go on with: ocrd resume")
+    _set_paused(paused=True)
+    print("paused; to continue, run: ocrd resume")
 
 
 def resume() -> None:
-    """Go on after `ocrd pause`."""
-    _say(paused=False)
-    print("going on")
+    """Resume reading after ocrd pause."""
+    _set_paused(paused=False)
+    print("resumed")
 
 
-def _say(*, paused: bool) -> None:
+def _set_paused(*, paused: bool) -> None:
     from ocrd.control.wakeup import notify_daemon
 
-    with _journal() as journal:
+    with _open_journal() as journal:
         journal.set_fact("pause", paused)
         notify_daemon(journal.folder)
 
 
 @contextmanager
-def _journal() -> Iterator[Journal]:
+def _open_journal() -> Iterator[Journal]:
     from ocrd import paths
     from ocrd.journal import Journal
 

@@ -23,11 +23,12 @@ _PLACED_FIELDS = frozenset({"timestamp", "level", "event", "stack", "exception",
 
 def logs(
     lines: Annotated[
-        int, typer.Option("--lines", "-n", min=0, help="Show this many of the last lines.")
+        int,
+        typer.Option("--lines", "-n", metavar="N", min=0, help="Show this many of the last lines."),
     ] = 50,
     *,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on and show new lines as they are written.")
+        bool, typer.Option("--follow", "-f", help="Keep running and show new lines.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -1,11 +1,11 @@
-"""How the model's state and its healing look on a terminal, and as JSON."""
+"""The model's checks and its healing, on a terminal and as JSON."""
 
 from __future__ import annotations
 
 import json
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -17,34 +17,29 @@ if TYPE_CHECKING:
     from ocrd.model.storage import ModelStorage
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
-_HOW = {"staged": "fetched before", "link": "on this disk", "copy": "copied", "fetch": "fetched"}
+# How a file of a plan gets into the model.
+_ORIGINS = {"staged": "downloaded before", "link": "linked", "copy": "copied", "fetch": "download"}
 
 
-class PhaseBars:
-    """One bar for each phase, on standard error.
-
-    Hashing, copying, fetching, with speed and time left.
-    """
+class PhaseProgress:
+    """One progress bar on standard error for each phase: hashing, copying, downloading."""
 
     def __init__(self, *, quiet: bool) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
             DownloadColumn,
+            Progress,
             TextColumn,
             TimeRemainingColumn,
             TransferSpeedColumn,
         )
-        from rich.progress import Progress as Bars
 
-        columns = (
+        self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
-        )
-        self._bars = Bars(
-            *columns,
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
@@ -53,7 +48,7 @@ class PhaseBars:
         self._task: TaskID | None = None
         self._phase = ""
 
-    def __enter__(self) -> PhaseBars:
+    def __enter__(self) -> PhaseProgress:
         self._bars.start()
         return self
 
@@ -66,6 +61,7 @@ class PhaseBars:
         self._bars.stop()
 
     def show(self, progress: TransferProgress) -> None:
+        """Update the bar, or replace it when a new phase began."""
         if not progress.total_bytes:
             return
         if self._task is None or progress.phase != self._phase:
@@ -76,34 +72,31 @@ class PhaseBars:
         self._bars.update(self._task, completed=progress.done_bytes, total=progress.total_bytes)
 
 
-class Waiting:
-    """Says on standard error what is waited for, once for each reason in a row."""
+class RetryMessages:
+    """Prints on standard error why healing waits, once for each reason in a row."""
 
     def __init__(self) -> None:
-        self._said = ""
+        self._last_error = ""
 
-    def say(self, error: ModelUnavailable, seconds: float) -> None:
-        if str(error) != self._said:
-            self._said = str(error)
+    def print(self, error: ModelUnavailable, delay_s: float) -> None:
+        """Print the error if it is a new one, and when the next try is."""
+        if str(error) != self._last_error:
+            self._last_error = str(error)
             print(f"ocrd: {error}", file=sys.stderr)
         if not error.locked:
-            print(f"ocrd: trying again in {seconds:.0f} s; Ctrl-C ends it", file=sys.stderr)
+            print(f"ocrd: next try in {delay_s:.0f} s; stop with Ctrl-C", file=sys.stderr)
 
 
 def print_report(report: Report, *, as_json: bool) -> None:
+    """Print every check of the model."""
     if as_json:
-        checks = [vars(check) for check in report.checks]
-        print(
-            json.dumps(
-                {
-                    "folder": str(report.folder),
-                    "full": report.full,
-                    "ok": report.ok,
-                    "checks": checks,
-                },
-                indent=2,
-            )
-        )
+        document = {
+            "folder": str(report.folder),
+            "full": report.full,
+            "ok": report.ok,
+            "checks": [vars(check) for check in report.checks],
+        }
+        print(json.dumps(document, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
@@ -113,64 +106,81 @@ def print_report(report: Report, *, as_json: bool) -> None:
     for column in ("check", "", "found", "expected"):
         table.add_column(column, overflow="fold")
     for check in report.checks:
-        # As plain text: a file's name or an error may hold what rich takes for markup.
-        table.add_row(
-            Text(check.name),
-            Text(check.state, _COLOURS[check.state]),
-            Text(check.found),
-            Text(check.expected),
-        )
+        # Text, because file names and errors may contain what rich takes for markup.
+        state = Text(check.state, _COLOURS[check.state])
+        table.add_row(Text(check.name), state, Text(check.found), Text(check.expected))
     Console().print(table)
 
 
-def print_whole(report: Report, *, as_json: bool) -> None:
-    """What stands there after healing: one line, for there is nothing left to do."""
+def print_healed(report: Report, *, as_json: bool) -> None:
+    """Print one line about the healed model."""
     from ocrd.model.manifest import read_manifest
     from ocrd.units import format_size
 
     if as_json:
         print_report(report, as_json=as_json)
-    elif manifest := read_manifest(report.folder):
-        what = f"{manifest.repo} at {manifest.revision}, {len(manifest.files)} files, {format_size(manifest.total_bytes)}"
-        print(f"{report.folder}: the model is whole, every byte was hashed ({what})")
+        return
+    manifest = read_manifest(report.folder)
+    if manifest:
+        contents = f"{len(manifest.files)} files, {format_size(manifest.total_bytes)}"
+        print(
+            f"{report.folder}: the model is complete, every byte was hashed "
+            f"({manifest.repo} at {manifest.revision}, {contents})"
+        )
 
 
 def print_plan(plan: FetchPlan | None, storage: ModelStorage, *, as_json: bool) -> None:
-    """What healing would do; nothing when ``plan`` is None."""
+    """Print what healing would do.
 
+    Args:
+        plan: None when there is nothing to do.
+        storage: Where the model is.
+        as_json: Print JSON instead of lines.
+    """
+    if as_json:
+        print(json.dumps(_plan_as_json(plan, storage), indent=2))
+    elif plan is None:
+        print(f"{storage.installed.path}: the model is complete; nothing to do")
+    else:
+        _print_plan_lines(plan, storage)
+
+
+def _plan_as_json(plan: FetchPlan | None, storage: ModelStorage) -> dict[str, Any]:
+    removals = []
+    files = []
+    if plan:
+        for place in plan.removals:
+            if place.exists():
+                removals.append({"path": str(place.path), "bytes": place.removable_bytes()})
+        for name, entry in sorted(plan.manifest.files.items()):
+            source = plan.best_source(name)
+            files.append(
+                {
+                    "name": name,
+                    "bytes": entry.size,
+                    "how": plan.method(name),
+                    "from": str(source.path) if source else None,
+                }
+            )
+    return {
+        "whole": plan is None,
+        "folder": str(storage.installed.path),
+        "revision": plan.manifest.revision if plan else None,
+        "remove": removals,
+        "files": files,
+    }
+
+
+def _print_plan_lines(plan: FetchPlan, storage: ModelStorage) -> None:
     from ocrd.units import format_size
 
-    removals = (
-        [(place, place.removable_bytes()) for place in plan.removals if place.exists()]
-        if plan
-        else []
-    )
-    if as_json:
-        files = plan.manifest.files if plan else {}
-        print(json.dumps({
-            "whole": plan is None,
-            "folder": str(storage.installed.path),
-            "revision": plan.manifest.revision if plan else None,
-            "remove": [{"path": str(place.path), "bytes": size} for place, size in removals],
-            "files": [
-                {"name": n, "bytes": e.size, "how": plan.method(n), "from": str(s.path) if (s := plan.best_source(n)) else None}
-                for n, e in sorted(files.items())
-            ] if plan else [],
-        }, indent=2))  # fmt: skip
-        return
-    if plan is None:
-        print(f"{storage.installed.path}: the model is whole; nothing to do")
-        return
-    for place, size in removals:
-        print(f"would remove {place.path} ({format_size(size)})")
+    for place in plan.removals:
+        if place.exists():
+            print(f"would remove {place.path} ({format_size(place.removable_bytes())})")
     for name, entry in sorted(plan.manifest.files.items()):
         source = plan.best_source(name)
-        origin = (
-            f" from {source.path}"
-            if source
-            else f" from {plan.manifest.repo} at {plan.manifest.revision}"
-        )
-        print(f"{_HOW[plan.method(name)]:>15}  {format_size(entry.size):>9}  {name}{origin}")
-    print(
-        f"would fetch {format_size(plan.bytes_by('fetch'))} and put the model into {storage.installed.path}"
-    )
+        origin = source.path if source else f"{plan.manifest.repo} at {plan.manifest.revision}"
+        how = _ORIGINS[plan.method(name)]
+        print(f"{how:>17}  {format_size(entry.size):>9}  {name} from {origin}")
+    size = format_size(plan.bytes_by("fetch"))
+    print(f"would download {size} and put the model into {storage.installed.path}")

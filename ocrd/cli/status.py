@@ -1,4 +1,4 @@
-"""``ocrd status``: what the daemon does, from its journal."""
+"""``ocrd status``: the service, the daemon, the model, the engine and the queue."""
 
 from __future__ import annotations
 
@@ -11,43 +11,51 @@ from ocrd.cli.app import ConfigOption, JsonOption
 if TYPE_CHECKING:
     from ocrd.journal import Job
 
+# Failed files that are shown, newest first, and how many are searched for files that still exist.
+MAX_FAILURES = 10
+MAX_FAILURES_SEARCHED = 1000
+
 
 def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
-    """Show the service, the daemon, model and engine, the queue, and the latest failures."""
+    """Show the service, the daemon, the model and the queue."""
     import json
 
-    found = _look() | _service(config)
+    found = _daemon_status() | _service_status(config)
     if as_json:
         print(json.dumps(found, indent=2))
-        return
+    else:
+        _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from ocrd.formatting import format_engine_state, format_time, printable
 
+    # Text, because names and messages may contain what rich takes for markup.
     table = Table(show_header=False, box=None)
-    table.add_row("service", Text(_service_words(found["service"])))
-    table.add_row("daemon", Text(_daemon_words(found)))
-    table.add_row("model", Text(found["model"]["error"] or _model_words(found["model"])))
+    table.add_row("service", Text(_format_service(found["service"])))
+    table.add_row("daemon", Text(_format_daemon(found)))
+    table.add_row("model", Text(found["model"]["error"] or _format_model(found["model"])))
     table.add_row("engine", Text(format_engine_state(found["engine"])))
     if found["paused"]:
         table.add_row("paused", Text(found["paused"], "yellow"))
     for reason in (found["engine"] or {}).get("skipped", ()):
         table.add_row("skipped", Text(reason, "yellow"))
-    table.add_row("jobs", ", ".join(f"{n} {state}" for state, n in found["jobs"].items()))
-    # As plain text: a file's name may hold what rich takes for markup.
-    for name, label, colour in (("waiting", "waiting", "yellow"), ("failures", "failed", "red")):
-        for job in found[name]:
+    table.add_row("jobs", ", ".join(f"{count} {state}" for state, count in found["jobs"].items()))
+    for key, label, colour in (("waiting", "waiting", "yellow"), ("failures", "failed", "red")):
+        for job in found[key]:
             table.add_row(label, Text(printable(f"{job['file']}: {job['message']}"), colour))
     if last := found["last_error"]:
-        table.add_row(
-            "last error", Text(printable(f"{last['message']} ({format_time(last['at'])})"), "red")
-        )
+        message = f"{last['message']} ({format_time(last['at'])})"
+        table.add_row("last error", Text(printable(message), "red"))
     Console().print(table)
 
 
-def _look() -> dict[str, Any]:
+def _daemon_status() -> dict[str, Any]:
+    """Read the daemon's part of the status from its state folder."""
     from dataclasses import asdict
 
     from ocrd import paths
@@ -55,9 +63,9 @@ def _look() -> dict[str, Any]:
     from ocrd.control.lock import is_running
     from ocrd.journal import FILE, Journal
 
-    state = paths.state_dir()
-    running = is_running(state)
-    ended = last_exit(state)
+    state_dir = paths.state_dir()
+    running = is_running(state_dir)
+    ended = last_exit(state_dir)
     found: dict[str, Any] = {
         "running": running,
         **dict.fromkeys(("pid", "since", "by", "engine", "paused")),
@@ -66,33 +74,32 @@ def _look() -> dict[str, Any]:
         "failures": [],
         "last_error": asdict(ended) if ended else None,
     }
-    if not (state / FILE).exists():
+    if not (state_dir / FILE).exists():
         return found
-    journal = Journal(state)
+    journal = Journal(state_dir)
     try:
-        fact = (journal.fact("daemon") or {}) if running else {}
-        found |= {key: fact.get(key) for key in ("pid", "since", "by")}
+        daemon = (journal.fact("daemon") or {}) if running else {}
+        found |= {key: daemon.get(key) for key in ("pid", "since", "by")}
         if running:
             found |= {"engine": journal.fact("engine"), "paused": journal.fact("paused")}
         elif journal.fact("pause"):
-            found["paused"] = "by hand; go on with: ocrd resume"
+            found["paused"] = "by hand; to continue, run: ocrd resume"
         found["jobs"] = journal.counts()
-        found["waiting"] = [_entry(job) for job in journal.waiting()]
-        # A file that its owner took away needs no more attention.
-        failures = [job for job in journal.failures(limit=1000) if os.path.lexists(job.path)]
-        found["failures"] = [_entry(job) for job in failures[:10]]
-        if found["failures"] and (ended is None or found["failures"][0]["at"] > ended.at):
-            found["last_error"] = {
-                "at": found["failures"][0]["at"],
-                "message": found["failures"][0]["message"],
-            }
-        return found
+        found["waiting"] = [_job_entry(job) for job in journal.waiting()]
+        failures = journal.failures(limit=MAX_FAILURES_SEARCHED)
     finally:
         journal.close()
+    # A file that its owner removed needs no attention any more.
+    existing = [job for job in failures if os.path.lexists(job.path)]
+    found["failures"] = [_job_entry(job) for job in existing[:MAX_FAILURES]]
+    if existing and (ended is None or existing[0].changed > ended.at):
+        latest = found["failures"][0]
+        found["last_error"] = {"at": latest["at"], "message": latest["message"]}
+    return found
 
 
-def _service(config: Path | None) -> dict[str, Any]:
-    """The service, and the model of its configuration unless another one is named."""
+def _service_status(config: Path | None) -> dict[str, Any]:
+    """Return the state of the service, and the model of ``config`` or of the service's own."""
     from dataclasses import asdict
 
     from ocrd.errors import ServiceError
@@ -101,46 +108,22 @@ def _service(config: Path | None) -> dict[str, Any]:
 
     try:
         manager = detect_service_manager()
-        # Nobody need be asked about what is not there.
-        state = (
-            manager.state()
-            if manager.file.exists()
-            else ServiceState(manager.name, manager.file, installed=False)
-        )
     except ServiceError as error:
         state = ServiceState(None, None, installed=False, error=str(error))
     else:
         config = config or installed_config(manager)
+        if manager.file.exists():
+            state = manager.state()
+        else:  # the manager need not be asked
+            state = ServiceState(manager.name, manager.file, installed=False)
     return {
         "service": {**asdict(state), "file": state.file and str(state.file)},
-        "model": _model(config),
+        "model": _model_status(config),
     }
 
 
-def _service_words(service: dict[str, Any]) -> str:
-    if not service["installed"]:
-        return (
-            f"not installed{': ' + service['error'] if service['error'] else '; see: ocrd install'}"
-        )
-    if service["error"]:
-        return f"installed ({service['manager']}), but {service['error']}"
-    said = "loaded" if service["loaded"] else "stopped; start it with: ocrd start"
-    return f"installed ({service['manager']}), {'disabled, ' if service['disabled'] else ''}{said}"
-
-
-def _daemon_words(found: dict[str, Any]) -> str:
-    from ocrd.formatting import format_time
-
-    if not found["running"]:
-        installed = found["service"]["installed"]
-        return f"not running; start it with: {'ocrd start' if installed else 'ocrd install, or ocrd run'}"
-    by = f", by {found['by']}" if found["by"] else ""
-    since = f", since {format_time(found['since'])}" if found["since"] else ""
-    return f"running (pid {found['pid']}){by}{since}"
-
-
-def _model(config: Path | None) -> dict[str, Any]:
-    """Where it is; whether it is whole says the engine, or ``ocrd model verify``."""
+def _model_status(config: Path | None) -> dict[str, Any]:
+    """Return where the model is. Whether it is complete, the engine and the verifier know."""
     from ocrd.config import is_managed, load_config, model_dir
     from ocrd.errors import ConfigError
 
@@ -157,18 +140,7 @@ def _model(config: Path | None) -> dict[str, Any]:
     }
 
 
-def _model_words(model: dict[str, Any]) -> str:
-    if model["there"]:
-        return str(model["folder"])
-    way = (
-        "it is fetched at the next start, or by: ocrd model heal"
-        if model["managed"]
-        else "mend model.path"
-    )
-    return f"{model['folder']}: not there; {way}"
-
-
-def _entry(job: Job) -> dict[str, Any]:
+def _job_entry(job: Job) -> dict[str, Any]:
     return {
         "job": job.id,
         "file": str(job.path),
@@ -176,3 +148,36 @@ def _entry(job: Job) -> dict[str, Any]:
         "message": job.message,
         "at": job.changed,
     }
+
+
+def _format_service(service: dict[str, Any]) -> str:
+    if not service["installed"]:
+        detail = f": {service['error']}" if service["error"] else "; see: ocrd install"
+        return f"not installed{detail}"
+    if service["error"]:
+        return f"installed ({service['manager']}), but {service['error']}"
+    disabled = "disabled, " if service["disabled"] else ""
+    loaded = "loaded" if service["loaded"] else "stopped; start it with: ocrd start"
+    return f"installed ({service['manager']}), {disabled}{loaded}"
+
+
+def _format_daemon(found: dict[str, Any]) -> str:
+    from ocrd.formatting import format_time
+
+    if not found["running"]:
+        command = "ocrd start" if found["service"]["installed"] else "ocrd install, or ocrd run"
+        return f"not running; start it with: {command}"
+    by = f", by {found['by']}" if found["by"] else ""
+    since = f", since {format_time(found['since'])}" if found["since"] else ""
+    return f"running (pid {found['pid']}){by}{since}"
+
+
+def _format_model(model: dict[str, Any]) -> str:
+    if model["there"]:
+        return str(model["folder"])
+    advice = (
+        "it is downloaded at the next start, or now with: ocrd model heal"
+        if model["managed"]
+        else "fix model.path in the configuration"
+    )
+    return f"{model['folder']}: does not exist; {advice}"

@@ -1,92 +1,78 @@
-"""``ocrd submit FILE...``.
-
-For Finder, Hazel and scripts. It answers at once, whatever the daemon does.
-"""
+"""``ocrd submit``: queue files where they are, for Finder, Hazel and scripts."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ocrd.cli.app import JsonOption
+from ocrd.cli.progress_line import ProgressLine
 from ocrd.formatting import printable
+
+if TYPE_CHECKING:
+    from ocrd.control.submit import Progress
 
 
 def submit(
     files: Annotated[
-        list[Path], typer.Argument(help="Pictures and PDFs; each is read where it lies.")
+        list[Path], typer.Argument(metavar="FILE", help="Pictures and PDFs, in any folder.")
     ],
     *,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until all are read; 3 when one was not.")
+        bool, typer.Option("--wait", help="Wait until all are read; exit with 3 if one failed.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Have files read where they lie.
+    """Queue files that are not in an inbox.
 
-    Their sidecars come beside them. What failed before is tried anew.
+    Each file stays in its folder, and its sidecars are written next to it. A file that failed
+    before is retried.
     """
     import json
 
     from ocrd.control.submit import follow, submit
     from ocrd.errors import SomeFilesFailed
 
-    submitted, heard = submit(files)
-    refused = [given for given in submitted if given.job is None]
-    for given in refused:
-        print(f"ocrd: {printable(given.why)}", file=sys.stderr)
-    if not heard and not wait and len(refused) < len(submitted):
-        print("ocrd: queued; no daemon is running, so it waits: ocrd start", file=sys.stderr)
-    ended: dict[Path, str] = {}
+    submitted, has_daemon = submit(files)
+    refused = [entry for entry in submitted if entry.job is None]
+    for entry in refused:
+        print(f"ocrd: {printable(entry.why)}", file=sys.stderr)
+    if not has_daemon and not wait and len(refused) < len(submitted):
+        print("ocrd: queued; no daemon is running, start it with: ocrd start", file=sys.stderr)
+    final_states: dict[Path, str] = {}
     if wait:
-        line = _Line()
+        line = ProgressLine()
         for progress in follow(submitted):
-            ended[progress.path] = progress.state
-            line.show(progress.path, progress.state, message=progress.message, pages=progress.pages)
-        line.end()
+            final_states[progress.path] = progress.state
+            _show(line, progress)
+        line.clear()
     if as_json:
-        told = [
+        document = [
             {
-                "file": str(g.path),
-                "job": g.job,
-                "state": ended.get(g.path, "queued" if g.job else "refused"),
+                "file": str(entry.path),
+                "job": entry.job,
+                "state": final_states.get(entry.path, "queued" if entry.job else "refused"),
             }
-            for g in submitted
+            for entry in submitted
         ]
-        print(json.dumps(told, indent=2))
-    failed = [path for path, state in ended.items() if state != "done"]
+        print(json.dumps(document, indent=2))
+    failed = [path for path, state in final_states.items() if state != "done"]
     if refused or failed:
+        count = len(refused) + len(failed)
         what = "read" if wait else "queued"
-        raise SomeFilesFailed(
-            f"{len(refused) + len(failed)} of {len(files)} file(s) could not be {what}"
-        )
+        raise SomeFilesFailed(f"{count} of {len(files)} file(s) could not be {what}")
 
 
-class _Line:
-    """A line for each file that ended or is held up, and on a terminal one that moves for the
-    one in hand.
-
-    All on standard error.
-    """
-
-    def __init__(self) -> None:
-        self._moves = sys.stderr.isatty()
-
-    def show(self, path: Path, state: str, *, message: str, pages: int) -> None:
-        name = printable(path.name)
-        if state in ("done", "failed", "gone", "paused"):
-            self._write(f"{name}: {state}{f' ({printable(message)})' if message else ''}\n")
-        elif self._moves:
-            said = f"{pages} page(s) read" if pages else message or state
-            self._write(f"{name}: {printable(said)}"[:200])
-
-    def end(self) -> None:
-        self._write("")
-
-    def _write(self, words: str) -> None:
-        # Back to the line's begin and clear it, so that nothing stays of the one that moves.
-        sys.stderr.write(f"\r\033[K{words}" if self._moves else words)
-        sys.stderr.flush()
+def _show(line: ProgressLine, progress: Progress) -> None:
+    """Print a line for a file that ended or is held up; update the line of one that is read."""
+    name = printable(progress.path.name)
+    message = printable(progress.message)
+    if progress.state in ("done", "failed", "gone", "paused"):
+        line.print_above(f"{name}: {progress.state}{f' ({message})' if message else ''}")
+    elif progress.pages:
+        line.update(f"{name}: {progress.pages} page(s) read")
+    else:
+        line.update(f"{name}: {message or progress.state}")

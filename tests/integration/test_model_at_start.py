@@ -192,11 +192,11 @@ def test_heal_on_the_command_line(managed: Service, serving: LocalHub) -> None:
     planned = json.loads(managed.call("model", "heal", "--dry-run", "--json").stdout)
     assert {f["name"]: f["how"] for f in planned["files"]} == dict.fromkeys(WANTED, "fetch")
     assert not folder(managed).exists()
-    assert "would fetch" in managed.call("model", "heal", "--dry-run").stdout
+    assert "would download" in managed.call("model", "heal", "--dry-run").stdout
     assert "there is no model; run: ocrd model heal" in managed.call("model", "verify").stderr
     healed = managed.call("model", "heal", "--json")
     assert healed.returncode == 0 and json.loads(healed.stdout)["ok"] is True and whole(managed)
-    assert "the model is whole, every byte was hashed" in managed.call("model", "heal").stdout
+    assert "the model is complete, every byte was hashed" in managed.call("model", "heal").stdout
     assert "nothing to do" in managed.call("model", "heal", "--dry-run").stdout
     cached = managed.home / "hf/hub" / f"models--{REPO.replace('/', '--')}"
     (cached / "blobs").mkdir(parents=True)

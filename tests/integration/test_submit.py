@@ -63,7 +63,7 @@ def test_one_that_lies_in_an_inbox_is_read_by_its_rules_and_once(service: Servic
 def test_with_the_daemon_down_it_waits_in_the_queue_and_wait_says_so(service: Service) -> None:
     picture = Path(shutil.copyfile(PICTURES / "greeting.png", service.home / "a.png"))
     alone = service.call("submit", str(picture))
-    assert alone.returncode == 0 and "no daemon is running, so it waits" in alone.stderr
+    assert alone.returncode == 0 and "queued; no daemon is running" in alone.stderr
     done = service.call("submit", "--wait", str(picture))
     assert done.returncode == 7 and "start it with: ocrd start" in done.stderr
     assert service.status()["jobs"]["queued"] == 1
@@ -132,7 +132,7 @@ def test_pausing_holds_it_and_going_on_reads_it(service: Service) -> None:
     time.sleep(1.5)
     status = service.status()
     assert status["jobs"]["queued"] == 1 and "ocrd resume" in status["paused"]
-    assert "going on" in service.call("resume").stdout
+    assert "resumed" in service.call("resume").stdout
     service.wait_for_sidecar(picture)
     assert service.status()["paused"] is None
 
@@ -142,7 +142,7 @@ def test_retry_takes_up_what_failed(service: Service) -> None:
     words.write_text("these are words")
     os.utime(words, (0, 0))
     assert service.run_once() == 3
-    assert "1 failed file(s) are queued again; no daemon runs" in service.call("retry").stdout
+    assert "1 failed file(s) queued again; no daemon is running" in service.call("retry").stdout
     assert service.status()["jobs"] == {"queued": 1, "running": 0, "done": 0, "failed": 0}
     assert service.run_once() == 3
 
