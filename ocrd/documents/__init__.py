@@ -1,1 +1,1 @@
-"""Pictures and PDFs as pages: `document.open_document`. `kinds` alone needs no imaging library."""
+"""Pictures and PDFs as pages: `document.open_document`. `kinds` needs no imaging library."""
