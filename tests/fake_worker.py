@@ -1,11 +1,12 @@
-"""A worker on a machine that says it has a GPU.
+"""A worker on a machine that claims to have a GPU. It is the CPU, and fails as a script says.
 
-What runs there runs on the CPU, and fails as it is told to.
+``FAKE_GPU`` names a folder with these files:
 
-``FAKE_GPU`` names a folder: ``script`` holds a line for each thing that is run on it, over all
-workers (the first is the canary); ``ran`` gets a line for each, ``stacks`` what torch raised as the
-engine caught it. ``always`` holds what happens to everything on the CPU. With a file ``cuda`` it is
-no Mac.
+* ``script`` has one line for each thing that runs on the GPU, over all workers; the first is the
+  self-test. ``ran`` gets a line for each.
+* ``stacks`` gets what torch raised, as the engine caught it.
+* ``always`` has what happens to everything on the CPU.
+* With a file ``cuda``, the GPU is a CUDA device, and the machine is not a Mac.
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ from pathlib import Path
 import torch
 
 from ocrd.engine.errors import NonFiniteLogits
-from ocrd.engine.runtime import failover as runner
+from ocrd.engine.runtime import failures, time_limits
 from ocrd.engine.runtime.device_plan import Machine
-from ocrd.engine.runtime.failures import Failure, failure_of
+from ocrd.engine.runtime.failures import FailureKind, classify
 from ocrd.worker import child
 
 GPU = Path(os.environ["FAKE_GPU"])
 
 
-def clash() -> None:
-    """The failure that this project is named for, raised by torch itself."""
+def dtype_error() -> None:
+    """The failure that ocrd was made to avoid, raised by torch itself."""
     target = torch.zeros(4, dtype=torch.bfloat16)
     try:
         target.masked_scatter_(torch.ones(4, dtype=torch.bool), torch.ones(4))
     except RuntimeError as error:
-        raise RuntimeError(f"while the picture was put among the words: {error}") from error
+        raise RuntimeError(f"while the image tokens were put into the prompt: {error}") from error
 
 
-def say(kind: type[Exception], message: str) -> Callable[[], None]:
+def raise_error(kind: type[Exception], message: str) -> Callable[[], None]:
     def fail() -> None:
         raise kind(message)
 
@@ -52,18 +53,18 @@ def end_by(number: int) -> Callable[[], None]:
 
 FAULTS: dict[str, Callable[[], object]] = {
     "ok": lambda: None,
-    "mps-dtype": clash,
-    "mps-oom": say(
+    "mps-dtype": dtype_error,
+    "mps-oom": raise_error(
         RuntimeError, "MPS backend out of memory (MPS allocated: 17.80 GB, max allowed: 18.13 GB)."
     ),
-    "cuda-oom": say(RuntimeError, "CUDA out of memory. Tried to allocate 2.00 GiB."),
-    "mps-unsupported-op": say(
+    "cuda-oom": raise_error(RuntimeError, "CUDA out of memory. Tried to allocate 2.00 GiB."),
+    "mps-unsupported-op": raise_error(
         NotImplementedError,
         "The operator 'aten::_upsample_bicubic2d_aa.out' is not currently implemented for the MPS",
     ),
-    "mps-numerics": say(NonFiniteLogits, "the model's scores are not finite"),
-    "mps-wedged": say(RuntimeError, "command buffer exited with error status"),
-    "other": say(ValueError, "nobody has seen this before"),
+    "mps-numerics": raise_error(NonFiniteLogits, "the model's scores are not finite"),
+    "mps-wedged": raise_error(RuntimeError, "command buffer exited with error status"),
+    "other": raise_error(ValueError, "an unknown error"),
     "segv": end_by(signal.SIGSEGV),
     "kill": end_by(signal.SIGKILL),
     "exit": lambda: os._exit(3),
@@ -75,17 +76,17 @@ FAULTS: dict[str, Callable[[], object]] = {
 class FakeDevices:
     def machine(self) -> Machine:
         if (GPU / "cuda").exists():
-            return Machine(memory=32 * 1024**3, cuda=24 * 1024**3, cuda_bfloat16=True)
-        return Machine(memory=32 * 1024**3, mps=True)
+            return Machine(memory_bytes=32 * 1024**3, cuda_bytes=24 * 1024**3, cuda_bfloat16=True)
+        return Machine(memory_bytes=32 * 1024**3, mps=True)
 
-    def place(self, device: str) -> torch.device:
+    def torch_device(self, device: str) -> torch.device:
         return torch.device("cpu")
 
     def free_cache(self, device: str) -> None:
         with (GPU / "freed").open("a") as file:
             file.write(f"{device}\n")
 
-    def used(self, device: str) -> int:
+    def driver_bytes(self, device: str) -> int:
         return int((GPU / "used").read_text()) if (GPU / "used").exists() else 0
 
     def running(self, device: str) -> AbstractContextManager[None]:
@@ -105,15 +106,15 @@ class FakeDevices:
         yield
 
 
-def kept(error: BaseException, device: str, *, dtype: str) -> Failure:
-    """What the engine caught, as it caught it, to compare the log with."""
+def record_and_classify(error: BaseException) -> FailureKind:
+    """Writes each error to ``stacks`` as the engine caught it, to compare the log with it."""
     with (GPU / "stacks").open("a") as file:
         file.write(json.dumps("".join(traceback.format_exception(error))) + "\n")
-    return failure_of(error, device, dtype=dtype)
+    return classify(error)
 
 
 if __name__ == "__main__":
-    runner.failure_of = kept  # type: ignore[attr-defined]  # it is the name by which the runner calls it
-    runner.SECONDS_A_VIEW = 2.0
-    runner.SECONDS_A_TOKEN = 0.1
+    failures.classify = record_and_classify
+    time_limits.VIEW_TIMEOUT_S = 2.0
+    time_limits.TOKEN_TIMEOUT_S = 0.1
     child.main(FakeDevices())

@@ -54,19 +54,19 @@ def check_device_plan(answer: Mapping[str, Any]) -> Iterator[Finding]:
     """
     if machine := answer.get("machine"):
         devices = ["CPU"]
-        if machine["cuda"]:
+        if machine["cuda_bytes"]:
             devices.insert(0, "CUDA")
         if machine["mps"]:
             devices.insert(0, "MPS")
-        memory = format_size(machine["memory"])
+        memory = format_size(machine["memory_bytes"])
         yield Finding("devices", "ok", f"{', '.join(devices)}; {memory} of memory")
     if "error" in answer:
         advice = "fix engine.device, or reinstall ocrd"
         yield Finding("plan", "fail", answer["error"], advice, ExitCode.ENGINE)
         return
     candidates = answer["candidates"]
-    plan = "; then ".join(f"{c['device']} in {c['dtype']} ({c['why']})" for c in candidates)
-    if candidates[0]["why"] == "the last resort":
+    plan = "; then ".join(f"{c['device']} in {c['dtype']} ({c['reason']})" for c in candidates)
+    if candidates[0]["reason"] == "the last resort":
         advice = "the model does not fit into this machine's memory and will be very slow"
         yield Finding("plan", "warn", plan, advice)
     else:

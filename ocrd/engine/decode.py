@@ -33,7 +33,7 @@ class DecodeLimits:
         ngram_size: No n-gram of so many tokens may repeat within the window; 0 allows all.
         ngram_window: That window, in tokens.
         ngram_exempt: Token ids that the n-gram rule never bans.
-        seconds: Most seconds of a page, not counting the time that other pages of its batch take.
+        deadline_s: Most seconds of a page, not counting the time that other pages of its batch take.
         stop_repetition: Whether a page that repeats itself is stopped.
     """
 
@@ -41,7 +41,7 @@ class DecodeLimits:
     ngram_size: int = 30
     ngram_window: int = 90
     ngram_exempt: frozenset[int] = TABLE_CELLS
-    seconds: float = float("inf")
+    deadline_s: float = float("inf")
     stop_repetition: bool = True
 
 
@@ -94,7 +94,7 @@ class Sequence:
             kept = self._repetition.push(token)
             if kept is not None:
                 return DecodeResult(tuple(self.token_ids[:kept]), "loop")
-        if self._seconds_used > self._limits.seconds:
+        if self._seconds_used > self._limits.deadline_s:
             return DecodeResult(tuple(self.token_ids), "deadline")
         if len(self.token_ids) >= self._max_tokens:
             return DecodeResult(tuple(self.token_ids), "length")
@@ -125,7 +125,7 @@ class Batch:
             limits: When each page stops.
             special_tokens: For the detection of repetition.
             slots: Most pages at the same time.
-            clock: Seconds from any start, for ``limits.seconds``.
+            clock: Seconds from any start, for ``limits.deadline_s``.
             ban_eos: Whether the end token is never chosen (for tests and measurements).
         """
         self._network = network

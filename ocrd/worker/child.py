@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from ocrd.engine.runtime.devices import Devices
-    from ocrd.engine.runtime.failover import Runner
+    from ocrd.engine.runtime.engine_runner import EngineRunner
 
 # Seconds between two signs of life.
 BEAT = 5.0
@@ -104,7 +104,7 @@ class Child:
         self.say(event="log", level=level, message=event.pop("event"), fields=dict(event))
         raise structlog.DropEvent
 
-    def _load(self, setup: Setup) -> Runner | None:
+    def _load(self, setup: Setup) -> EngineRunner | None:
         try:
             warm_up = Startup(setup, self.say, devices=self._devices)
             runner = warm_up.runner()
@@ -126,19 +126,19 @@ class Child:
 
         self.say(
             event="ready",
-            device=runner.home.device,
-            dtype=runner.home.dtype,
+            device=runner.primary.device,
+            dtype=runner.primary.dtype,
             mode=runner.mode,
             torch=torch.__version__,
             transformers=transformers.__version__,
             model=warm_up.identity(),
             skipped=runner.skipped,
             batch=runner.batch,
-            tuned=runner.tuned(),
+            tuned=asdict(runner.tuning),
         )
         return runner
 
-    def _read(self, runner: Runner, request: Request) -> None:
+    def _read(self, runner: EngineRunner, request: Request) -> None:
         try:
             self._read_document(runner, request)
         except DocumentError as error:
@@ -163,7 +163,7 @@ class Child:
             what = f"{request.file.name}: the engine failed ({type(error).__name__}: {error}); the log has the stack trace"
             self._refuse(request.job, "EngineError", reason="engine", message=what)
 
-    def _read_document(self, runner: Runner, request: Request) -> None:
+    def _read_document(self, runner: EngineRunner, request: Request) -> None:
         with open_document(request.file, _sizes(request)) as document:
             self.say(event="opened", job=request.job, pages=document.page_count)
             telling = _Telling(self, runner, {})
@@ -184,7 +184,7 @@ class Child:
                 self.say(event="page", job=request.job, reading=asdict(reading))
         self._finished(runner, request)
 
-    def _read_together(self, runner: Runner, requests: Sequence[Request]) -> None:
+    def _read_together(self, runner: EngineRunner, requests: Sequence[Request]) -> None:
         """Pictures of one page each.
 
         What one of them says no to is its own affair; anything else parts them.
@@ -226,8 +226,8 @@ class Child:
             self._not_now(request, error)
         return None
 
-    def _finished(self, runner: Runner, request: Request) -> None:
-        memory = [psutil.Process().memory_info().rss, runner.driver_memory()]
+    def _finished(self, runner: EngineRunner, request: Request) -> None:
+        memory = [psutil.Process().memory_info().rss, runner.driver_bytes()]
         self.say(event="finished", job=request.job, memory=memory)
 
     def _not_now(self, request: Request, error: OSError) -> None:
@@ -256,36 +256,39 @@ class _Telling:
     """
 
     child: Child
-    runner: Runner
+    runner: EngineRunner
     # Job, page, and the seconds within which its first tokens are there, by key.
     known: dict[int, tuple[str, int, float]]
 
     def expect(self, key: int, job: str, *, page: int, image: Image.Image) -> None:
-        self.known[key] = (job, page, self.runner.budget(image, TOKENS_BETWEEN_REPORTS))
+        self.known[key] = (job, page, self.runner.timeout_s(image, tokens=TOKENS_BETWEEN_REPORTS))
 
     def read(
         self, pages: Iterator[tuple[int, Image.Image]], request: Request
     ) -> Iterator[PageReading]:
         from ocrd.engine.decode import DecodeLimits
+        from ocrd.engine.runtime.read_options import ReadOptions
 
-        limits = DecodeLimits(max_new_tokens=request.max_new_tokens, seconds=request.page_deadline)
-        return self.runner.read_pages(
-            pages,
-            request.task,
-            limits=limits,
-            on_token=self._token,
-            on_attempt=self._attempt,
-            fresh=request.fresh,
-            alone=request.alone,
+        options = ReadOptions(
+            task=request.task,
+            limits=DecodeLimits(
+                max_new_tokens=request.max_new_tokens, deadline_s=request.page_deadline
+            ),
+            progress=self,
+            in_new_worker=request.fresh,
+            page_by_page=request.alone,
         )
+        return self.runner.read_pages(pages, options)
 
-    def _token(self, key: int, count: int) -> None:
+    def tokens(self, index: int, count: int) -> None:
+        """Report the tokens of a page now and then."""
         if count % TOKENS_BETWEEN_REPORTS == 0:
-            job, page, _ = self.known[key]
+            job, page, _ = self.known[index]
             self.child.say(event="tokens", job=job, page=page, count=count)
 
-    def _attempt(self, key: int) -> None:
-        job, page, within = self.known[key]
+    def attempt(self, index: int) -> None:
+        """Report that a page is being read."""
+        job, page, within = self.known[index]
         self.child.say(event="reading", job=job, page=page, within=within)
 
 

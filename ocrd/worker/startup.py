@@ -26,7 +26,7 @@ from ocrd.worker.messages import Setup
 
 if TYPE_CHECKING:
     from ocrd.engine.runtime.devices import Devices
-    from ocrd.engine.runtime.failover import Runner
+    from ocrd.engine.runtime.engine_runner import EngineRunner
 
 CANARY = paths.POCKET_MODEL / "demo" / "greeting.png"
 Say = Callable[..., None]
@@ -47,7 +47,7 @@ class Startup:
         self._waited_for = ""
         self._meter = ProgressMeter(self._tell, interval_s=1.0)
 
-    def runner(self) -> Runner:
+    def runner(self) -> EngineRunner:
         """With the model loaded.
 
         Raises ModelError for a model that stays broken, EngineError for want of a device.
@@ -118,37 +118,31 @@ class Startup:
             on_wait=self._wait,
         )
 
-    def _new_runner(self) -> Runner:
+    def _new_runner(self) -> EngineRunner:
         """Not loaded yet. Raises EngineError for a device that is not there, which is no fault
         of the model.
         """
         # Imported here: torch takes seconds, and a model that cannot be had should be said before.
         from ocrd.engine.runtime.devices import TorchDevices
-        from ocrd.engine.runtime.failover import Policy, Runner
+        from ocrd.engine.runtime.engine_runner import EngineOptions, EngineRunner
+        from ocrd.engine.runtime.failover import FailoverPolicy
+        from ocrd.engine.runtime.self_test import SelfTest
 
         setup = self._setup
-        last = 0.0
-
-        def progress(done: float) -> None:
-            nonlocal last
-            if done - last >= 0.02 or done == 1.0:
-                last = done
-                self._say(event="loading", done=round(done, 3))
-
         self._say(event="loading", done=0.0)
-        return Runner(
+        return EngineRunner(
             self._folder,
-            setup.device,
-            dtype=setup.dtype,
-            mode=setup.mode,
+            EngineOptions(
+                device=setup.device,
+                dtype=setup.dtype,
+                mode=setup.mode,
+                batch=setup.batch,
+                skip_blank=setup.skip_blank,
+                failover=FailoverPolicy(setup.max_fallbacks, setup.cool_down),
+            ),
             devices=self._devices or TorchDevices(),
-            canary=CANARY,
-            known=known_text(self._folder),
-            policy=Policy(setup.max_fallbacks, setup.cool_down),
-            batch=setup.batch,
-            skip_blank=setup.skip_blank,
-            progress=progress,
-            on_canary=lambda within: self._say(event="canary", within=within),
+            self_test=SelfTest(CANARY, known_text(self._folder)),
+            progress=_LoadReport(self._say),
         )
 
     def _tell(self, progress: TransferProgress) -> None:
@@ -168,6 +162,24 @@ class Startup:
             self._waited_for = str(error)
             structlog.get_logger(component="model").info("waiting for the model", error=str(error))
         self._say(event="preparing", state="waiting", message=str(error), seconds=seconds)
+
+
+class _LoadReport:
+    """Reports loading in steps of 2 %, and the self-test."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._last = 0.0
+
+    def loaded(self, share: float) -> None:
+        """Report how much of the weights is loaded."""
+        if share - self._last >= 0.02 or share == 1.0:
+            self._last = share
+            self._say(event="loading", done=round(share, 3))
+
+    def self_test_started(self, timeout_s: float) -> None:
+        """Report within how many seconds the self-test ends."""
+        self._say(event="canary", within=timeout_s)
 
 
 def known_text(folder: Path) -> str | None:

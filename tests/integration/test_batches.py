@@ -53,7 +53,7 @@ def test_a_batch_that_fails_is_read_page_by_page_and_the_sidecar_says_so(gpu: Fa
     gpu.script("ok", "mps-dtype")  # the first page of the batch comes, then it fails
     document = gpu.read(4)
     assert kinds(document) == [(page, "mps-dtype", "alone") for page in (1, 2)]
-    (entry,) = gpu.logged("reading pages together failed")
+    (entry,) = gpu.logged("reading a batch failed")
     assert entry["pages"] == [1, 2] and "masked_scatter" in entry["stack"]
 
 
@@ -82,7 +82,7 @@ def test_small_pictures_that_wait_are_read_together(gpu: FakeGpu) -> None:
 def test_pictures_in_a_batch_that_kills_the_worker_are_read_one_by_one_and_none_is_blamed(
     gpu: FakeGpu,
 ) -> None:
-    # The canary, the first picture alone; then a batch that dies.
+    # The self-test, the first picture alone; then a batch that dies.
     gpu.script("ok", "segv")
     paths = lay(gpu, "a.png", "b.png", "c.png", "d.png")
     assert gpu.service.run_once() == 0

@@ -41,8 +41,8 @@ class FakeGpu:
         service.configure()
         self.script()
 
-    def script(self, *faults: str, canary: str = "ok") -> None:
-        (self.folder / "script").write_text("\n".join([canary, *faults]))
+    def script(self, *faults: str, self_test: str = "ok") -> None:
+        (self.folder / "script").write_text("\n".join([self_test, *faults]))
 
     def ran(self) -> list[str]:
         return (self.folder / "ran").read_text().splitlines()
@@ -84,12 +84,12 @@ def test_a_page_that_fails_is_read_on_the_cpu_and_the_next_goes_back(gpu: FakeGp
     assert gpu.ran() == [
         "ok",
         *script,
-    ]  # the canary first; and each page after a failure went back to MPS
+    ]  # the self-test first; and each page after a failure went back to MPS
     assert document["warnings"][0] == "page 2 was read after a failure (mps-dtype on mps)"
     logged = gpu.logged("reading a page failed")
     assert [entry["kind"] for entry in logged] == list(faults)
     for entry in logged:
-        assert (entry["device"], entry["dtype"], entry["then"], entry["level"]) == (
+        assert (entry["device"], entry["dtype"], entry["action"], entry["level"]) == (
             "mps",
             "float32",
             "cpu",
@@ -111,10 +111,10 @@ def test_the_logged_stack_is_what_torch_raised_line_for_line_with_its_cause(gpu:
         "expected self and source to have same dtypes but got" in last
         and "BFloat16 and Float" in last
     )
-    assert "tests/fake_worker.py" in stack and "ocrd/engine/runtime/failover.py" in stack
+    assert "tests/fake_worker.py" in stack and "ocrd/engine/runtime/page_recovery.py" in stack
 
 
-def test_a_device_that_fails_its_canary_is_skipped_with_its_reason(gpu: FakeGpu) -> None:
+def test_a_device_that_fails_its_self_test_is_skipped_with_its_reason(gpu: FakeGpu) -> None:
     (gpu.folder / "script").write_text("mps-dtype\nmps-numerics")
     document = gpu.read(1)
     assert (document["engine"]["device"], document["engine"]["dtype"]) == ("cpu", "float32")
@@ -124,7 +124,7 @@ def test_a_device_that_fails_its_canary_is_skipped_with_its_reason(gpu: FakeGpu)
     ]
 
 
-def test_a_device_whose_canary_kills_every_worker_is_given_up_for_a_while(gpu: FakeGpu) -> None:
+def test_a_device_whose_self_test_kills_every_worker_is_given_up_for_a_while(gpu: FakeGpu) -> None:
     gpu.service.engine = {"device": "auto", "batch": 1, "cool_down": 3600.0}
     gpu.service.configure()
     (gpu.folder / "script").write_text("\n".join(["segv"] * 9))
@@ -139,7 +139,7 @@ def test_a_device_whose_canary_kills_every_worker_is_given_up_for_a_while(gpu: F
 
 
 def test_what_was_skipped_shows_in_status(gpu: FakeGpu) -> None:
-    gpu.script(canary="mps-unsupported-op")
+    gpu.script(self_test="mps-unsupported-op")
     gpu.service.start()
     wait_until(lambda: (gpu.service.status()["engine"] or {}).get("state") == "ready", "the engine")
     engine = gpu.service.status()["engine"]
@@ -152,13 +152,13 @@ def test_what_was_skipped_shows_in_status(gpu: FakeGpu) -> None:
 
 
 def test_out_of_memory_frees_the_cache_then_starts_a_new_worker_then_the_cpu(gpu: FakeGpu) -> None:
-    # In this worker twice; in the next one its canary is well, then twice more.
+    # In this worker twice; in the next one its self-test passes, then twice more.
     gpu.script("mps-oom", "mps-oom", "ok", "mps-oom", "mps-oom")
     document = gpu.read(1)
     assert kinds(document) == [
         (0, "mps-oom", then) for then in ("free-cache", "fresh-worker", "free-cache", "cpu")
     ]
-    assert [entry["then"] for entry in gpu.logged("reading a page failed")] == [
+    assert [entry["action"] for entry in gpu.logged("reading a page failed")] == [
         "free-cache", "fresh-worker", "free-cache", "cpu",
     ]  # fmt: skip
     assert (gpu.folder / "freed").read_text().split() == [
@@ -190,7 +190,9 @@ def test_a_wedged_gpu_gets_a_new_worker_and_no_crash_is_counted(gpu: FakeGpu) ->
     assert gpu.ran() == ["ok", "ok", "mps-wedged", "ok", "ok", "ok"]
 
 
-def test_after_failures_in_a_row_the_cpu_stays_until_the_canary_is_read_again(gpu: FakeGpu) -> None:
+def test_after_failures_in_a_row_the_cpu_stays_until_the_self_test_passes_again(
+    gpu: FakeGpu,
+) -> None:
     gpu.service.engine = {"device": "auto", "batch": 1, "max_fallbacks": 2, "cool_down": 3600.0}
     gpu.service.configure()
     gpu.script("mps-dtype", "mps-dtype", "mps-dtype")
@@ -200,26 +202,27 @@ def test_after_failures_in_a_row_the_cpu_stays_until_the_canary_is_read_again(gp
         (1, "mps-dtype", "cpu"),
     ]  # the others never saw MPS
     assert gpu.ran() == ["ok", "mps-dtype", "mps-dtype"]
-    assert len(gpu.logged("the CPU reads for a while")) == 1
+    assert len(gpu.logged("the CPU reads until the cool-down ends")) == 1
 
 
-def test_after_the_cool_down_one_canary_decides(gpu: FakeGpu) -> None:
+def test_after_the_cool_down_one_self_test_decides(gpu: FakeGpu) -> None:
     gpu.service.engine = {"device": "auto", "batch": 1, "max_fallbacks": 1, "cool_down": 0.0}
     gpu.service.configure()
     gpu.script("mps-dtype", "mps-dtype", "ok", "ok")
     document = gpu.read(3)
-    # The page, then the canary that fails again, then the one that passes and the last page after
+    # The page, then the self-test that fails again, then the one that passes and the last page after
     # it.
     assert gpu.ran() == ["ok", "mps-dtype", "mps-dtype", "ok", "ok"]
     assert (
-        kinds(document) == [(0, "mps-dtype", "cpu")] and len(gpu.logged("back on the device")) == 1
+        kinds(document) == [(0, "mps-dtype", "cpu")]
+        and len(gpu.logged("back on the primary device")) == 1
     )
 
 
 @pytest.mark.timeout(300)  # nine workers
 def test_a_worker_that_ends_or_hangs_is_replaced_and_the_page_is_read(gpu: FakeGpu) -> None:
     crashes = ("segv", "kill", "exit", "hang")
-    # Each document's second page ends its worker; the next worker has its canary and goes on at
+    # Each document's second page ends its worker; the next worker has its self-test and goes on at
     # that page.
     gpu.script(*(fault for crash in crashes for fault in ("ok", crash, "ok", "ok")))
     for name in crashes:

@@ -130,7 +130,7 @@ def test_a_header_that_only_loading_would_miss_is_healed_too(
 ) -> None:
     """Same size, same time, same inode.
 
-    A quick look sees nothing; the weights are no numbers, so the canary fails.
+    A quick look sees nothing; the weights are no numbers, so the self-test fails.
     """
     assert managed.call("model", "heal").returncode == 0
     path = folder(managed) / FIRST

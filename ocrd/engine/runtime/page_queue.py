@@ -1,7 +1,4 @@
-"""The pages of a document on their way to the engine.
-
-Asked for one by one, kept until they are read.
-"""
+"""The pages of a document on their way to the engine, each kept until it is read."""
 
 from __future__ import annotations
 
@@ -12,75 +9,87 @@ from PIL import Image
 
 from ocrd.types import Fallback
 
+IndexedImage = tuple[int, Image.Image]
+
 
 class PageQueue:
-    """The pages of a document on their way: asked for one by one, and kept until they are read."""
+    """Requests pages one at a time, and returns them again after a failure.
 
-    def __init__(self, pages: Iterable[tuple[int, Image.Image]]) -> None:
+    Attributes:
+        failures: What failed while a page was in a batch, by its index.
+    """
+
+    def __init__(self, pages: Iterable[IndexedImage]) -> None:
+        """Create a queue of ``pages``, (index, picture), in their order."""
+        self.failures: defaultdict[int, list[Fallback]] = defaultdict(list)
         self._source = iter(pages)
-        self._again: deque[tuple[int, Image.Image]] = deque()
-        self._alone = 0
-        self._taken: dict[int, Image.Image] = {}
-        self._trouble: Exception | None = None
-        # What befell pages in batches, by index.
-        self.mishaps: defaultdict[int, list[Fallback]] = defaultdict(list)
-
-    @property
-    def in_hand(self) -> list[int]:
-        return list(self._taken)
+        self._source_error: Exception | None = None
+        self._waiting: deque[IndexedImage] = deque()
+        # How many of the next pages must be read alone.
+        self._alone_count = 0
+        self._in_progress: dict[int, Image.Image] = {}
 
     def __bool__(self) -> bool:
-        """Whether there is another.
+        """Return whether there is another page.
 
-        Raises what asking for it raised, when all before it are read.
+        Raises:
+            Exception: What the source raised for the next page, after all pages before it.
         """
-        if not self._again:
-            self._ask()
-        if not self._again and self._trouble:
-            raise self._trouble
-        return bool(self._again)
+        if not self._waiting:
+            self._request_next()
+        if not self._waiting and self._source_error:
+            raise self._source_error
+        return bool(self._waiting)
 
-    def only_one(self) -> bool:
-        """Whether the next page is to be read by itself.
+    def __iter__(self) -> Iterator[IndexedImage]:
+        """Take all pages. Ends where the source raises, so that a batch reads what it has."""
+        while self._waiting or self._request_next():
+            yield self.take()
 
-        It is the last, or a batch failed with it.
-        """
-        if self._alone == 0 and len(self._again) == 1:
-            self._ask()
-        return self._alone > 0 or len(self._again) == 1
+    @property
+    def in_progress(self) -> list[int]:
+        """Indexes of the pages that were taken and not finished."""
+        return list(self._in_progress)
 
-    def take(self) -> tuple[int, Image.Image]:
-        index, image = self._again.popleft()
-        self._alone = max(0, self._alone - 1)
-        self._taken[index] = image
+    def next_is_alone(self) -> bool:
+        """Return whether the next page is read alone: it is the last one, or its batch failed."""
+        if self._alone_count == 0 and len(self._waiting) == 1:
+            self._request_next()
+        return self._alone_count > 0 or len(self._waiting) == 1
+
+    def take(self) -> IndexedImage:
+        """Take the next page. There must be one."""
+        index, image = self._waiting.popleft()
+        self._alone_count = max(0, self._alone_count - 1)
+        self._in_progress[index] = image
         return index, image
 
     def finish(self, index: int) -> list[Fallback]:
-        self._taken.pop(index, None)
-        return self.mishaps.pop(index, [])
+        """Release the page, and return what failed while it was in a batch."""
+        self._in_progress.pop(index, None)
+        return self.failures.pop(index, [])
 
-    def give_back(self, *, alone: bool) -> None:
-        """What is in hand comes again, before the others.
+    def return_in_progress(self, *, alone: bool) -> None:
+        """Queue the pages in progress again, before the others.
 
-        ``alone``: one by one, and one page at least.
+        Args:
+            alone: Whether each of them is read alone. Then at least one page is.
         """
-        self._again.extendleft(reversed(self._taken.items()))
-        self._alone = max(1, len(self._taken)) if alone else 0
-        self._taken.clear()
+        self._waiting.extendleft(reversed(self._in_progress.items()))
+        self._alone_count = max(1, len(self._in_progress)) if alone else 0
+        self._in_progress.clear()
 
-    def __iter__(self) -> Iterator[tuple[int, Image.Image]]:
-        """For a batch, which stops asking where asking fails, and reads on what it has."""
-        while self._again or self._ask():
-            yield self.take()
-
-    def _ask(self) -> bool:
+    def _request_next(self) -> bool:
+        """Return whether the source had another page."""
+        if self._source_error:
+            return False
         try:
-            page = None if self._trouble else next(self._source, None)
-        except (
-            Exception
-        ) as error:  # the document's fault, not the engine's: told when its turn has come
-            self._trouble = error
-            page = None
-        if page is not None:
-            self._again.append(page)
-        return page is not None
+            page = next(self._source, None)
+        except Exception as error:
+            # The document's error, not the engine's: raised when all pages before it are read.
+            self._source_error = error
+            return False
+        if page is None:
+            return False
+        self._waiting.append(page)
+        return True

@@ -1,8 +1,8 @@
-"""What this machine has and what would be tried, as one JSON line.
+"""Print what this machine has and which devices would be tried, as one line of JSON.
 
-``python -m ocrd.engine.runtime.probe MODEL DEVICE DTYPE``.
+    python -m ocrd.engine.runtime.probe MODEL DEVICE DTYPE
 
-A process of its own, because it loads torch and the one that asks must not.
+A process of its own, because it imports torch and the process that needs the answer must not.
 """
 
 from __future__ import annotations
@@ -18,23 +18,25 @@ from ocrd.engine.runtime.device_plan import make_device_plan
 from ocrd.engine.runtime.devices import TorchDevices
 from ocrd.errors import OcrdError
 
-# Parameters of the published model: what is planned for while there is no model.
-PUBLISHED = 3_336_106_240
+# Parameters of the published model, for the plan while there is no model.
+PUBLISHED_PARAMETERS = 3_336_106_240
 
 
 def main() -> None:
-    folder, device, dtype = sys.argv[1:]
+    """Print ``machine``, ``parameters``, and either ``candidates`` and ``rejected`` or ``error``."""
+    model_dir, device, dtype = sys.argv[1:]
     machine = TorchDevices().machine()
     try:
-        parameters = count_parameters(read_architecture(Path(folder)))
+        parameters = count_parameters(read_architecture(Path(model_dir)))
     except (OcrdError, OSError):
-        parameters = PUBLISHED
-    said: dict[str, object] = {"machine": asdict(machine), "parameters": parameters}
+        parameters = PUBLISHED_PARAMETERS
+    answer: dict[str, object] = {"machine": asdict(machine), "parameters": parameters}
     try:
-        said |= asdict(make_device_plan(device, dtype, parameters=parameters, machine=machine))
+        plan = make_device_plan(device, dtype, parameters=parameters, machine=machine)
+        answer |= asdict(plan)
     except OcrdError as error:
-        said |= {"error": str(error)}
-    sys.stdout.write(json.dumps(said) + "\n")
+        answer["error"] = str(error)
+    sys.stdout.write(json.dumps(answer) + "\n")
 
 
 if __name__ == "__main__":

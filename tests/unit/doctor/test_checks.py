@@ -16,10 +16,10 @@ from ocrd.errors import ExitCode
 from ocrd.inbox.access import folder_error
 from ocrd.journal import Journal
 
-CPU = {"device": "cpu", "dtype": "float32", "why": "needs 16.9 GB of 22.7 GB"}
-MPS = {"device": "mps", "dtype": "float32", "why": "needs 16.9 GB of 25.8 GB"}
-MACHINE = {"memory": 24 * 10**9, "mps": False, "cuda": 0, "cuda_bfloat16": False}
-CPU_ONLY = {"machine": MACHINE, "candidates": [CPU], "refused": []}
+CPU = {"device": "cpu", "dtype": "float32", "reason": "needs 16.9 GB of 22.7 GB"}
+MPS = {"device": "mps", "dtype": "float32", "reason": "needs 16.9 GB of 25.8 GB"}
+MACHINE = {"memory_bytes": 24 * 10**9, "mps": False, "cuda_bytes": 0, "cuda_bfloat16": False}
+CPU_ONLY = {"machine": MACHINE, "candidates": [CPU], "rejected": []}
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_the_device_plan_is_shown_in_its_order_with_reasons(config: Config) -> N
 
 
 def test_a_machine_that_is_too_small_is_a_warning(config: Config) -> None:
-    last_resort = CPU_ONLY | {"candidates": [CPU | {"why": "the last resort"}]}
+    last_resort = CPU_ONLY | {"candidates": [CPU | {"reason": "the last resort"}]}
     plan = findings_by_name(config, last_resort)["plan"]
     assert plan.state == "warn"
     assert "very slow" in plan.advice
@@ -67,7 +67,7 @@ def test_a_missing_device_fails_with_the_engines_exit_code(config: Config) -> No
 
 def test_torch_is_asked_in_another_process(config: Config) -> None:
     answer = probe_torch(config)
-    assert answer["machine"]["memory"] > 10**9
+    assert answer["machine"]["memory_bytes"] > 10**9
     assert answer["candidates"][-1]["device"] == "cpu"
     mps_only = config.model_copy(
         update={"engine": config.engine.model_copy(update={"device": "mps"})}

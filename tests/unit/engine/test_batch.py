@@ -203,7 +203,7 @@ def test_a_deadline_counts_a_pages_own_time_and_not_that_of_its_neighbours(
         now += 1.0
         return now
 
-    limits = DecodeLimits(max_new_tokens=50, ngram_size=0, stop_repetition=False, seconds=10.0)
+    limits = DecodeLimits(max_new_tokens=50, ngram_size=0, stop_repetition=False, deadline_s=10.0)
     alone = decode(network, prompts[0], limits=limits, clock=clock, ban_eos=True)
     assert (alone.stop_reason, len(alone.token_ids)) == ("deadline", 11)
     together_with_another = together(

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ocrd.engine.decode import DecodeLimits, decode
+from ocrd.engine.errors import NonFiniteLogits
 from ocrd.engine.nn.checkpoint import load_network
 from ocrd.engine.nn.network import Network
 from ocrd.errors import EngineError
@@ -40,7 +41,7 @@ def test_it_stops_at_the_deadline_and_keeps_what_it_has(
     done = decode(
         network,
         prompt,
-        limits=DecodeLimits(max_new_tokens=50, seconds=3),
+        limits=DecodeLimits(max_new_tokens=50, deadline_s=3),
         clock=lambda: next(ticks),
         ban_eos=True,
     )
@@ -67,6 +68,27 @@ def test_it_stops_at_the_end_token_and_leaves_it_out(
 def test_logits_that_are_not_finite_are_an_error(network: Network, prompt: torch.Tensor) -> None:
     with pytest.raises(EngineError, match="not finite"):
         decode(network, prompt * float("nan"), limits=DecodeLimits(max_new_tokens=4))
+
+
+def test_logits_that_become_not_finite_in_the_middle_are_detected(prompt: torch.Tensor) -> None:
+    network = load_network(GOLDEN, files=[GOLDEN / "model.safetensors"])
+    counts: list[int] = []
+
+    def corrupt(count: int) -> None:
+        counts.append(count)
+        if count == 40:
+            with torch.no_grad():
+                network.lm_head.weight[3] = float("nan")
+
+    with pytest.raises(NonFiniteLogits):
+        decode(
+            network,
+            prompt,
+            limits=DecodeLimits(max_new_tokens=500, ngram_size=0, stop_repetition=False),
+            on_token=corrupt,
+            ban_eos=True,
+        )
+    assert 40 <= len(counts) <= 64
 
 
 def test_the_guard_changes_a_loop(network: Network, prompt: torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Which device and precision is tried first, on the machines that people have."""
+"""Which device and dtype are tried first, on the machines that people have."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrd.engine.runtime.device_plan import Machine, make_device_plan, pages_at_once
+from ocrd.engine.runtime.device_plan import Machine, largest_batch, make_device_plan
 from ocrd.errors import EngineError
 
 # Parameters of the published model.
@@ -19,7 +19,7 @@ def mac(gigabytes: int) -> Machine:
 
 
 def cuda(gigabytes: int, *, bfloat16: bool = True) -> Machine:
-    return Machine(64 * 1024**3, cuda=gigabytes * 1024**3, cuda_bfloat16=bfloat16)
+    return Machine(64 * 1024**3, cuda_bytes=gigabytes * 1024**3, cuda_bfloat16=bfloat16)
 
 
 def order(device: str, dtype: str, *, machine: Machine, parameters: int = FULL) -> str:
@@ -63,7 +63,7 @@ def test_a_small_model_fits_everywhere_in_float32() -> None:
 
 
 @pytest.mark.parametrize("device", ["mps", "cuda"])
-def test_a_device_that_is_not_there_is_said_by_name(device: str) -> None:
+def test_a_device_that_is_not_there_is_an_error_that_names_it(device: str) -> None:
     with pytest.raises(
         EngineError, match=f"engine.device is '{device}', but this machine has only: cpu"
     ):
@@ -72,9 +72,9 @@ def test_a_device_that_is_not_there_is_said_by_name(device: str) -> None:
 
 def test_each_choice_has_its_reason() -> None:
     plan = make_device_plan("auto", "auto", parameters=FULL, machine=mac(16))
-    assert "8.5 GB of 12.9 GB" in plan.candidates[0].why
-    assert [(c.device, c.dtype) for c in plan.refused] == [("mps", "float32"), ("cpu", "float32")]
-    assert "16.9 GB, but 12.9 GB may be used" in plan.refused[0].why
+    assert "8.5 GB of 12.9 GB" in plan.candidates[0].reason
+    assert [(c.device, c.dtype) for c in plan.rejected] == [("mps", "float32"), ("cpu", "float32")]
+    assert "16.9 GB, but 12.9 GB may be used" in plan.rejected[0].reason
 
 
 @given(
@@ -89,7 +89,7 @@ def test_there_is_always_a_way_and_it_ends_on_the_cpu(
     )
     tried = [(c.device, c.dtype) for c in plan.candidates]
     assert tried[-1][0] == "cpu" and len(set(tried)) == len(tried)
-    assert not set(tried) & {(c.device, c.dtype) for c in plan.refused}
+    assert not set(tried) & {(c.device, c.dtype) for c in plan.rejected}
 
 
 # Keys and values of the longest page, in numbers.
@@ -99,7 +99,7 @@ PAGE = 2 * 12 * 1280 * 8192
 @pytest.mark.parametrize(
     ("machine", "device", "dtype", "pages"),
     [
-        (mac(8), "mps", "bfloat16", 1),  # does not fit at all, and yet a page is read
+        (mac(8), "mps", "bfloat16", 1),  # does not fit at all, but a page is read anyway
         (mac(16), "mps", "bfloat16", 8),
         (mac(24), "mps", "float32", 2),
         (mac(32), "mps", "float32", 8),
@@ -108,13 +108,13 @@ PAGE = 2 * 12 * 1280 * 8192
         (Machine(24 * 1024**3), "cpu", "float32", 6),
     ],
 )
-def test_pages_at_once_are_as_many_as_memory_holds_at_their_longest(
+def test_the_largest_batch_fits_in_memory_when_all_its_pages_are_as_long_as_possible(
     machine: Machine, device: str, dtype: str, pages: int
 ) -> None:
     here = make_device_plan(device, dtype, parameters=FULL, machine=machine).candidates[0]
     assert (here.device, here.dtype) == (device, dtype)
     assert (
-        pages_at_once(
+        largest_batch(
             here, FULL, page_bytes=PAGE * (2 if dtype == "bfloat16" else 4), machine=machine
         )
         == pages

@@ -1,6 +1,4 @@
-"""Every message that users reported is known for what it is, and real ones that torch raises
-here as well.
-"""
+"""Messages that users reported are classified, and so are those that torch raises here."""
 
 from __future__ import annotations
 
@@ -8,15 +6,16 @@ import pytest
 import torch
 
 from ocrd.engine.errors import NonFiniteLogits
-from ocrd.engine.runtime.failures import classify, failure_of
+from ocrd.engine.runtime.device_plan import Candidate
+from ocrd.engine.runtime.failures import Failure, classify
 from ocrd.errors import EngineError
 
-CLASH = "expected self and source to have same dtypes but got BFloat16 and Float"
+DTYPE_MESSAGE = "expected self and source to have same dtypes but got BFloat16 and Float"
 
 
 @pytest.mark.parametrize(("message", "kind"), [
-    (f"masked_scatter_: {CLASH}", "mps-dtype"),
-    (f"masked_scatter: {CLASH}", "mps-dtype"),
+    (f"masked_scatter_: {DTYPE_MESSAGE}", "mps-dtype"),
+    (f"masked_scatter: {DTYPE_MESSAGE}", "mps-dtype"),
     ("masked_scatter_: expected self and source to have same dtypes but got Half and Float", "mps-dtype"),
     ("Input type (c10::BFloat16) and bias type (float) should be the same", "mps-dtype"),
     ("Input type (c10::Half) and bias type (float) should be the same", "mps-dtype"),
@@ -40,11 +39,11 @@ CLASH = "expected self and source to have same dtypes but got BFloat16 and Float
     ("Torch not compiled with CUDA enabled", "other"),
     ("", "other"),
 ])  # fmt: skip
-def test_what_is_said(message: str, kind: str) -> None:
+def test_messages_are_classified(message: str, kind: str) -> None:
     assert classify(RuntimeError(message)) == kind
 
 
-def test_what_torch_itself_raises_here() -> None:
+def test_errors_that_torch_raises_here_are_classified() -> None:
     target = torch.zeros(4, dtype=torch.bfloat16)
     with pytest.raises(RuntimeError) as clash:
         target.masked_scatter_(torch.ones(4, dtype=torch.bool), torch.ones(4))
@@ -60,21 +59,21 @@ def test_what_torch_itself_raises_here() -> None:
     assert classify(memory.value) == "mps-oom"
 
 
-def test_a_cause_counts_where_the_error_itself_says_nothing() -> None:
+def test_the_cause_decides_where_the_message_of_the_error_does_not() -> None:
     with pytest.raises(EngineError) as raised:
         try:
-            raise RuntimeError(f"masked_scatter: {CLASH}")
+            raise RuntimeError(f"masked_scatter: {DTYPE_MESSAGE}")
         except RuntimeError as error:
             raise EngineError("the page failed") from error
     assert classify(raised.value) == "mps-dtype"
 
 
-def test_numbers_that_are_none_are_numerics_and_memory_is_memory() -> None:
+def test_errors_are_classified_by_their_class_too() -> None:
     assert classify(NonFiniteLogits("scores")) == "mps-numerics"
     assert classify(MemoryError()) == "mps-oom"
 
 
-def test_what_is_kept_is_one_line() -> None:
-    failure = failure_of(RuntimeError("first\nsecond"), "mps", dtype="float32")
+def test_a_failure_has_one_line() -> None:
+    failure = Failure.from_error(RuntimeError("first\nsecond"), Candidate("mps", "float32"))
     assert (failure.kind, failure.message, failure.device) == ("other", "first", "mps")
-    assert failure_of(ValueError(), "cpu", dtype="float32").message == "ValueError"
+    assert Failure.from_error(ValueError(), Candidate("cpu", "float32")).message == "ValueError"

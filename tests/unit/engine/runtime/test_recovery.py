@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ocrd.engine.runtime.failures import Kind
+from ocrd.engine.runtime.failures import FailureKind
 from ocrd.engine.runtime.recovery import recovery_steps
 
 
-@pytest.mark.parametrize(("kind", "device", "mode", "fresh", "expected"), [
+@pytest.mark.parametrize(("kind", "device", "mode", "in_new_worker", "expected"), [
     ("mps-dtype", "mps", "gundam", False, "cpu"),
     ("mps-unsupported-op", "mps", "base", False, "cpu"),
     ("mps-numerics", "mps", "base", False, "cpu"),
@@ -22,14 +22,23 @@ from ocrd.engine.runtime.recovery import recovery_steps
     ("mps-wedged", "mps", "base", False, "fresh-worker, cpu"),
     ("mps-wedged", "mps", "base", True, "cpu"),
 ])  # fmt: skip
-def test_the_order(kind: Kind, device: str, mode: str, fresh: bool, expected: str) -> None:
+def test_the_order(kind: str, device: str, mode: str, in_new_worker: bool, expected: str) -> None:
     assert (
-        ", ".join(str(r) for r in recovery_steps(kind, device, mode=mode, fresh=fresh, last=False))
+        ", ".join(
+            str(step)
+            for step in recovery_steps(
+                FailureKind(kind),
+                device,
+                mode=mode,
+                in_new_worker=in_new_worker,
+                is_last_resort=False,
+            )
+        )
         == expected
     )
 
 
-@pytest.mark.parametrize(("kind", "last", "expected"), [
+@pytest.mark.parametrize(("kind", "is_last_resort", "expected"), [
     ("mps-dtype", True, ""),
     ("mps-dtype", False, "cpu"),
     ("mps-oom", True, "free-cache, smaller-mode (tiny)"),
@@ -37,8 +46,19 @@ def test_the_order(kind: Kind, device: str, mode: str, fresh: bool, expected: st
     ("mps-wedged", True, ""),
     ("other", True, ""),
 ])  # fmt: skip
-def test_on_the_cpu_there_is_nowhere_else_to_go(kind: Kind, last: bool, expected: str) -> None:
+def test_on_the_cpu_there_is_no_other_device_to_try(
+    kind: str, is_last_resort: bool, expected: str
+) -> None:
     assert (
-        ", ".join(str(r) for r in recovery_steps(kind, "cpu", mode="small", fresh=False, last=last))
+        ", ".join(
+            str(step)
+            for step in recovery_steps(
+                FailureKind(kind),
+                "cpu",
+                mode="small",
+                in_new_worker=False,
+                is_last_resort=is_last_resort,
+            )
+        )
         == expected
     )
