@@ -19,7 +19,7 @@ import pytest
 import tomli_w
 
 from ocrd.finder import tags
-from tests import fake_mac
+from tests.fakes import mac as fake_mac
 from tests.integration.conftest import PICTURES, Service, wait_until
 
 
@@ -28,7 +28,7 @@ def mac(service: Service) -> Service:
     """The daemon on a machine that says it is a Mac."""
     (service.home / "me").mkdir()
     fake_mac.place(service.home / "mac", service.home / "me")
-    service.program = ["tests.fake_mac"]
+    service.program = ["tests.fakes.mac"]
     service.environment["FAKE_MAC"] = str(service.home / "mac")
     return service
 

@@ -21,7 +21,8 @@ import psutil
 import pytest
 
 from ocrd.finder import tags
-from tests import fake_launchd, fake_mac
+from tests.fakes import launchd as fake_launchd
+from tests.fakes import mac as fake_mac
 from tests.integration.conftest import DRAWN, PICTURES, Home, wait_until
 
 T = "gui/501/local.ocrd"

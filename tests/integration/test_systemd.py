@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import fake_systemctl
+from tests.fakes import systemctl as fake_systemctl
 from tests.integration.conftest import DRAWN, PICTURES, Home, wait_until
 
 

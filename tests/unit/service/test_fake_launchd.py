@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests import fake_launchd
+from tests.fakes import launchd as fake_launchd
 
 DOMAIN = "gui/501"
 LABEL = "org.example.job"

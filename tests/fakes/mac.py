@@ -1,7 +1,7 @@
 """``ocrd`` as ever, only that this machine says it is a Mac whose programs lie in the folder
 ``FAKE_MAC``.
 
-launchctl is `tests.fake_launchd`, and really starts the daemon; the others write down how they were
+launchctl is `tests.fakes.launchd`, and really starts the daemon; the others write down how they were
 called.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from ocrd import system_commands
 from ocrd.service import launchd
-from tests import fake_launchd
+from tests.fakes import launchd as fake_launchd
 
 UID = 501
 RECORDING = ("osascript", "caffeinate", "pbs")
@@ -49,7 +49,7 @@ def place(folder: Path, home: Path) -> Path:
         )
     program = home / ".local/bin/ocrd"
     program.parent.mkdir(parents=True)
-    _executable(program, "from tests.fake_mac import main\nmain()\n")
+    _executable(program, "from tests.fakes.mac import main\nmain()\n")
     return program
 
 
@@ -66,7 +66,7 @@ def launchctl_calls(folder: Path) -> list[list[str]]:
 
 
 def script(folder: Path, **settings: Any) -> None:
-    """Steer launchd, as `tests.fake_launchd` says."""
+    """Steer launchd, as `tests.fakes.launchd` says."""
     (folder / "launchd/script.json").write_text(json.dumps(settings))
 
 
