@@ -1,9 +1,8 @@
-"""Heal, and die at the n-th thing that is done to the disk.
+"""Heal, and die at the n-th change of the disk.
 
-Run as ``python -m tests.crash ROOT REPO REVISION``.
-
-Reads numbers from standard input and answers each with ``died`` or ``done``: every try is a fork of
-this process, which imports everything once.
+Run as ``python -m tests.crash ROOT REPO REVISION``. It reads numbers from standard input, and
+answers each with ``died`` or ``done``. Every try is a fork of this process, which imports
+everything once.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from ocrd.checkpoint_format import tokenizer  # noqa: F401 - imported here once, not in every fork
+from ocrd.checkpoint_format import tokenizer  # noqa: F401 - imported once, not in every fork
 from ocrd.model import hub  # noqa: F401
 from ocrd.model.expected import ExpectedModel
 from ocrd.model.fetch_plan import HealRequest
@@ -23,32 +22,29 @@ from ocrd.model.heal import Healer
 from ocrd.model.progress import ProgressMeter
 from ocrd.model.storage import ModelStorage
 
-CHANGES = (
-    "os.rename",
-    "os.link",
-    "os.remove",
-    "os.mkdir",
-    "os.rmdir",
-    "shutil.rmtree",
-    "os.truncate",
+CHANGES = frozenset(
+    {
+        "os.rename",
+        "os.link",
+        "os.remove",
+        "os.mkdir",
+        "os.rmdir",
+        "shutil.rmtree",
+        "os.truncate",
+    }
 )
 DIED = 99
 
 
-def heal(root: Path, repo: str, *, revision: str, fatal: int) -> None:
-    """Exit without a word, as kill -9 does, before the ``fatal``-th change of the file system."""
+def heal(root: Path, repo: str, *, revision: str, fatal_change: int) -> None:
+    """Heal, but exit before the ``fatal_change``-th change, without cleaning up (as by kill -9)."""
     changes = 0
 
     def count(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal changes
-        opens = (
-            event == "open"
-            and str(root) in str(arguments[0])
-            and set(str(arguments[1])) & set("wax+")
-        )
-        if event in CHANGES or opens:
+        if event in CHANGES or _opens_for_writing(event, arguments, root=root):
             changes += 1
-            if changes == fatal:
+            if changes == fatal_change:
                 os._exit(DIED)
 
     storage = ModelStorage(root / "models", repo, revision, root / "hf/hub", root / "hf/modules")
@@ -62,19 +58,24 @@ def heal(root: Path, repo: str, *, revision: str, fatal: int) -> None:
     healer.heal()
 
 
+def _opens_for_writing(event: str, arguments: tuple[object, ...], *, root: Path) -> bool:
+    if event != "open" or str(root) not in str(arguments[0]):
+        return False
+    return bool(set(str(arguments[1])) & set("wax+"))
+
+
 def main() -> None:
     import huggingface_hub.hf_api  # noqa: F401
 
-    structlog.configure(
-        logger_factory=structlog.ReturnLoggerFactory()
-    )  # standard output is for the answers
+    # Standard output is for the answers.
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     root = Path(sys.argv[1])
     repo = sys.argv[2]
     revision = sys.argv[3]
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            heal(root, repo, revision=revision, fatal=int(line))
+            heal(root, repo, revision=revision, fatal_change=int(line))
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         print({0: "done", DIED: "died"}.get(code, f"failed with {code}"), flush=True)

@@ -1,4 +1,4 @@
-"""One user's machine for the tests of healing: the store, the hub's cache, the cache of code."""
+"""One user's machine for the tests of healing: the models, the hub's cache, the cache of code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ocrd.model.expected import ExpectedModel
 from ocrd.model.fetch_plan import HealRequest
 from ocrd.model.hashes import HashCache
 from ocrd.model.heal import Healer
+from ocrd.model.manifest import is_commit
 from ocrd.model.progress import ProgressMeter, TransferProgress
 from ocrd.model.report import Report
 from ocrd.model.storage import ModelStorage
@@ -19,56 +20,59 @@ from tests.published import REPO
 
 
 def room_for(size: int) -> int:
-    """Free bytes that are just enough to bring so many."""
+    """The free bytes that are just enough to add so many."""
     return size + min(RESERVE_BYTES, size)
 
 
 class Machine:
-    """One user's folders: the store, the hub's cache, the cache of code."""
+    """The folders of one user, and a healer for them.
+
+    Attributes:
+        reports: The progress that healers reported.
+        free_bytes: The free space that healers find.
+    """
 
     def __init__(self, home: Path, revision: str) -> None:
         self.home = home
         self.storage = ModelStorage(
             home / "models", REPO, revision, home / "hf/hub", home / "hf/modules"
         )
-        self.memory = HashCache(home / "hashes.json")
+        self.cache = HashCache(home / "hashes.json")
         self.reports: list[TransferProgress] = []
-        self.free = 10**12
+        self.free_bytes = 10**12
 
     @property
     def folder(self) -> Path:
         return self.storage.installed.path
 
     def healer(self, *, reset: bool = False, source: Path | None = None) -> Healer:
-        wanted = ExpectedModel(
-            REPO, self.storage.revision if len(self.storage.revision) == 40 else None
-        )
-        meter = ProgressMeter(self.reports.append, interval_s=0)
+        revision = self.storage.revision
         return Healer(
             HealRequest(self.storage, reset, source),
-            wanted,
-            self.memory,
-            meter,
-            lambda _: self.free,
+            ExpectedModel(REPO, revision if is_commit(revision) else None),
+            self.cache,
+            ProgressMeter(self.reports.append, interval_s=0),
+            free_bytes=lambda _folder: self.free_bytes,
             lock_timeout_s=0.2,
         )
 
     def heal(self, *, reset: bool = False, source: Path | None = None) -> Report:
         return self.healer(reset=reset, source=source).heal()
 
-    def verified(self) -> Report:
-        """With no memory: every byte is hashed."""
+    def verify(self) -> Report:
+        """Hash every byte of the installed model."""
         return verify(self.folder, HashCache(), expected=ExpectedModel(REPO), full=True)
 
     def contents(self) -> dict[str, bytes]:
-        return (
-            {p.name: p.read_bytes() for p in self.folder.iterdir()} if self.folder.exists() else {}
-        )
+        if not self.folder.exists():
+            return {}
+        return {path.name: path.read_bytes() for path in self.folder.iterdir()}
 
-    def cache(self, files: dict[str, bytes], commit: str, *, branch: str = "main") -> Path:
-        """The files as huggingface_hub's cache holds them.
+    def fill_hub_cache(self, files: dict[str, bytes], commit: str, *, branch: str = "main") -> Path:
+        """Put files into the hub's cache as huggingface_hub does.
 
-        Snapshots of links to blobs named by hash.
+        Returns:
+            The snapshot: links to blobs that are named by their hash.
         """
         folder = self.storage.hub_copy.path
         snapshot = folder / "snapshots" / commit
@@ -83,8 +87,8 @@ class Machine:
         return snapshot
 
 
-def flip(path: Path) -> None:
-    """Change one byte and nothing else that a look at the file could tell."""
+def flip_byte(path: Path) -> None:
+    """Change one byte, and nothing that a file's status shows."""
     before = path.stat()
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

@@ -1,6 +1,6 @@
-"""A repository as the hub would hold it, made from the pocket model.
+"""A repository as the hub would have it, made from the pocket model.
 
-Shards, an index, code, and what is not wanted.
+It has shards with an index, Python code, and files that are not fetched.
 """
 
 from __future__ import annotations
@@ -16,37 +16,39 @@ from ocrd.paths import POCKET_MODEL
 
 REPO = "some-org/Some.OCR-model"
 SHARDS = ("model-00001-of-000002.safetensors", "model-00002-of-000002.safetensors")
-MENDED = (
+# Code that converts image features, as at the pinned revision.
+GOOD_CODE = (
     "def f(x, m, y):\n    y = y.to(device=x.device, dtype=x.dtype)\n    x.masked_scatter_(m, y)\n"
 )
-
-
-@cache
-def _shards() -> tuple[dict[str, bytes], bytes]:
-    tensors = load_file(POCKET_MODEL / "model.safetensors")
-    names = sorted(tensors)
-    halves = dict(zip(SHARDS, (names[: len(names) // 2], names[len(names) // 2 :]), strict=True))
-    index = {
-        "metadata": {},
-        "weight_map": {n: shard for shard, half in halves.items() for n in half},
-    }
-    return {
-        shard: save({n: tensors[n] for n in half}) for shard, half in halves.items()
-    }, json.dumps(index).encode()
+# The files that ocrd fetches.
+MODEL_FILES = ("config.json", "tokenizer.json", MODELING_FILE, INDEX_FILE, *SHARDS)
 
 
 def published_files() -> dict[str, bytes]:
-    shards, index = _shards()
     return {
         "config.json": (POCKET_MODEL / "config.json").read_bytes(),
         "tokenizer.json": (POCKET_MODEL / "tokenizer.json").read_bytes(),
-        MODELING_FILE: MENDED.encode(),
-        INDEX_FILE: index,
-        "README.md": b"# not wanted",
-        "weights.bin": b"a pickle, never wanted",
-        "assets/picture.png": b"not wanted either",
-        **shards,
+        MODELING_FILE: GOOD_CODE.encode(),
+        "README.md": b"# not fetched",
+        "weights.bin": b"a pickle, never fetched",
+        "assets/picture.png": b"not fetched either",
+        **_weight_files(),
     }
 
 
-WANTED = ("config.json", "tokenizer.json", MODELING_FILE, INDEX_FILE, *SHARDS)
+def model_bytes() -> int:
+    """The size of the files that ocrd fetches."""
+    return sum(len(published_files()[name]) for name in MODEL_FILES)
+
+
+@cache
+def _weight_files() -> dict[str, bytes]:
+    tensors = load_file(POCKET_MODEL / "model.safetensors")
+    names = sorted(tensors)
+    middle = len(names) // 2
+    shards = dict(zip(SHARDS, (names[:middle], names[middle:]), strict=True))
+    weight_map = {name: shard for shard, members in shards.items() for name in members}
+    files = {
+        shard: save({name: tensors[name] for name in members}) for shard, members in shards.items()
+    }
+    return files | {INDEX_FILE: json.dumps({"metadata": {}, "weight_map": weight_map}).encode()}

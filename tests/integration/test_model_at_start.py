@@ -26,7 +26,7 @@ from ocrd.model.verify import verify
 from ocrd.paths import POCKET_MODEL
 from tests.hub import LocalHub
 from tests.integration.conftest import DRAWN, Service, wait_until
-from tests.published import REPO, SHARDS, WANTED, published_files
+from tests.published import MODEL_FILES, REPO, SHARDS, published_files
 
 FIRST, SECOND = SHARDS
 
@@ -78,7 +78,7 @@ def state(service: Service) -> str | None:
 def test_the_first_start_fetches_the_model_while_files_wait(
     managed: Service, serving: LocalHub
 ) -> None:
-    serving.faults.pause = 0.02
+    serving.faults.pause_s = 0.02
     before = managed.drop("before.png")
     managed.start()
     seen: list[dict[str, Any]] = []
@@ -179,7 +179,9 @@ def test_a_folder_of_the_users_is_verified_and_never_changed(
     service.drop("a.png")
     assert service.run_once() == 5
     assert "tokenizer" in service.log.read_text()
-    assert {p.name: p.stat().st_mtime_ns for p in mine.iterdir()} == before and serving.asked == []
+    assert {
+        p.name: p.stat().st_mtime_ns for p in mine.iterdir()
+    } == before and serving.requests == []
     assert service.call("model", "heal").returncode == 4
 
 
@@ -190,7 +192,7 @@ def test_recognize_brings_its_model_first(managed: Service, serving: LocalHub) -
 
 def test_heal_on_the_command_line(managed: Service, serving: LocalHub) -> None:
     planned = json.loads(managed.call("model", "heal", "--dry-run", "--json").stdout)
-    assert {f["name"]: f["how"] for f in planned["files"]} == dict.fromkeys(WANTED, "fetch")
+    assert {f["name"]: f["how"] for f in planned["files"]} == dict.fromkeys(MODEL_FILES, "fetch")
     assert not folder(managed).exists()
     assert "would download" in managed.call("model", "heal", "--dry-run").stdout
     assert "there is no model; run: ocrd model heal" in managed.call("model", "verify").stderr
@@ -229,7 +231,7 @@ def test_a_worker_ends_with_its_daemon_even_in_the_middle_of_healing(
 ) -> None:
     serving.faults.stall = {FIRST: [1000, *[0] * 99]}
     managed.start()
-    wait_until(lambda: serving.fetched(FIRST), "the download to begin")
+    wait_until(lambda: serving.downloads_of(FIRST), "the download to begin")
     assert managed.process is not None
     (worker,) = psutil.Process(managed.process.pid).children()
     managed.stop(signal.SIGKILL)
@@ -242,7 +244,7 @@ def test_stopping_in_the_middle_of_healing_takes_a_moment(
 ) -> None:
     serving.faults.stall = {FIRST: [1000, *[0] * 99]}
     managed.start()
-    wait_until(lambda: serving.fetched(FIRST), "the download to begin")
+    wait_until(lambda: serving.downloads_of(FIRST), "the download to begin")
     started = time.monotonic()
     assert managed.stop() == 0
     assert time.monotonic() - started < 5
@@ -274,7 +276,7 @@ def test_what_cannot_work_is_one_sentence(
 
 
 def test_ctrl_c_keeps_what_was_fetched_and_says_so(managed: Service, serving: LocalHub) -> None:
-    serving.faults.pause = 0.02
+    serving.faults.pause_s = 0.02
     argv = [sys.executable, "-m", "ocrd", "model", "heal"]
     with managed.log.open("wb") as log:
         healer = subprocess.Popen(argv, env=managed.environment, stderr=log)
@@ -293,7 +295,7 @@ def test_offline_is_said_at_once_and_a_copy_heals(
     assert managed.call("model", "heal").returncode == 0
     copy = tmp_path / "usb"
     shutil.move(folder(managed), copy)
-    serving.asked.clear()
+    serving.requests.clear()
     managed.environment["HF_HUB_OFFLINE"] = "1"
     refused = managed.call("model", "heal")
     assert (
@@ -302,7 +304,7 @@ def test_offline_is_said_at_once_and_a_copy_heals(
         and "Traceback" not in refused.stderr
     )
     assert managed.call("model", "heal", "--from", str(copy)).returncode == 0
-    assert whole(managed) and serving.asked == []
+    assert whole(managed) and serving.requests == []
 
 
 def test_the_pocket_model_is_healed_by_nobody(service: Service) -> None:
@@ -314,28 +316,29 @@ def test_the_hub_hears_nothing_but_what_it_is_asked_for(
     managed: Service, serving: LocalHub
 ) -> None:
     assert managed.call("model", "heal").returncode == 0
-    assert all(REPO in a.path or "/cdn/" in a.path for a in serving.asked), serving.asked
+    assert all(REPO in a.path or "/cdn/" in a.path for a in serving.requests), serving.requests
 
 
 def test_a_daemon_and_a_command_never_heal_at_once(managed: Service, serving: LocalHub) -> None:
-    serving.faults.pause = 0.02
+    serving.faults.pause_s = 0.02
     path = managed.drop("a.png")
     managed.start()
     wait_until(
-        lambda: serving.fetched(FIRST) or serving.fetched(SECOND), "the daemon to begin fetching"
+        lambda: serving.downloads_of(FIRST) or serving.downloads_of(SECOND),
+        "the daemon to begin fetching",
     )
     assert managed.call("model", "heal").returncode == 0
     managed.wait_for_sidecar(path)
     assert managed.stop() == 0 and whole(managed)
     for name in SHARDS:
-        assert len([a for a in serving.fetched(name) if "/cdn/" in a.path]) == 1
+        assert len([a for a in serving.downloads_of(name) if "/cdn/" in a.path]) == 1
 
 
 @pytest.mark.timeout(300)  # forty processes
 def test_kill_9_of_healing_at_random_moments_never_leaves_half_a_model(
     managed: Service, serving: LocalHub
 ) -> None:
-    serving.faults.pause = 0.001
+    serving.faults.pause_s = 0.001
     argv = [sys.executable, "-m", "ocrd", "model", "heal", "--json"]
 
     def heal() -> subprocess.Popen[bytes]:
