@@ -88,7 +88,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         Its tensors by name.
 
     Raises:
-        ModelError: The file is incomplete or damaged: each byte behind the header must belong to
+        ModelError: The file is incomplete or damaged: each byte after the header must belong to
             exactly one tensor.
     """
     try:

@@ -1,0 +1,1 @@
+"""The network, from weights to logits: vision encoders, projector, decoder, kernels, loading."""

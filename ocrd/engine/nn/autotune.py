@@ -29,12 +29,12 @@ from ocrd.engine.nn.kernels import (
 )
 from ocrd.engine.nn.network import Network
 
-# The default kernel stays unless another one is faster than this allows: speeds differ from run to
-# run.
-MIN_SHARE_OF_DEFAULT = 0.95
-# The packed kernel's speed counts for so much: its copies of the weights take a tenth of the
-# model's memory again.
-PACKED_SHARE = 0.85
+# The default kernel stays if it reaches this share of the fastest one's speed, because speeds
+# differ from run to run.
+KEEP_DEFAULT_SHARE = 0.95
+# The packed kernel's speed is multiplied by this before it is compared, because its copies of the
+# weights take a tenth of the model's memory again.
+PACKED_SPEED_FACTOR = 0.85
 # Seconds for all measurements. On a machine so busy that they are not enough, the default kernels
 # stay for the rest.
 BUDGET_S = 4.0
@@ -46,7 +46,7 @@ LARGE_DECODER_BYTES = 10**9
 
 @dataclass(frozen=True)
 class Throughput:
-    """What was measured, for the log and for ``ocrd doctor``; the fields of `KernelChoice`.
+    """What was measured, with the fields of `KernelChoice`; for the log and ``ocrd doctor``.
 
     Each speed is of one number of rows and one kernel.
     """
@@ -65,7 +65,7 @@ class Throughput:
 
 @dataclass(frozen=True)
 class TuningResult:
-    """The kernels that were chosen, and the measurements behind it."""
+    """The kernels that were chosen, and what was measured."""
 
     choice: KernelChoice
     throughput: Throughput
@@ -143,9 +143,9 @@ def fastest(speeds: Speeds, default: str) -> str:
         return default
     unpacked = {name: speed for name, speed in speeds.items() if name != PACKED}
     best = max(unpacked, key=lambda name: unpacked[name]) if unpacked else PACKED
-    if default in unpacked and unpacked[default] >= MIN_SHARE_OF_DEFAULT * unpacked[best]:
+    if default in unpacked and unpacked[default] >= KEEP_DEFAULT_SHARE * unpacked[best]:
         best = default
-    return PACKED if speeds.get(PACKED, 0.0) * PACKED_SHARE > speeds[best] else best
+    return PACKED if speeds.get(PACKED, 0.0) * PACKED_SPEED_FACTOR > speeds[best] else best
 
 
 def _pack_weights(network: Network) -> None:

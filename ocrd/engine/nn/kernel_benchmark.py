@@ -40,21 +40,21 @@ Speeds = dict[str, float]
 # The same by the number of rows.
 SpeedsByRows = dict[int, Speeds]
 
-# Rows that stand for a prompt's tokens.
+# Rows of the prompt that the kernels for prefill are measured with.
 PREFILL_ROWS = 256
 # Rows with which a prefill kernel is checked. More than `DECODE_ROWS`.
 CHECKED_PREFILL_ROWS = 16
 # Not for prefill: the batched kernel copies the experts of each token, 14 GB for 256 tokens of the
 # full-size model in float32.
 NOT_FOR_PREFILL = frozenset({"batched"})
-# A kernel is run once to warm up and then so often; the fastest run counts.
+# A kernel is run once more than this, because the first run warms it up; the fastest run counts.
 TIMED_RUNS = 2
 # A kernel that takes so many times as long as the fastest one, twice in a row, is not run again.
 GIVE_UP_RATIO = 4.0
 # A kernel for experts that reaches less than this share of the fastest one's speed for one page is
 # not tried for eight: there it could take seconds.
 MIN_SHARE_FOR_MORE_ROWS = 0.7
-# Rows of the output layer, the largest matrix of all, that stand for it.
+# Rows of the output layer that are measured; it is the largest matrix of all.
 LM_HEAD_ROWS = 8192
 # Layers whose experts are measured.
 MAX_EXPERT_LAYERS = 4
@@ -65,11 +65,14 @@ MAX_MATRICES = 8
 
 @torch.inference_mode()
 def measure_prefill_matmul(network: Network, deadline: float) -> SpeedsByRows:
-    """Rows per second through one matrix of the decoder.
+    """Measure rows per second through one matrix of the decoder.
 
     Args:
         network: With its weights.
         deadline: A time of ``time.monotonic``; no kernel is started after it.
+
+    Returns:
+        The speed of each kernel, by the number of rows and the kernel's name.
     """
     weight = _decoder_weights(network)[0]
     kernels = correct_matmuls(PREFILL_MATMULS, CHECKED_PREFILL_ROWS, weight=weight)
@@ -80,7 +83,7 @@ def measure_prefill_matmul(network: Network, deadline: float) -> SpeedsByRows:
 
 @torch.inference_mode()
 def measure_decode_matmul(network: Network, deadline: float) -> SpeedsByRows:
-    """GB/s of weights that every token reads; arguments as in `measure_prefill_matmul`."""
+    """Measure GB/s of weights that every token reads; arguments as in `measure_prefill_matmul`."""
     decoder = _decoder_weights(network)
     weights = [network.lm_head.weight[:LM_HEAD_ROWS], *decoder]
     packed = _pack(weights)
@@ -96,7 +99,7 @@ def measure_decode_matmul(network: Network, deadline: float) -> SpeedsByRows:
 
 @torch.inference_mode()
 def measure_expert_matmul(network: Network, deadline: float) -> SpeedsByRows:
-    """GB/s of single experts' weights; empty for a network without experts."""
+    """Measure GB/s of single experts' weights; empty for a network without experts."""
     layers = _expert_layers(network)
     if not layers:
         return {}
@@ -111,7 +114,7 @@ def measure_expert_matmul(network: Network, deadline: float) -> SpeedsByRows:
 
 @torch.inference_mode()
 def measure_decode_experts(network: Network, deadline: float) -> SpeedsByRows:
-    """GB/s of the weights of all experts that are chosen; empty for a network without experts."""
+    """Measure GB/s of all chosen experts' weights; empty for a network without experts."""
     layers = _expert_layers(network)
     sizes = network.arch.decoder
     top_k = sizes.num_experts_per_token
@@ -134,7 +137,7 @@ def measure_decode_experts(network: Network, deadline: float) -> SpeedsByRows:
 
 @torch.inference_mode()
 def measure_prefill_experts(network: Network, deadline: float) -> SpeedsByRows:
-    """Rows per second through the experts of one layer; empty for a network without experts."""
+    """Measure rows per second through one layer's experts; empty for a network without experts."""
     layers = _expert_layers(network)[:1]
     if not layers:
         return {}

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # Decoding multiplies one row for each page. These are the numbers of rows for which a kernel is
-# measured and chosen; a number in between takes the next one's (3 is as fast as 4). More rows than
-# the last count as prefill.
+# measured and chosen; a number in between uses the kernel of the next one (3 is as fast as 4). More
+# rows than the last count as prefill.
 DECODE_ROWS = (1, 2, 4, 8)
 # The same for the kernels that run a layer's experts.
 EXPERTS_ROWS = (1, 8)
@@ -91,7 +91,7 @@ class PackedWeight:
         """Copy ``weight`` [O, I].
 
         Raises:
-            RuntimeError: This torch has no oneDNN.
+            RuntimeError: There is no oneDNN for this dtype.
         """
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, DECODE_ROWS[-1])
 

@@ -149,7 +149,7 @@ class Network(nn.Module):
 
 
 def _join_tiles(tiles: Tensor, grid: tuple[int, int]) -> Tensor:
-    """[columns*rows, g*g, D] tiles -> [rows*g, columns*g, D], as they lie in the page."""
+    """[columns*rows, g*g, D] tiles -> [rows*g, columns*g, D], as they are in the page."""
     columns, rows = grid
     side = round(tiles.shape[1] ** 0.5)
     by_row = tiles.view(rows, columns, side, side, -1).transpose(1, 2)
