@@ -240,7 +240,7 @@ def test_the_model_is_unloaded_after_its_time_and_comes_back_for_the_next_file(
     import psutil
 
     assert service.process is not None and psutil.Process(service.process.pid).children() == []
-    assert "unloaded; it comes back" in service.call("status").stdout
+    assert "unloaded; the model is loaded again" in service.call("status").stdout
     time.sleep(1.0)
     assert psutil.Process(service.process.pid).children() == []  # it does not load for nothing
     service.wait_for_sidecar(service.drop("a.png"))
