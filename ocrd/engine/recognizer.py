@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import structlog
 import torch
 from PIL import Image
 from torch import Tensor
@@ -119,13 +117,7 @@ class DeepSeekOCR:
         Takes up to four seconds, or none where the model was tuned before. Reading works without
         it, but is slower.
         """
-        earlier = self.tuning
-        result = tune(self.network, earlier)
-        self._tuning_results[self._placement] = result
-        if earlier is None:
-            device, dtype = self._placement
-            log = structlog.get_logger(component="engine")
-            log.info("kernels chosen", device=device, dtype=dtype, **asdict(result))
+        self._tuning_results[self._placement] = tune(self.network, self.tuning)
 
     def recognize(self, image: Image.Image, task: str = "text") -> list[Block]:
         """Read a picture.

@@ -58,7 +58,7 @@ class DeviceSelection:
             if self._model is None:
                 self._model = self._load(candidate)
                 self._model.check_placement()
-                self._model.recognizer.tune()
+                self._model.tune()
             else:
                 self._model.move_to(candidate)
             self._self_test.run(self._model.recognizer, self._progress)

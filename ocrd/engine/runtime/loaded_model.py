@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
+
+import structlog
 
 from ocrd.engine.recognizer import DeepSeekOCR
 from ocrd.engine.runtime.device_plan import Candidate
@@ -39,9 +42,21 @@ class LoadedModel:
         move(self.recognizer.network, torch_device, dtype=DTYPES[candidate.dtype])
         self._current = candidate
         self.recognizer.device = candidate.device
-        self.recognizer.tune()
+        self.tune()
         if previous != candidate.device:
             self._devices.free_cache(previous)  # torch would keep the memory of the weights
+
+    def tune(self) -> None:
+        """Choose the fastest kernels where the model is now. Takes no time where it was before."""
+        is_new = self.recognizer.tuning is None
+        self.recognizer.tune()
+        if is_new and self.recognizer.tuning:
+            structlog.get_logger(component="engine").info(
+                "kernels chosen",
+                device=self._current.device,
+                dtype=self._current.dtype,
+                **asdict(self.recognizer.tuning),
+            )
 
     def check_placement(self) -> None:
         """Check that all parts of the model are where they should be.
