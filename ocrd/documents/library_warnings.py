@@ -93,6 +93,9 @@ class LibraryWarningLog:
 def _collect_warnings(messages: list[str]) -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        # For the library's programmers, not about the file. Python ignores them by default too.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""The many errors of the hub's client as two of ours, each with what the user can do."""
+"""Translate the errors of the hub's client into ours, with what the user can do."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Copies of the model that are already on this machine, and what their records say of their bytes.
 
-A record is what the hub said when the copy was made: our `manifest.json`; the names of the blobs in
+A record is what the hub reported when the copy was made: our `manifest.json`; the names of the blobs in
 the hub's cache, which are their hashes; or the `.cache/huggingface` folder of `hf download
 --local-dir`. Whatever is taken from a copy is hashed before it counts, so a wrong record can at
 worst cause a useless download.
@@ -58,7 +58,7 @@ class LocalCopy:
     def may_link(self, path: Path, device: int) -> bool:
         """Whether ``path`` may get a hard link on the disk ``device``.
 
-        It must be on that disk, in a folder where nobody edits files.
+        It must be on that disk, in a folder whose files are not edited.
         """
         if self.linkable_root is None or path.stat().st_dev != device:
             return False

@@ -52,7 +52,7 @@ def test_a_poster_is_drawn_at_a_lower_resolution_instead_of_refused(tmp_path: Pa
 
 def test_a_pdf_without_pages_is_empty_even_after_a_locked_one(tmp_path: Path) -> None:
     (tmp_path / "locked.pdf").write_bytes(locked_pdf())
-    refused(tmp_path / "locked.pdf", EncryptedDocument)  # leaves its error behind in pdfium
+    refused(tmp_path / "locked.pdf", EncryptedDocument)  # its error stays in pdfium
     objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[]/Count 0>>"]
     (tmp_path / "a.pdf").write_bytes(minimal_pdf(objects))
     refused(tmp_path / "a.pdf", EmptyDocument)

@@ -136,10 +136,10 @@ def test_grey_values_follow_the_depth_and_photometric_tag_of_the_tiff(
 
 
 def test_grey_values_of_any_width_are_scaled_and_not_clipped(tmp_path: Path) -> None:
-    whole = np.array([[0, 2**29, 2**30]], dtype=np.int32)
+    values_32 = np.array([[0, 2**29, 2**30]], dtype=np.int32)
     for values in (
-        whole,
-        (whole / 2**30).astype(np.float32),
+        values_32,
+        (values_32 / 2**30).astype(np.float32),
         np.array([[0, 500, 1000]], dtype=np.float32),
     ):
         Image.fromarray(values).save(tmp_path / "a.tif")

@@ -114,7 +114,7 @@ def test_unsuitable_code_is_an_error_only_at_the_pinned_revision(
 
 
 def test_code_with_the_hubs_own_hash_is_never_an_error(model: Path, cache: HashCache) -> None:
-    """ocrd does not run this code, so a surprise at the pinned revision must not stop it."""
+    """The code is not run, so a surprise at the pinned revision must not stop it."""
     (model / MODELING_FILE).write_text(BAD_CODE)
     blob = b"blob %d\0%s" % (len(BAD_CODE), BAD_CODE.encode())
     entry = {"size": len(BAD_CODE), "blob_id": hashlib.sha1(blob).hexdigest()}

@@ -52,7 +52,8 @@ def test_a_conversion_in_another_function_does_not_count() -> None:
 
 
 def test_comments_and_strings_do_not_count() -> None:
-    code = f'{BEFORE}        "y.to(x.device, x.dtype) .cuda()"  # .cuda()\n        x.masked_scatter_(m, y)\n'
+    comment = '"y.to(x.device, x.dtype) .cuda()"  # .cuda()'
+    code = f"{BEFORE}        {comment}\n        x.masked_scatter_(m, y)\n"
     findings = examine(code)
     assert findings.cuda_calls == () and findings.unconverted == (4,)
 
