@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ocrd.errors import EngineError
+from ocrd.units import format_size
 
 Device = Literal["mps", "cuda", "cpu"]
 Dtype = Literal["float32", "bfloat16"]
@@ -154,11 +155,11 @@ def _last_resort(dtype: str, *, parameters: int, machine: Machine) -> Candidate:
 
 
 def _size_reason(device: Device, dtype: Dtype, *, parameters: int, machine: Machine) -> str:
-    needed_gb = _needed_bytes(dtype, parameters) / 1e9
-    usable_gb = machine.usable_bytes(device) / 1e9
+    needed = format_size(_needed_bytes(dtype, parameters))
+    usable = format_size(machine.usable_bytes(device))
     if _fits(device, dtype, parameters=parameters, machine=machine):
-        return f"needs {needed_gb:.1f} GB of {usable_gb:.1f} GB"
-    return f"needs {needed_gb:.1f} GB, but {usable_gb:.1f} GB may be used"
+        return f"needs {needed} of {usable}"
+    return f"needs {needed}, but {usable} may be used"
 
 
 def _needed_bytes(dtype: Dtype, parameters: int) -> float:

@@ -72,7 +72,7 @@ def test_a_device_that_is_not_there_is_an_error_that_names_it(device: str) -> No
 
 def test_each_choice_has_its_reason() -> None:
     plan = make_device_plan("auto", "auto", parameters=FULL, machine=mac(16))
-    assert "8.5 GB of 12.9 GB" in plan.candidates[0].reason
+    assert "8.47 GB of 12.9 GB" in plan.candidates[0].reason
     assert [(c.device, c.dtype) for c in plan.rejected] == [("mps", "float32"), ("cpu", "float32")]
     assert "16.9 GB, but 12.9 GB may be used" in plan.rejected[0].reason
 
