@@ -12,6 +12,7 @@ threads may print during a call too; that ends in the same file.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -47,11 +48,12 @@ class StderrCapture:
         Raises:
             OSError: The file cannot be created, or the process has no standard error.
         """
-        os.fstat(_STDERR)
+        if sys.stderr is None:  # descriptor 2 may be any other file then
+            raise OSError(errno.EBADF, "the process has no standard error")
         path = folder / f"worker-{os.getppid()}-{os.getpid()}.stderr"
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
         self._file = os.open(path, flags, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
 
     @contextlib.contextmanager
     def redirect(self, document: str, on_output: Callable[[str], None]) -> Iterator[None]:

@@ -93,6 +93,15 @@ def test_a_process_of_another_running_parent_is_not_reported_here(tmp_path: Path
     assert take_interrupted_captures(tmp_path) == [InterruptedCapture("/inbox/a.tif", "odd\n")]
 
 
+def test_a_process_without_standard_error_redirects_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(OSError, match="no standard error"):
+        StderrCapture(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("data", [b"", b"no header\nodd\n", b"[1]\nodd\n", b"\xff\n\xff"])
 def test_a_file_without_a_header_is_removed(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / f"worker-{os.getppid()}-1.stderr"
