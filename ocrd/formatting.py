@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
+from ocrd.status import (
+    EngineLoading,
+    EngineReady,
+    EngineStarting,
+    EngineStatus,
+    EngineStopped,
+    EngineUnloaded,
+    ModelProgress,
+    WaitingForModel,
+)
+from ocrd.types import BackendInfo
 from ocrd.units import format_size
 
 
@@ -18,35 +28,32 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in shown)
 
 
-def format_engine_state(engine: dict[str, Any] | None) -> str:  # noqa: PLR0911 - one return per state
-    """Describe the engine's state in one line.
-
-    Args:
-        engine: The engine's status as the daemon publishes it, or the fields of a worker message.
-            None when it is not known.
-    """
-    if engine is None:
-        return "-"
-    match engine["state"]:
-        case "starting":
-            return "starting"
-        case "verifying":
+def format_engine_state(engine: EngineStatus | None) -> str:  # noqa: PLR0911 - one per state
+    """Describe the engine's state in one line; ``-`` when it is not known."""
+    match engine:
+        case None:
+            return "-"
+        case ModelProgress(state="verifying"):
             return f"verifying the model{_format_percent(engine)}"
-        case "healing":
+        case ModelProgress():
             amount = f"{_format_amount(engine)}{_format_speed(engine)}"
-            return f"healing the model: {engine['phase']}{amount}"
-        case "waiting":
-            retry = f"next try within {_format_duration(engine['seconds'])}"
-            return f"waiting for the model: {engine['message']} ({retry})"
-        case "loading":
-            return f"loading the model, {engine['done']:.0%}"
-        case "unloaded":
+            return f"healing the model: {engine.phase}{amount}"
+        case WaitingForModel():
+            retry = f"next try within {_format_duration(engine.retry_in_s)}"
+            return f"waiting for the model: {engine.message} ({retry})"
+        case EngineLoading():
+            return f"loading the model, {engine.share:.0%}"
+        case EngineUnloaded():
             return "unloaded; the model is loaded again for the next file"
-        case "ready":
-            since = f", warm since {format_time(engine['since'])}" if "since" in engine else ""
-            return f"ready on {engine['device']} in {engine['dtype']}, mode {engine['mode']}{since}"
-        case other:
-            return str(other)
+        case EngineReady():
+            backend = engine.backend
+            since = format_time(engine.since)
+            return (
+                f"ready on {backend.device} in {backend.dtype}, mode {backend.mode},"
+                f" warm since {since}"
+            )
+        case EngineStarting() | EngineStopped():
+            return engine.state
 
 
 def format_time(at: float, now: Callable[[], float] = time.time) -> str:
@@ -60,13 +67,13 @@ def format_time(at: float, now: Callable[[], float] = time.time) -> str:
     return time.strftime("%H:%M" if is_today else "%Y-%m-%d %H:%M", local)
 
 
-def format_kernels(engine: dict[str, Any]) -> str:
+def format_kernels(backend: BackendInfo) -> str:
     """Describe which kernels the engine uses on this machine.
 
     The engine measured them at its start; speeds are in GB of weights per second.
     """
-    choice = engine["tuned"]["choice"]
-    throughput = engine["tuned"]["throughput"]
+    choice = backend.tuned["choice"]
+    throughput = backend.tuned["throughput"]
     measured = "; ".join(
         f"{_count_pages(int(rows))}: "
         + ", ".join(f"{kernel} {speed:.1f}" for kernel, speed in speeds.items())
@@ -77,7 +84,7 @@ def format_kernels(engine: dict[str, Any]) -> str:
     return (
         f"experts {experts} ({measured} GB/s), {choice['prefill_experts']} for prompts; "
         f"other weights {matmul}, {choice['prefill_matmul']} for prompts; "
-        f"up to {_count_pages(engine['batch'])} at once"
+        f"up to {_count_pages(backend.batch)} at once"
     )
 
 
@@ -85,21 +92,25 @@ def _count_pages(count: int) -> str:
     return "1 page" if count == 1 else f"{count} pages"
 
 
-def _format_percent(engine: dict[str, Any]) -> str:
-    return f", {engine['done'] / engine['total']:.0%}" if engine["total"] else ""
+def _format_percent(progress: ModelProgress) -> str:
+    return f", {progress.done_bytes / progress.total_bytes:.0%}" if progress.total_bytes else ""
 
 
-def _format_amount(engine: dict[str, Any]) -> str:
-    if not engine["total"]:
+def _format_amount(progress: ModelProgress) -> str:
+    if not progress.total_bytes:
         return ""
-    return f", {format_size(engine['done'])} of {format_size(engine['total'])}"
+    return f", {format_size(progress.done_bytes)} of {format_size(progress.total_bytes)}"
 
 
-def _format_speed(engine: dict[str, Any]) -> str:
-    if engine["speed"] is None:
+def _format_speed(progress: ModelProgress) -> str:
+    if progress.bytes_per_s is None:
         return ""
-    left = f", {_format_duration(engine['left'])} left" if engine["left"] is not None else ""
-    return f", {format_size(engine['speed'])}/s{left}"
+    left = (
+        f", {_format_duration(progress.remaining_s)} left"
+        if progress.remaining_s is not None
+        else ""
+    )
+    return f", {format_size(progress.bytes_per_s)}/s{left}"
 
 
 def _format_duration(seconds: float) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 # left, top, right, bottom in pixels of the source page.
 Box = tuple[int, int, int, int]
@@ -11,44 +13,79 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Block:
-    """A piece of a page as the model saw it."""
+    """One part of a page: a paragraph, a heading, a table, a located phrase.
+
+    Attributes:
+        text: Its plain text.
+        label: The model's label (``title``, ``table``, ``located``...), ``text`` where it gives none.
+        bbox: Its place in pixels of the page; None where the task gives no places (``text``).
+        page: Index of its page, from 0.
+    """
 
     text: str
     label: str = "text"
-    # None where the task gives no place (plain ``text``).
     bbox: Box | None = None
-    # Index of the page, from 0.
     page: int = 0
 
 
 @dataclass(frozen=True)
 class Fallback:
-    """One failure on the way to a page's text, and what was done about it."""
+    """One failure while a page was read, and the action that followed.
+
+    Attributes:
+        page: Index of the page, from 0.
+        kind: The class of failure (``mps-dtype``, ``mps-oom``, ``crash``...).
+        message: The first line of the error.
+        device: Where it happened.
+        dtype: In which number format.
+        action: ``smaller-batch (N)``, ``alone``, ``free-cache``, ``smaller-mode (MODE)``,
+            ``fresh-worker`` or ``cpu``.
+    """
 
     page: int
     kind: str
     message: str
     device: str
     dtype: str
-    # ``smaller-batch (N)``, ``alone``, ``free-cache``, ``smaller-mode (MODE)``, ``fresh-worker`` or
-    # ``cpu``.
-    then: str
+    action: str
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One time that a page was looked at, where once was not enough."""
+    """One of several times that a page was read, after the first reading was a loop.
+
+    Attributes:
+        mode: The resolution mode.
+        stop_reason: Why decoding stopped.
+        tokens: How many tokens are worth keeping.
+        seconds: How long it took.
+    """
 
     mode: str
     stop_reason: str
-    # That were worth keeping.
     tokens: int
     seconds: float
 
 
 @dataclass(frozen=True)
 class PageReading:
-    """What was read on one page, and how."""
+    """The text of one page, and how it was read.
+
+    Attributes:
+        index: Index of the page, from 0.
+        width: Pixels of the page as it was read.
+        height: Pixels of the page as it was read.
+        text: Plain text, without markup.
+        blocks: The parts of the page in reading order.
+        tokens: How many tokens the model wrote.
+        stop_reason: ``eos``, ``length``, ``loop``, ``deadline``, or ``blank`` for a page that the
+            model was not asked about.
+        seconds: How long it took.
+        mode: The resolution mode; ``none`` for a blank page.
+        fallbacks: Failures on the way to this text.
+        markdown: The model's Markdown, without its tags.
+        attempts: All attempts, where a loop made a second one necessary; empty otherwise.
+    """
 
     index: int
     width: int
@@ -56,22 +93,64 @@ class PageReading:
     text: str
     blocks: tuple[Block, ...]
     tokens: int
-    # ``eos``, ``length``, ``loop``, ``deadline``, or ``blank`` for a page that was not shown to the
-    # model.
     stop_reason: str
     seconds: float
-    # The resolution mode in which the text was read; ``none`` for a blank page.
     mode: str
     fallbacks: tuple[Fallback, ...] = ()
-    # What the model wrote, without its tags; ``text`` is without markup too.
     markdown: str = ""
-    # All of them, where a loop made a second one necessary.
     attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True)
+class EncodedReading:
+    """A `PageReading` as JSON text.
+
+    The process that reads a page encodes it once; it is decoded once, when the sidecars are
+    written. Pipe and journal pass the text on unchanged.
+    """
+
+    index: int
+    json: str
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model read a page: the hub's repository and commit, or a folder's name and None."""
+
+    repo: str
+    revision: str | None
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What reads the pages, as the backend itself reports.
+
+    Attributes:
+        device: ``cpu``, ``mps`` or ``cuda``.
+        dtype: ``float32`` or ``bfloat16``.
+        mode: The configured resolution mode.
+        torch: The version of torch.
+        transformers: The version of transformers.
+        model: The model's repository and revision.
+        skipped: Devices that failed their self-test, each with its reason.
+        batch: Pages that are decoded together.
+        tuned: The kernels that were chosen, and their timings.
+    """
+
+    device: str
+    dtype: str
+    mode: str
+    torch: str
+    transformers: str
+    model: ModelIdentity
+    skipped: tuple[str, ...] = ()
+    batch: int = 1
+    tuned: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Fingerprint:
-    """A file as it was at one look; two equal looks mean that nobody wrote in between."""
+    """The identity of a file's contents; two equal ones mean that nothing was written in between."""
 
     device: int
     inode: int
@@ -81,8 +160,12 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class StableFile:
-    """A file in an inbox that is complete and ours to read."""
+    """A file in an inbox that is complete and ready to be read.
 
-    # As it lies on disk, the bytes of its name untouched.
+    Attributes:
+        path: As on disk, with the bytes of its name unchanged.
+        fingerprint: The fingerprint that stayed the same over the settle time.
+    """
+
     path: Path
     fingerprint: Fingerprint

@@ -1,42 +1,19 @@
-"""``ocrd`` as ever, only that its worker is `tests.fake_worker` and that it does not wait long
-for a hang.
-"""
+"""``ocrd`` with `tests.fake_worker` as its worker, and short time limits for hangs."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+from functools import partial, partialmethod
 
-from ocrd.config import Config
-from ocrd.daemon import loop
-from ocrd.journal import Journal
-from ocrd.worker import process as parent
-from ocrd.worker.messages import Message, Setup
-
-
-class WithFakeWorker(loop.Daemon):
-    def __init__(self, config: Config, journal: Journal, *, once: bool = False) -> None:
-        super().__init__(config, journal, once=once, worker_module="tests.fake_worker")
-
-
-class FakeWorker(parent.Worker):
-    def __init__(
-        self,
-        setup: Setup,
-        load_deadline: float,
-        *,
-        on_preparing: Callable[[Message], None] = lambda _message: None,
-    ) -> None:
-        super().__init__(
-            setup, load_deadline, on_preparing=on_preparing, module="tests.fake_worker"
-        )
-
+from ocrd.backends import conversation, local
+from ocrd.daemon.loop import Daemon
 
 if __name__ == "__main__":
     from ocrd.__main__ import main
 
-    loop.Daemon = WithFakeWorker  # type: ignore[assignment,misc]  # the command takes it from there
-    parent.GRACE = 1.0
-    if "run" not in sys.argv:
-        parent.Worker = FakeWorker  # type: ignore[assignment,misc]  # other commands take it from there
+    make_backend = partial(local.make_local_backend, module="tests.fake_worker")
+    # The daemon and the other commands take it from these names.
+    setattr(Daemon, "__init__", partialmethod(Daemon.__init__, make_backend=make_backend))  # noqa: B010
+    setattr(local, "make_local_backend", make_backend)  # noqa: B010
+    setattr(local, "GRACE_S", 1.0)  # noqa: B010
+    conversation.GRACE_S = 1.0
     main()

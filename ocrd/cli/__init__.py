@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ocrd.cli.app import app
-from ocrd.errors import ExitCode, OcrdError, ServiceError
+from ocrd.errors import ExitCode, OcrdError
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
 
 
@@ -32,14 +31,6 @@ def run_cli() -> int:
         return error.exit_code
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else ExitCode.UNEXPECTED
-    except Exception as error:
-        if type(error).__module__ != "sqlite3":  # by name, because importing sqlite3 takes time
-            raise
-        from ocrd import paths
-        from ocrd.journal import unusable
-
-        print(f"ocrd: {unusable(paths.state_dir(), cast('sqlite3.Error', error))}", file=sys.stderr)
-        return ServiceError.exit_code
     return ExitCode.DONE
 
 

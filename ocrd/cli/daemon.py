@@ -57,18 +57,20 @@ def _run(config: Path | None, state_dir: Path, *, once: bool) -> None:
     import time
 
     from ocrd import log, paths
-    from ocrd.config import load_config
+    from ocrd.config import log_warnings, read_config
     from ocrd.control.exit_record import clear_last_exit
     from ocrd.control.lock import single_instance
-    from ocrd.daemon.loop import JOURNAL_PATIENCE, Daemon
+    from ocrd.daemon.loop import JOURNAL_BUSY_TIMEOUT_S, Daemon
     from ocrd.errors import SomeFilesFailed
     from ocrd.journal import Journal
     from ocrd.system_commands import service_manager
 
-    settings = load_config(config)
+    loaded = read_config(config)
+    settings = loaded.config
     with single_instance(state_dir):
         log.configure(settings.log, paths.log_dir(), quiet=service_manager() is not None)
-        journal = Journal(state_dir, patience=JOURNAL_PATIENCE)
+        log_warnings(loaded)
+        journal = Journal(state_dir, busy_timeout_s=JOURNAL_BUSY_TIMEOUT_S)
         started = time.time()
         try:
             # Not earlier: between two failed starts, `ocrd status` must still show the reason.
@@ -76,8 +78,8 @@ def _run(config: Path | None, state_dir: Path, *, once: bool) -> None:
             daemon = Daemon(settings, journal, once=once)
             _stop_on_signals(daemon)
             daemon.run()
-            failed = journal.failed_since(started)
-            queued = journal.counts()["queued"]
+            failed = journal.history.failed_since(started)
+            queued = journal.history.counts()["queued"]
         finally:
             journal.close()
     if once and (failed or queued):

@@ -41,7 +41,7 @@ def jobs(
     if state is not None and state not in STATES:
         raise UsageError(f"--state must be queued, running, done or failed, not {state}")
     with _open_journal() as journal:
-        found = journal.jobs(state, lines)
+        found = journal.history.recent(state, lines)
     if as_json:
         document = [
             asdict(job) | {"path": str(job.path), "sidecars": [str(p) for p in job.sidecars]}
@@ -63,24 +63,24 @@ def retry(
     """Retry failed files, and read waiting files without delay."""
     import os
 
-    from ocrd.control.submit import OWN_HOOK, in_hook_of
+    from ocrd.control.submit import IN_OWN_HOOK, is_in_hook_of
     from ocrd.control.wakeup import notify_daemon
     from ocrd.errors import UsageError
 
     for file in files or ():
-        if in_hook_of(file):
-            raise UsageError(f"{file}: {OWN_HOOK}")
-    if not files and in_hook_of(None):
-        raise UsageError(f"retry: {OWN_HOOK}")
+        if is_in_hook_of(file):
+            raise UsageError(f"{file}: {IN_OWN_HOOK}")
+    if not files and is_in_hook_of(None):
+        raise UsageError(f"retry: {IN_OWN_HOOK}")
     with _open_journal() as journal:
         if files:
             count = 0
             for file in files:
                 # The path of a dropped file, or that of a submitted file, whose links are resolved.
                 spellings = {Path(os.path.abspath(file)), Path(os.path.realpath(file))}  # noqa: PTH100
-                count += max(journal.retry(path) for path in spellings)
+                count += max(journal.jobs.retry(path) for path in spellings)
         else:
-            count = journal.retry()
+            count = journal.jobs.retry()
         has_daemon = notify_daemon(journal.folder)
     hint = "" if has_daemon else "; no daemon is running, start it with: ocrd start"
     print(f"{count} failed file(s) queued again{hint}")
@@ -105,7 +105,7 @@ def _set_paused(*, paused: bool) -> None:
     from ocrd.control.wakeup import notify_daemon
 
     with _open_journal() as journal:
-        journal.set_fact("pause", paused)
+        journal.status.request_pause(pause=paused)
         notify_daemon(journal.folder)
 
 

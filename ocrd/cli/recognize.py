@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ocrd.config import Config
-    from ocrd.worker.messages import Message
+    from ocrd.reading import PageEvent
+    from ocrd.status import EngineReady, PreparationStatus
 
 # How often the hub is tried when the model must be downloaded first.
 MAX_HUB_TRIES = 3
@@ -57,42 +58,51 @@ def _read(file: Path, settings: Config, *, task: str) -> Mapping[str, bytes]:
     Returns:
         The sidecars' contents by their formats: ``txt``, ``md`` and ``json``.
     """
-    from ocrd.errors import EngineError, SomeFilesFailed, UsageError
+    from ocrd.backends.local import make_local_backend
+    from ocrd.backends.retry import read_with_retries
+    from ocrd.errors import (
+        BackendCrashed,
+        BackendExhausted,
+        EngineError,
+        ReadRefused,
+        RefusalReason,
+        UsageError,
+    )
     from ocrd.files import hash_file
-    from ocrd.journal import reading_from
     from ocrd.outputs import sidecar
-    from ocrd.worker.from_config import provenance, read_request, worker_setup
-    from ocrd.worker.process import Refused, Transient, Worker, WorkerDied, WorkerRetired
-    from ocrd.worker.retry import read_with_retries
+    from ocrd.reading import PageRead
+    from ocrd.serialization import decode_reading
+    from ocrd.worker.from_config import read_request
 
     progress = _Progress()
-    worker = Worker(
-        worker_setup(settings, tries=MAX_HUB_TRIES),
-        settings.engine.load_deadline,
-        on_preparing=progress.show_state,
+    backend = make_local_backend(
+        settings, max_fetch_tries=MAX_HUB_TRIES, on_status=progress.show_status
     )
-    request = read_request(settings, "recognize", path=file.absolute(), task=task)
+    request = read_request(settings, file.absolute(), job="recognize", task=task)
     pages = []
-    ready = worker.ready
     try:
-        for message in read_with_retries(worker, request):
-            ready = worker.ready or ready
-            progress.show_page(message)
-            if message["event"] == "page":
-                pages.append(reading_from(message["reading"]))
-    except (WorkerDied, WorkerRetired) as error:
+        for event in read_with_retries(backend, request):
+            progress.show_event(event)
+            if isinstance(event, PageRead):
+                pages.append(decode_reading(event.reading))
+    except (BackendCrashed, BackendExhausted) as error:
         raise EngineError(f"{file}: {error}; check: ocrd doctor") from error
-    except Refused as error:
-        classes = {"UsageError": UsageError, "EngineError": EngineError}
-        raise classes.get(error.error, SomeFilesFailed)(str(error)) from error
-    except Transient as error:
-        raise SomeFilesFailed(str(error)) from error
+    except ReadRefused as error:
+        if error.reason == RefusalReason.USAGE:
+            raise UsageError(str(error)) from error
+        if error.reason == RefusalReason.ENGINE:
+            raise EngineError(str(error)) from error
+        raise
     finally:
-        worker.stop()
-    assert ready is not None, "a worker that read was ready"
-    source = sidecar.Source(file.name, file.stat().st_size, hash_file(file))
-    formats = ("txt", "md", "json")
-    return sidecar.render(source, provenance(ready), task=task, pages=pages, formats=formats)
+        backend.stop()
+    assert backend.info is not None, "a backend that read was ready"
+    return sidecar.render(
+        sidecar.Source(file.name, file.stat().st_size, hash_file(file)),
+        pages,
+        backend=backend.info,
+        task=task,
+        formats=sidecar.FORMATS,
+    )
 
 
 class _Progress:
@@ -100,31 +110,31 @@ class _Progress:
 
     def __init__(self) -> None:
         self._line = ProgressLine()
-        self._pages = 1
-        self._last_error = ""
+        self._page_count = 1
+        self._last_wait = ""
 
-    def show_page(self, message: Message) -> None:
-        """Show the worker's ``opened``, ``tokens`` and ``page`` messages."""
-        match message["event"]:
-            case "opened":
-                self._pages = message["pages"]
-            case "tokens":
-                page = f"page {message['page'] + 1} of {self._pages}"
-                self._line.update(f"{page}: {message['count']} tokens")
-            case "page":
+    def show_event(self, event: PageEvent) -> None:
+        """Show how far the pages are."""
+        from ocrd.reading import DocumentOpened, TokensWritten
+
+        match event:
+            case DocumentOpened():
+                self._page_count = event.page_count
+            case TokensWritten():
+                page = f"page {event.page + 1} of {self._page_count}"
+                self._line.update(f"{page}: {event.count} tokens")
+            case _:
                 self._line.clear()
 
-    def show_state(self, message: Message) -> None:
-        """Show the worker's messages while it starts."""
+    def show_status(self, status: PreparationStatus | EngineReady) -> None:
+        """Show how far the engine is."""
         from ocrd.formatting import format_engine_state
+        from ocrd.status import EngineReady, WaitingForModel
 
-        if not self._line.is_terminal:
+        if self._line.is_terminal:
+            ready = isinstance(status, EngineReady)
+            self._line.update("" if ready else format_engine_state(status))
+        elif isinstance(status, WaitingForModel) and status.message != self._last_wait:
             # Only why it waits, once per reason: a log should not grow with the progress.
-            is_new = message.get("state") == "waiting" and message["message"] != self._last_error
-            if is_new:
-                self._last_error = message["message"]
-                self._line.print_above(f"ocrd: {format_engine_state(message)}")
-        elif message["event"] == "ready":
-            self._line.clear()
-        else:
-            self._line.update(format_engine_state({"state": message["event"], **message}))
+            self._last_wait = status.message
+            self._line.print_above(f"ocrd: {format_engine_state(status)}")

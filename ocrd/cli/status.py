@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocrd.cli.app import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
+    from ocrd.control.status import StatusSnapshot
     from ocrd.journal import Job
-
-# Failed files that are shown, newest first, and how many are searched for files that still exist.
-MAX_FAILURES = 10
-MAX_FAILURES_SEARCHED = 1000
+    from ocrd.status import EngineStatus
 
 
 def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """Show the service, the daemon, the model and the queue."""
     import json
 
-    found = _daemon_status() | _service_status(config)
+    from ocrd import paths
+    from ocrd.control.status import read_status
+
+    snapshot = read_status(paths.state_dir())
+    found = _daemon_fields(snapshot) | _service_status(config)
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        _print(found)
+        _print(found, snapshot.engine)
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print(found: dict[str, Any], engine: EngineStatus | None) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -39,7 +40,7 @@ def _print(found: dict[str, Any]) -> None:
     table.add_row("service", Text(_format_service(found["service"])))
     table.add_row("daemon", Text(_format_daemon(found)))
     table.add_row("model", Text(found["model"]["error"] or _format_model(found["model"])))
-    table.add_row("engine", Text(format_engine_state(found["engine"])))
+    table.add_row("engine", Text(format_engine_state(engine)))
     if found["paused"]:
         table.add_row("paused", Text(found["paused"], "yellow"))
     for reason in (found["engine"] or {}).get("skipped", ()):
@@ -54,48 +55,42 @@ def _print(found: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def _daemon_status() -> dict[str, Any]:
-    """Read the daemon's part of the status from its state folder."""
+def _daemon_fields(snapshot: StatusSnapshot) -> dict[str, Any]:
+    """The daemon's part of the status, as it is printed with ``--json``."""
     from dataclasses import asdict
 
-    from ocrd import paths
-    from ocrd.control.exit_record import last_exit
-    from ocrd.control.lock import is_running
-    from ocrd.journal import FILE, Journal
+    from ocrd.daemon.pause import PAUSED_BY_USER
 
-    state_dir = paths.state_dir()
-    running = is_running(state_dir)
-    ended = last_exit(state_dir)
-    found: dict[str, Any] = {
-        "running": running,
-        **dict.fromkeys(("pid", "since", "by", "engine", "paused")),
-        "jobs": dict.fromkeys(("queued", "running", "done", "failed"), 0),
-        "waiting": [],
-        "failures": [],
-        "last_error": asdict(ended) if ended else None,
+    daemon = snapshot.daemon
+    paused = snapshot.pause_reason
+    if not snapshot.running and snapshot.pause_requested:
+        paused = PAUSED_BY_USER
+    last_error = asdict(snapshot.last_exit) if snapshot.last_exit else None
+    failures = [_job_entry(job) for job in snapshot.failures]
+    if failures and (last_error is None or failures[0]["at"] > last_error["at"]):
+        last_error = {"at": failures[0]["at"], "message": failures[0]["message"]}
+    return {
+        "running": snapshot.running,
+        "pid": daemon.pid if daemon else None,
+        "since": daemon.since if daemon else None,
+        "by": daemon.manager if daemon else None,
+        "engine": _engine_fields(snapshot.engine),
+        "paused": paused,
+        "jobs": snapshot.counts,
+        "waiting": [_job_entry(job) for job in snapshot.waiting],
+        "failures": failures,
+        "last_error": last_error,
     }
-    if not (state_dir / FILE).exists():
-        return found
-    journal = Journal(state_dir)
-    try:
-        daemon = (journal.fact("daemon") or {}) if running else {}
-        found |= {key: daemon.get(key) for key in ("pid", "since", "by")}
-        if running:
-            found |= {"engine": journal.fact("engine"), "paused": journal.fact("paused")}
-        elif journal.fact("pause"):
-            found["paused"] = "by hand; to continue, run: ocrd resume"
-        found["jobs"] = journal.counts()
-        found["waiting"] = [_job_entry(job) for job in journal.waiting()]
-        failures = journal.failures(limit=MAX_FAILURES_SEARCHED)
-    finally:
-        journal.close()
-    # A file that its owner removed needs no attention any more.
-    existing = [job for job in failures if os.path.lexists(job.path)]
-    found["failures"] = [_job_entry(job) for job in existing[:MAX_FAILURES]]
-    if existing and (ended is None or existing[0].changed > ended.at):
-        latest = found["failures"][0]
-        found["last_error"] = {"at": latest["at"], "message": latest["message"]}
-    return found
+
+
+def _engine_fields(engine: EngineStatus | None) -> dict[str, Any] | None:
+    """The engine's state and, once it is ready, what it runs on, in one object."""
+    from dataclasses import asdict
+
+    if engine is None:
+        return None
+    fields = asdict(engine)
+    return {**fields.pop("backend", {}), **fields}
 
 
 def _service_status(config: Path | None) -> dict[str, Any]:

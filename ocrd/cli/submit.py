@@ -13,7 +13,7 @@ from ocrd.cli.progress_line import ProgressLine
 from ocrd.formatting import printable
 
 if TYPE_CHECKING:
-    from ocrd.control.submit import Progress
+    from ocrd.control.submit import FileProgress
 
 
 def submit(
@@ -39,7 +39,7 @@ def submit(
     submitted, has_daemon = submit(files)
     refused = [entry for entry in submitted if entry.job is None]
     for entry in refused:
-        print(f"ocrd: {printable(entry.why)}", file=sys.stderr)
+        print(f"ocrd: {printable(entry.error)}", file=sys.stderr)
     if not has_daemon and not wait and len(refused) < len(submitted):
         print("ocrd: queued; no daemon is running, start it with: ocrd start", file=sys.stderr)
     final_states: dict[Path, str] = {}
@@ -66,13 +66,13 @@ def submit(
         raise SomeFilesFailed(f"{count} of {len(files)} file(s) could not be {what}")
 
 
-def _show(line: ProgressLine, progress: Progress) -> None:
+def _show(line: ProgressLine, progress: FileProgress) -> None:
     """Print a line for a file that ended or is held up; update the line of one that is read."""
     name = printable(progress.path.name)
     message = printable(progress.message)
     if progress.state in ("done", "failed", "gone", "paused"):
         line.print_above(f"{name}: {progress.state}{f' ({message})' if message else ''}")
-    elif progress.pages:
-        line.update(f"{name}: {progress.pages} page(s) read")
+    elif progress.page_count:
+        line.update(f"{name}: {progress.page_count} page(s) read")
     else:
         line.update(f"{name}: {message or progress.state}")

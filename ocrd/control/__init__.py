@@ -1,0 +1,1 @@
+"""How another process reaches the daemon: lock, wake-up, status, submitted files, last exit."""

@@ -1,7 +1,4 @@
-"""Why the daemon ended.
-
-Kept for ``ocrd status``, as a service's last words go where nobody looks.
-"""
+"""Why the daemon ended, for ``ocrd status``: nobody reads the standard error of a service."""
 
 from __future__ import annotations
 
@@ -11,56 +8,60 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ocrd.errors import OcrdError
+from ocrd.errors import ExitCode, OcrdError
 from ocrd.files import write_atomically
 
-FILE = "ended.json"
-# Exit codes of what no new start can mend: usage, configuration, model.
-PERMANENT = frozenset({2, 4, 5})
+FILE_NAME = "last-exit.json"
+# What a new start cannot fix.
+PERMANENT = frozenset({ExitCode.USAGE, ExitCode.CONFIGURATION, ExitCode.MODEL})
 
 
 @dataclass(frozen=True)
 class LastExit:
-    # Seconds since 1970.
+    """An end that nobody asked for.
+
+    Attributes:
+        at: Seconds since 1970.
+        code: The exit code.
+        message: What happened, and what to do.
+    """
+
     at: float
     code: int
     message: str
 
 
 def record_exit(state: Path, error: Exception) -> None:
-    """Keep it; a state folder that cannot be written may be the very reason, so this never
-    raises.
-    """
+    """Record why the daemon ends; never raises, as the state folder may be the very reason."""
     if isinstance(error, OcrdError):
-        ended = LastExit(time.time(), error.exit_code, str(error))
+        last_exit = LastExit(time.time(), int(error.exit_code), str(error))
     else:
-        ended = LastExit(
-            time.time(), OcrdError.exit_code, f"ocrd failed ({type(error).__name__}: {error})"
-        )
+        message = f"ocrd failed ({type(error).__name__}: {error})"
+        last_exit = LastExit(time.time(), int(ExitCode.UNEXPECTED), message)
     with contextlib.suppress(OSError):
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = json.dumps(asdict(ended))  # ASCII: a name in the message may be no UTF-8
-        write_atomically(state / FILE, text.encode())
+        text = json.dumps(asdict(last_exit))  # ASCII: a name in the message may not be UTF-8
+        write_atomically(state / FILE_NAME, text.encode())
 
 
-def last_exit(state: Path) -> LastExit | None:
-    """None when the last daemon ended as it was told to, or never did."""
+def read_last_exit(state: Path) -> LastExit | None:
+    """The recorded end; None when the last daemon ended as asked, or never did."""
     try:
-        return LastExit(**json.loads((state / FILE).read_text(encoding="utf-8")))
+        return LastExit(**json.loads((state / FILE_NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
 def clear_last_exit(state: Path) -> None:
+    """Forget the recorded end."""
     with contextlib.suppress(OSError):
-        (state / FILE).unlink(missing_ok=True)
+        (state / FILE_NAME).unlink(missing_ok=True)
 
 
 def service_exit_code(code: int) -> int:
-    """What a service manager is told.
+    """The exit code for launchd: 0 for permanent errors.
 
-    0 for what lasts, as launchd starts again, for ever, whatever ends with another.
-
-    systemd has a list of its own for that (``RestartPreventExitStatus``), and the same codes.
+    launchd starts a service again and again, whatever else it ends with. systemd has a list of its
+    own for these codes (``RestartPreventExitStatus``).
     """
     return 0 if code in PERMANENT else code

@@ -1,4 +1,4 @@
-"""One daemon for each state folder: a lock that the system takes back when its holder dies."""
+"""One daemon per state folder: a file lock, which the system releases when its holder dies."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from pathlib import Path
 from ocrd import paths
 from ocrd.errors import ServiceError
 
-FILE = "daemon.lock"
-# Seconds in which the lock may be somebody's who only asks (`is_running`).
-OTHERS = 0.5
+FILE_NAME = "daemon.lock"
+# Seconds in which another process may hold the lock only to check it (`is_running`).
+CHECK_TIMEOUT_S = 0.5
+POLL_INTERVAL_S = 0.02
 
 
 @contextmanager
 def single_instance(state: Path) -> Iterator[None]:
-    """Hold the state folder's lock. Raises ServiceError when another daemon has it."""
-    deadline = time.monotonic() + OTHERS
-    with (paths.make_private_folder(state) / FILE).open("a") as file:
+    """Hold the lock of the state folder.
+
+    Raises:
+        ServiceError: Another daemon holds it.
+    """
+    deadline = time.monotonic() + CHECK_TIMEOUT_S
+    with (paths.make_private_folder(state) / FILE_NAME).open("a") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -30,18 +35,19 @@ def single_instance(state: Path) -> Iterator[None]:
                     raise ServiceError(
                         f"another ocrd is running on {state}; stop it first"
                     ) from error
-                time.sleep(0.02)
+                time.sleep(POLL_INTERVAL_S)
         yield
 
 
 def is_running(state: Path) -> bool:
     """Whether a daemon holds the lock of this state folder.
 
-    Raises ServiceError when it may not be looked at.
+    Raises:
+        ServiceError: The lock cannot be checked.
     """
     try:
-        with (state / FILE).open() as file:
-            # Shared, so that two commands that ask at once do not take each other for a daemon.
+        with (state / FILE_NAME).open() as file:
+            # Shared: two commands that check together must not take each other for a daemon.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except (FileNotFoundError, NotADirectoryError):
         return False
@@ -49,6 +55,6 @@ def is_running(state: Path) -> bool:
         return True
     except OSError as error:
         raise ServiceError(
-            f"{state / FILE}: cannot be opened ({error.strerror}); see that it is yours"
+            f"{state / FILE_NAME}: cannot be opened ({error.strerror}); check that it is yours"
         ) from error
     return False

@@ -1,10 +1,11 @@
-"""Files handed over where they lie.
+"""Queues files where they are, and follows what becomes of them.
 
-Into the journal, which keeps them whether a daemon runs or not.
+The journal keeps them, whether a daemon runs or not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,125 +17,144 @@ from ocrd.control.lock import is_running
 from ocrd.control.wakeup import notify_daemon
 from ocrd.errors import ServiceError
 from ocrd.inbox.file_state import stat_file
-from ocrd.journal import Job, Journal
+from ocrd.journal import JobState, Journal
 
-# Seconds between two looks at what becomes of a file.
-GLANCE = 0.2
-# Seconds for one that is only just being started.
-STARTING = 2.0
-OWN_HOOK = (
-    "this is its own hook, which would be run for it again and again; nothing is queued for it"
+POLL_INTERVAL_S = 0.2
+# Seconds for a daemon that is just being started.
+START_TIMEOUT_S = 2.0
+# Seconds that a daemon may be away while a command waits: a crashed one is started again after 30.
+RESTART_TIMEOUT_S = 90.0
+IN_OWN_HOOK = (
+    "this command runs in the file's own hook, which would run again and again;"
+    " nothing is queued for it"
 )
-# Seconds that the daemon may be away while somebody waits: a crashed one is started again after 30.
-AWAY = 90.0
+# States in which a submitted file has ended.
+ENDED = frozenset({"done", "failed", "gone"})
 
 
 @dataclass(frozen=True)
-class Submitted:
+class SubmittedFile:
+    """One file that was to be queued.
+
+    Attributes:
+        path: The file, with links resolved.
+        job: Its job; None when it was not queued.
+        error: Why it was not queued.
+        at: When, in seconds since 1970.
+    """
+
     path: Path
-    # None when it was not taken.
     job: str | None
-    # Why not.
-    why: str = ""
-    # When, in seconds since 1970.
+    error: str = ""
     at: float = field(default_factory=time.time)
 
 
-def submit(files: Sequence[Path]) -> tuple[list[Submitted], bool]:
-    """Queue each file, and wake the daemon: what became of each, and whether a daemon heard.
+def submit(files: Sequence[Path]) -> tuple[list[SubmittedFile], bool]:
+    """Queue each file and wake the daemon.
 
-    Raises ServiceError or sqlite3.Error when the journal cannot be written.
+    Returns:
+        What became of each file, and whether a daemon runs.
+
+    Raises:
+        ServiceError: The journal cannot be used, or the daemon cannot be checked.
     """
     state = paths.make_private_folder(paths.state_dir())
-    journal = Journal(state)
-    try:
-        done = [_submit(journal, file) for file in files]
-    finally:
-        journal.close()
-    return done, notify_daemon(state) or is_running(state)
+    with contextlib.closing(Journal(state)) as journal:
+        submitted = [_submit(journal, file) for file in files]
+    return submitted, notify_daemon(state) or is_running(state)
 
 
-def _submit(journal: Journal, file: Path) -> Submitted:
-    # A link is followed: its file is read where it lies, and the sidecars lie beside that.
+def _submit(journal: Journal, file: Path) -> SubmittedFile:
+    # Links are followed: the file is read where it is, and its sidecars are written next to it.
     path = Path(os.path.realpath(file))
     at = time.time()
-    seen = stat_file(path)
-    if seen.fingerprint is None:
-        what = seen.reason
-        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
-            what = "is a folder"
-        return Submitted(path, None, f"{file}: {what}; nothing is queued for it")
-    if in_hook_of(path):
-        return Submitted(path, None, f"{file}: {OWN_HOOK}")
-    return Submitted(path, journal.submit(path, seen.fingerprint), at=at)
+    state = stat_file(path)
+    if state.fingerprint is None:
+        is_folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir may raise
+        reason = "is a folder" if is_folder else state.reason
+        return SubmittedFile(path, None, f"{file}: {reason}; nothing is queued for it")
+    if is_in_hook_of(path):
+        return SubmittedFile(path, None, f"{file}: {IN_OWN_HOOK}")
+    return SubmittedFile(path, journal.jobs.submit(path, state.fingerprint), at=at)
 
 
-def in_hook_of(path: Path | None, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether we run in the hook of ``path``, of any file for None."""
+def is_in_hook_of(path: Path | None, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process runs in the hook of ``path``, or of any file for None."""
     if "OCRD_EVENT" not in environment:
         return False
-    return path is None or os.path.realpath(environment.get("OCRD_FILE", "")) == os.path.realpath(
-        path
-    )
+    if path is None:
+        return True
+    return os.path.realpath(environment.get("OCRD_FILE", "")) == os.path.realpath(path)
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far one submitted file is."""
+class FileProgress:
+    """How far one submitted file is.
+
+    Attributes:
+        path: The file.
+        state: ``queued``, ``running``, ``paused``, ``done``, ``failed``, or ``gone`` for a file
+            that was removed.
+        message: Why.
+        page_count: Pages read so far, while it runs.
+    """
 
     path: Path
-    # ``queued``, ``running``, ``paused``, ``done``, ``failed``, or ``gone`` for a file that was
-    # taken away.
     state: str
     message: str = ""
-    # Pages read so far, while it runs.
-    pages: int = 0
+    page_count: int = 0
 
 
 def follow(
-    submitted: Sequence[Submitted],
-    sleep: Callable[[float], None] = time.sleep,
+    submitted: Sequence[SubmittedFile],
     *,
+    sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Progress]:
-    """What becomes of each file, whenever something changes, until all are done, failed or gone.
+) -> Iterator[FileProgress]:
+    """Each file's progress, whenever something changes, until all have ended.
 
-    Raises ServiceError when no daemon runs, or when it is away for longer than `AWAY` seconds.
+    Args:
+        submitted: What `submit` returned.
+        sleep: Waits for seconds.
+        clock: Monotonic seconds.
+
+    Raises:
+        ServiceError: No daemon runs, or it was away for longer than RESTART_TIMEOUT_S.
     """
     state = paths.state_dir()
-    journal = Journal(state)
-    began = min((given.at for given in submitted), default=0.0)
-    waiting = {given.job: Progress(given.path, "") for given in submitted if given.job}
-    seen = clock()
-    allowed = STARTING
-    try:
+    since = min((file.at for file in submitted), default=0.0)
+    waiting = {file.job: FileProgress(file.path, "") for file in submitted if file.job}
+    seen_at = clock()
+    timeout_s = START_TIMEOUT_S
+    with contextlib.closing(Journal(state)) as journal:
         while waiting:
             for job in list(waiting):
-                now = _progress(journal, job, path=waiting[job].path, since=began)
-                if now != waiting[job]:
-                    yield now
-                waiting[job] = now
-                if now.state in ("done", "failed", "gone"):
+                progress = _progress(journal, job, path=waiting[job].path, since=since)
+                if progress != waiting[job]:
+                    yield progress
+                waiting[job] = progress
+                if progress.state in ENDED:
                     del waiting[job]
             if is_running(state):
-                seen = clock()
-                allowed = AWAY
-            elif waiting and clock() - seen >= allowed:
+                seen_at = clock()
+                timeout_s = RESTART_TIMEOUT_S
+            elif waiting and clock() - seen_at >= timeout_s:
                 raise ServiceError(
-                    f"no daemon is running; {len(waiting)} file(s) wait for it; start it with: ocrd start"
+                    f"no daemon is running; {len(waiting)} file(s) wait for it;"
+                    " start it with: ocrd start"
                 )
             if waiting:
-                sleep(GLANCE)
-    finally:
-        journal.close()
+                sleep(POLL_INTERVAL_S)
 
 
-def _progress(journal: Journal, job: str, *, path: Path, since: float) -> Progress:
-    # Of a file that changed and was submitted again the newer job tells.
-    found: Job | None = journal.job(job) or journal.latest(path, since)
-    if found is None:
-        return Progress(path, "gone", "the file was taken away before it was read")
-    if found.state == "queued" and (why := journal.fact("paused")):
-        return Progress(path, "paused", str(why))
-    pages = journal.page_count(job) if found.state == "running" else 0
-    return Progress(path, found.state, found.message or "", pages)
+def _progress(journal: Journal, job_id: str, *, path: Path, since: float) -> FileProgress:
+    # A file that changed and was submitted again has a newer job.
+    job = journal.history.job(job_id) or journal.history.latest(path, since)
+    if job is None:
+        return FileProgress(path, "gone", "the file was removed before it was read")
+    if job.state == JobState.QUEUED:
+        pause_reason = journal.status.pause_reason()
+        if pause_reason is not None:
+            return FileProgress(path, "paused", pause_reason)
+    page_count = journal.pages.page_count(job_id) if job.state == JobState.RUNNING else 0
+    return FileProgress(path, job.state.value, job.message or "", page_count)

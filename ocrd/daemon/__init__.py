@@ -1,1 +1,1 @@
-"""The daemon: the loop over the inboxes, the reader of jobs, and the lock that keeps it alone."""
+"""The daemon: watches the inboxes, runs the jobs, and notifies the user of their ends."""

@@ -1,4 +1,4 @@
-"""A user's own command after a file was read or failed: an argument list, never a shell's line."""
+"""Runs a user's command after a file was read or failed: an argument list, never a shell line."""
 
 from __future__ import annotations
 
@@ -14,128 +14,142 @@ from pathlib import Path
 
 from ocrd.journal import Job
 
-# Bytes of what it says that are kept for the log.
-KEPT = 2000
-# Seconds between two looks at a running hook: has it ended, are we to stop?
-GLANCE = 0.1
-# Seconds that it has to end when it is told to.
-LAST_WORDS = 1.0
+# Bytes of a hook's output that are kept for the log.
+MAX_OUTPUT_BYTES = 2000
+# Seconds between two checks of a running hook: has it ended, must it end?
+POLL_INTERVAL_S = 0.1
+# Seconds that a hook has to end after SIGTERM.
+TERMINATE_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True)
-class Outcome:
-    # None when it did not end by itself.
-    code: int | None
-    said: str
-    # Why it was ended, or could not be started.
-    why: str = ""
+class HookResult:
+    """How a hook ended.
+
+    Attributes:
+        exit_code: None when it did not end by itself.
+        output: The beginning of what it printed.
+        error: Why it could not be started, or was ended; empty otherwise.
+    """
+
+    exit_code: int | None
+    output: str
+    error: str = ""
 
     @property
-    def good(self) -> bool:
-        return self.code == 0
+    def succeeded(self) -> bool:
+        """Whether it ended by itself with exit code 0."""
+        return self.exit_code == 0
 
 
-def environment(job: Job) -> dict[str, str]:
-    """What a hook is told beside the file's path, its last argument."""
-    told = {
-        "OCRD_EVENT": job.state,
+def hook_variables(job: Job) -> dict[str, str]:
+    """The environment variables that a hook gets besides the file's path, its last argument."""
+    variables = {
+        "OCRD_EVENT": job.state.value,
         "OCRD_FILE": str(job.path),
         "OCRD_JOB": job.id,
-        "OCRD_REASON": job.reason or "",
+        "OCRD_REASON": job.reason.value if job.reason else "",
         "OCRD_MESSAGE": job.message or "",
     }
-    there = [path for path in job.sidecars if os.path.exists(path)]  # noqa: PTH110 - Path.exists may raise
-    return told | {f"OCRD_{path.suffix[1:].upper()}": str(path) for path in there}
+    for path in job.sidecars:
+        if os.path.exists(path):  # noqa: PTH110 - Path.exists may raise
+            variables[f"OCRD_{path.suffix[1:].upper()}"] = str(path)
+    return variables
 
 
 def run_hook(
     command: Sequence[str],
-    told: Mapping[str, str],
-    *,
     file: Path,
-    seconds: float,
+    *,
+    variables: Mapping[str, str],
+    timeout_s: float,
     stopping: Callable[[], bool],
-) -> Outcome:
-    """Run ``command`` with ``file`` as its last argument, until it ends, ``seconds`` are over,
-    or we are to stop.
+) -> HookResult:
+    """Run ``command`` with ``file`` as its last argument; never raises.
 
-    It is the head of a process group, which is ended as a whole. What it leaves in the background
-    when it ends by itself goes on. Never raises.
+    The hook leads a process group of its own, which is ended as a whole. Processes that it leaves
+    in the background when it ends by itself continue.
+
+    Args:
+        command: The program and its arguments.
+        file: The file that was read or failed.
+        variables: Added to the environment.
+        timeout_s: Seconds after which it is ended.
+        stopping: Whether the daemon is ending, which ends the hook, too.
     """
     try:
-        # Hooks run in the user's home: the daemon's own folder means nothing to them.
+        # In the user's home: the daemon's own folder means nothing to a hook.
         process = subprocess.Popen(
             [*command, str(file)],
-            env={**os.environ, **told},
+            env={**os.environ, **variables},
             cwd=Path.home(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:  # a program that is not there; no home
-        return Outcome(
-            None, "", f"it cannot be started ({getattr(error, 'strerror', None) or error})"
-        )
+    except (OSError, ValueError, RuntimeError) as error:  # a missing program; no home
+        reason = getattr(error, "strerror", None) or error
+        return HookResult(None, "", f"it cannot be started ({reason})")
     assert process.stdout is not None
     with process.stdout as pipe:
         os.set_blocking(pipe.fileno(), False)
-        said, why = _listen(
-            process, pipe.fileno(), deadline=time.monotonic() + seconds, stopping=stopping
-        )
-        if why:
-            _end(process)
+        end_reason = ""
+
+        def must_end() -> bool:
+            nonlocal end_reason
+            if stopping():
+                end_reason = "ocrd is being stopped"
+            elif time.monotonic() > deadline:
+                end_reason = f"it took longer than {timeout_s:g} s"
+            return bool(end_reason)
+
+        deadline = time.monotonic() + timeout_s
+        output = _read_until_end(process, pipe.fileno(), must_end=must_end)
+        if end_reason:
+            _end_group(process)
         else:
-            said += _rest(pipe.fileno())
-    code = None if why else process.returncode
-    return Outcome(
-        code,
-        said[:KEPT].decode("utf-8", "backslashreplace").strip(),
-        why and why.format(seconds=seconds),
-    )
+            output += _read_available(pipe.fileno())
+    text = output[:MAX_OUTPUT_BYTES].decode("utf-8", "backslashreplace").strip()
+    return HookResult(None if end_reason else process.returncode, text, end_reason)
 
 
-def _listen(
-    process: subprocess.Popen[bytes], pipe: int, *, deadline: float, stopping: Callable[[], bool]
-) -> tuple[bytes, str]:
-    """What it said until it ended, and why it has to be ended."""
-    said = b""
+def _read_until_end(
+    process: subprocess.Popen[bytes], pipe: int, *, must_end: Callable[[], bool]
+) -> bytes:
+    """The first output, until the process ends or ``must_end``."""
+    output = b""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
-        while process.poll() is None:
-            if stopping():
-                return said, "ocrd is being stopped"
-            if time.monotonic() > deadline:
-                return said, "it took longer than {seconds:g} s"
+        while process.poll() is None and not must_end():
             if not selector.get_map():
-                time.sleep(GLANCE)
-            elif selector.select(GLANCE):
+                time.sleep(POLL_INTERVAL_S)
+            elif selector.select(POLL_INTERVAL_S):
                 new = os.read(pipe, 65536)
                 if not new:
-                    selector.unregister(pipe)  # it closed its output, and works on
-                said = (said + new)[
-                    :KEPT
-                ]  # the rest is read and forgotten: a full pipe would hold it up
-    return said, ""
+                    selector.unregister(pipe)  # it closed its output and continues
+                # The rest is read and dropped: a full pipe would block the hook.
+                output = (output + new)[:MAX_OUTPUT_BYTES]
+    return output
 
 
-def _rest(pipe: int) -> bytes:
-    """What still lies in the pipe.
-
-    Its end may never come, as what it left in the background holds it open.
-    """
-    said = b""
+def _read_available(pipe: int) -> bytes:
+    """What is in the pipe now; its end may never come, as background processes hold it open."""
+    output = b""
     with contextlib.suppress(BlockingIOError):
-        while len(said) < KEPT and (new := os.read(pipe, 65536)):
-            said += new
-    return said
+        while len(output) < MAX_OUTPUT_BYTES:
+            new = os.read(pipe, 65536)
+            if not new:
+                break
+            output += new
+    return output
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end_group(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=LAST_WORDS)
+        process.wait(timeout=TERMINATE_TIMEOUT_S)
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)  # those of its group that did not listen, too
+        os.killpg(process.pid, signal.SIGKILL)  # those of its group that ignored SIGTERM, too
     process.wait()

@@ -1,7 +1,4 @@
-"""When nothing is read.
-
-Somebody said so, the machine is on its battery, or there is nothing and the model is away.
-"""
+"""When nothing is read: by the user's request, on battery, or because the model is unloaded."""
 
 from __future__ import annotations
 
@@ -11,89 +8,104 @@ from collections.abc import Callable
 
 import structlog
 
+from ocrd.backends.base import Backend
 from ocrd.config import Config
 from ocrd.daemon.power import Battery
 from ocrd.journal import Journal
-from ocrd.worker.process import Worker
+from ocrd.status import EngineUnloaded
 
-# Seconds without work before a model gives way to critical memory pressure: one that works would be
-# back at once.
-PRESSED_AFTER = 60.0
+# Seconds without work before a model is unloaded under critical memory pressure: a model that works
+# would be loaded again immediately.
+MIN_IDLE_UNDER_PRESSURE_S = 60.0
+PAUSED_BY_USER = "by hand; go on with: ocrd resume"
+PAUSED_ON_BATTERY = "the machine runs on its battery"
 
 
-class Pauses:
-    """For the thread that reads."""
+class PauseControl:
+    """Decides whether jobs may be taken; belongs to the thread that runs the jobs."""
 
     def __init__(
         self,
         config: Config,
         journal: Journal,
         *,
-        worker: Worker,
+        backend: Backend,
         battery: Battery,
-        memory_short: Callable[[], bool],
+        memory_is_short: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
         self._config = config
         self._journal = journal
-        self._worker = worker
+        self._backend = backend
         self._battery = battery
-        self._memory_short = memory_short
+        self._memory_is_short = memory_is_short
         self._clock = clock
-        # Since when a warm model has had nothing to read.
+        # Since when a loaded model has had nothing to read.
         self._idle_since = math.inf
-        # The model was let go for want of work, and comes back with the next.
+        # The model was unloaded because there was nothing to do; the next file loads it.
         self._unloaded = False
-        self._said: str | None = None
+        self._published: str | None = None
         self._log = structlog.get_logger(component="daemon")
 
     def reason(self) -> str | None:
-        """Why nothing is to be read, though there may be something; None when it is."""
-        if self._journal.fact("pause"):
-            return "by hand; go on with: ocrd resume"
+        """Why nothing may be read; None when reading may continue."""
+        if self._journal.status.pause_requested():
+            return PAUSED_BY_USER
         if self._config.power.pause_on_battery and self._battery.in_use:
-            return "the machine runs on its battery"
+            return PAUSED_ON_BATTERY
         return None
 
-    def holds(self) -> float | None:
-        """Seconds in which neither a job is to be taken nor the model to be loaded, ``inf`` for
-        no end that is known.
+    def pause_s(self) -> float | None:
+        """Seconds without taking a job or loading the model; ``inf`` when the end is unknown.
 
-        None when all is as ever.
+        None when nothing stands in the way.
         """
-        why = self.reason()
-        if why != self._said:
-            self._said = why
-            self._journal.set_fact("paused", why)
-            self._log.info("going on" if why is None else "paused", why=why)
-        if why is None:
-            due = self._journal.next_due_in()
-            self._unloaded = self._unloaded and due != 0.0
-            return None if not self._unloaded else math.inf if due is None else due
-        if not self._worker.warm:
-            self._say_unloaded()
-        else:
+        reason = self.reason()
+        if reason != self._published:
+            self._published = reason
+            self._journal.status.publish_pause(reason)
+            if reason is None:
+                self._log.info("resumed")
+            else:
+                self._log.info("paused", reason=reason)
+        if reason is None:
+            return self._unloaded_for_s()
+        if self._backend.ready:
             self.unload_if_idle()
+        else:
+            self._publish_unloaded()
         return math.inf
 
-    def working(self) -> None:
+    def note_work(self) -> None:
         """There is something to read."""
         self._idle_since = math.inf
 
     def unload_if_idle(self) -> bool:
-        """Let a model go that has had nothing to read for long enough; whether it went."""
+        """Unload a model that has been idle for long enough; returns whether it was."""
         now = self._clock()
         self._idle_since = min(self._idle_since, now)
-        idle = now - self._idle_since
-        after = self._config.engine.unload_after
-        if not 0 < after <= idle and not (idle >= PRESSED_AFTER and self._memory_short()):
-            return False
+        idle_s = now - self._idle_since
+        unload_after_s = self._config.engine.unload_after
+        idle_too_long = 0 < unload_after_s <= idle_s
+        if not idle_too_long:
+            under_pressure = idle_s >= MIN_IDLE_UNDER_PRESSURE_S and self._memory_is_short()
+            if not under_pressure:
+                return False
         self._log.info("the model is unloaded until there is something to read")
         self._unloaded = True
-        self._worker.rest()
-        self._say_unloaded()
+        self._backend.unload()
+        self._publish_unloaded()
         return True
 
-    def _say_unloaded(self) -> None:
-        if (self._journal.fact("engine") or {}).get("state") != "unloaded":
-            self._journal.set_fact("engine", {"state": "unloaded", "since": time.time()})
+    def _unloaded_for_s(self) -> float | None:
+        """How long an unloaded model stays unloaded: until the next job is due."""
+        due_in_s = self._journal.jobs.next_due_in_s()
+        if due_in_s == 0.0:
+            self._unloaded = False
+        if not self._unloaded:
+            return None
+        return math.inf if due_in_s is None else due_in_s
+
+    def _publish_unloaded(self) -> None:
+        if not isinstance(self._journal.status.engine(), EngineUnloaded):
+            self._journal.status.publish_engine(EngineUnloaded(time.time()))

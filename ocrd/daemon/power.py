@@ -1,7 +1,4 @@
-"""Sleep, battery and memory pressure.
-
-When to keep the machine awake, when to hold back, when it was away.
-"""
+"""Sleep, battery and memory pressure of the machine."""
 
 from __future__ import annotations
 
@@ -16,21 +13,20 @@ import structlog
 
 from ocrd import system_commands
 
-# Seconds by which the wall clock may run ahead of ours before the machine counts as having slept.
-SLEPT = 15.0
-# Seconds for which an answer about the battery is good.
-BATTERY_KNOWN_FOR = 20.0
+# The machine slept when the wall clock ran ahead of the monotonic clock by more than this.
+MIN_SLEEP_S = 15.0
+# For how long an answer about the battery is used.
+BATTERY_CACHE_S = 20.0
 # ``kern.memorystatus_vm_pressure_level``: 1 normal, 2 warning, 4 critical.
-CRITICAL = 4
+CRITICAL_PRESSURE = 4
 
 _log = structlog.get_logger(component="power")
 
 
 class KeepAwake:
-    """Holds off idle sleep while something is read, with macOS' own ``caffeinate``.
+    """Prevents idle sleep while something is read, with macOS' ``caffeinate``.
 
-    It watches our process (``-w``), so it ends with us however we end. Where there is none, nothing
-    is done.
+    It watches the daemon (``-w``), so it ends with it in every case. On Linux it does nothing.
     """
 
     def __init__(self, *, wanted: bool) -> None:
@@ -38,6 +34,7 @@ class KeepAwake:
         self._process: subprocess.Popen[bytes] | None = None
 
     def hold(self) -> None:
+        """Keep the machine awake from now on."""
         if not self._wanted or (self._process is not None and self._process.poll() is None):
             return
         try:
@@ -52,6 +49,7 @@ class KeepAwake:
             _log.warning("the machine may fall asleep while it reads", error=str(error))
 
     def release(self) -> None:
+        """Let the machine sleep."""
         process = self._process
         self._process = None
         if process is not None:
@@ -60,7 +58,7 @@ class KeepAwake:
 
 
 class SleepWatch:
-    """Tells that the machine slept: our clock stood still meanwhile, and the wall clock did not."""
+    """Notices that the machine slept: the monotonic clock stops meanwhile, the wall clock not."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
@@ -70,16 +68,18 @@ class SleepWatch:
         self._ahead = wall() - clock()
 
     def slept(self) -> float:
-        """Seconds that it slept since the last call.
+        """Seconds that it slept since the last call, 0 when it did not.
 
-        0 when it did not. A clock that is set forward looks the same.
+        A wall clock that is set forward looks the same.
         """
-        before, self._ahead = self._ahead, self._wall() - self._clock()
-        return self._ahead - before if self._ahead - before > SLEPT else 0.0
+        before = self._ahead
+        self._ahead = self._wall() - self._clock()
+        asleep_s = self._ahead - before
+        return asleep_s if asleep_s > MIN_SLEEP_S else 0.0
 
 
 class Battery:
-    """Whether the machine runs on its battery; False where it has none or does not say."""
+    """Whether the machine runs on its battery; False where that is not known."""
 
     def __init__(
         self,
@@ -93,29 +93,30 @@ class Battery:
 
     @property
     def in_use(self) -> bool:
+        """Whether the machine runs on its battery."""
         if self._clock() >= self._known_until:
-            self._known_until = self._clock() + BATTERY_KNOWN_FOR
+            self._known_until = self._clock() + BATTERY_CACHE_S
             self._in_use = bool(self._ask())
         return self._in_use
 
 
 def _on_battery() -> bool | None:
-    import psutil  # only those who ask for it pay for it
+    import psutil  # only needed when it is configured
 
     try:
         battery = psutil.sensors_battery()
-    except Exception as error:  # a machine that cannot be asked must not cost a page
-        _log.debug("the battery cannot be asked", error=str(error))
+    except Exception as error:  # no answer must not cost a page
+        _log.debug("the battery cannot be read", error=str(error))
         return None
     return None if battery is None or battery.power_plugged is None else not battery.power_plugged
 
 
 def memory_is_short() -> bool:
-    """Whether macOS calls its memory pressure critical; False elsewhere."""
+    """Whether macOS reports critical memory pressure; False on other systems."""
     if sys.platform != "darwin":
         return False
     level = ctypes.c_int(0)
     size = ctypes.c_size_t(ctypes.sizeof(ctypes.c_int))
     name = b"kern.memorystatus_vm_pressure_level"
     failed = ctypes.CDLL(None).sysctlbyname(name, ctypes.byref(level), ctypes.byref(size), None, 0)
-    return not failed and level.value >= CRITICAL
+    return not failed and level.value >= CRITICAL_PRESSURE

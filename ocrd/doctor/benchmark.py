@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from ocrd import paths
+from ocrd.backends.local import make_local_backend
+from ocrd.backends.retry import read_with_retries
 from ocrd.config import Config
 from ocrd.control.lock import is_running
 from ocrd.errors import EngineError, ServiceError
-from ocrd.outputs import sidecar
-from ocrd.worker.from_config import read_request, worker_setup
-from ocrd.worker.process import Worker
-from ocrd.worker.retry import read_with_retries
+from ocrd.outputs.destination import preferred_destination
+from ocrd.reading import PageRead
+from ocrd.serialization import decode_reading
+from ocrd.worker.from_config import read_request
 
 PICTURE = paths.POCKET_MODEL / "demo" / "greeting.png"
 # For one small picture, after all other files in the queue.
@@ -37,15 +39,15 @@ def time_in_foreground(config: Config) -> float:
     Raises:
         EngineError: The page cannot be read.
     """
-    worker = Worker(worker_setup(config, tries=1), config.engine.load_deadline)
-    request = read_request(config, "doctor", path=PICTURE, task="text")
+    backend = make_local_backend(config, max_fetch_tries=1)
+    request = read_request(config, PICTURE, job="doctor", task="text")
     try:
-        worker.start()
-        for message in read_with_retries(worker, request):
-            if message["event"] == "page":
-                return float(message["reading"]["seconds"])
+        backend.start()
+        for event in read_with_retries(backend, request):
+            if isinstance(event, PageRead):
+                return decode_reading(event.reading).seconds
     finally:
-        worker.stop()
+        backend.stop()
     raise EngineError(f"{PICTURE}: the engine returned no page; see: ocrd logs")
 
 
@@ -67,7 +69,7 @@ def time_through_daemon(config: Config) -> dict[str, float]:
             'no inbox writes "json", which contains the time of a page; add it to inbox.formats'
         )
     picture = inbox.path / f"ocrd-doctor-{secrets.token_hex(4)}.png"
-    destination = sidecar.destination(picture, inbox.name, inbox=inbox.path, output=inbox.output)
+    destination = preferred_destination(picture, inbox.name, inbox=inbox.path, output=inbox.output)
     started = time.monotonic()
     try:
         shutil.copyfile(PICTURE, picture)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import platform
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ocrd import paths
 from ocrd.config import Config
+from ocrd.control.status import StatusSnapshot, read_status
 from ocrd.doctor.engine import check_device_plan, check_libraries, probe_torch
 from ocrd.doctor.files import check_disks, check_folders, check_model
 from ocrd.doctor.finding import Finding
-from ocrd.doctor.service import check_daemon, check_service, read_daemon_status
+from ocrd.doctor.service import check_daemon, check_service
 from ocrd.errors import ExitCode, OcrdError
 
 
@@ -29,25 +30,26 @@ def run_checks(
     """
     system = platform.mac_ver()[0] or platform.platform()
     yield Finding("system", "ok", f"{system}, Python {platform.python_version()}")
-    daemon_status: dict[str, Any] = {}
+    status: StatusSnapshot | None = None
 
     def check_journal() -> Iterable[Finding]:
-        daemon_status.update(read_daemon_status())
+        nonlocal status
+        status = read_status(paths.state_dir())
         return ()
 
     sections: list[tuple[str, ExitCode, Callable[[], Iterable[Finding]]]] = [
         ("libraries", ExitCode.ENGINE, check_libraries),
         ("plan", ExitCode.ENGINE, lambda: check_device_plan(probe(config))),
         ("journal", ExitCode.SERVICE, check_journal),
-        ("folders", ExitCode.CONFIGURATION, lambda: check_folders(config, daemon_status)),
+        ("folders", ExitCode.CONFIGURATION, lambda: check_folders(config, status)),
         ("model", ExitCode.MODEL, lambda: [check_model(config)]),
         ("disks", ExitCode.SERVICE, lambda: check_disks(config)),
         ("service", ExitCode.SERVICE, lambda: [check_service()]),
-        ("daemon", ExitCode.SERVICE, lambda: check_daemon(daemon_status)),
+        ("daemon", ExitCode.SERVICE, lambda: check_daemon(status)),
     ]
     for name, exit_code, section in sections:
         try:
             yield from section()
-        except (OSError, OcrdError, sqlite3.Error) as error:
+        except (OSError, OcrdError) as error:
             advice = "fix that, then run ocrd doctor again"
             yield Finding(name, "fail", str(error), advice, exit_code)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from ocrd import paths
 from ocrd.config import Config, is_managed, model_dir, models_folder
+from ocrd.control.status import StatusSnapshot
 from ocrd.doctor.finding import Finding
 from ocrd.errors import ExitCode
 from ocrd.inbox.access import MISSING, folder_error, folders_in_use
@@ -24,16 +24,16 @@ MIN_DISK_BYTES = 2 * 10**8
 MAX_FAILURES = 3
 
 
-def check_folders(config: Config, daemon_status: Mapping[str, Any]) -> Iterator[Finding]:
+def check_folders(config: Config, status: StatusSnapshot | None) -> Iterator[Finding]:
     """Check that this command and the daemon may write to each folder.
 
     They may differ: macOS can deny the daemon a folder that it allows a terminal.
 
     Args:
         config: Names the folders.
-        daemon_status: See `read_daemon_status`.
+        status: What the daemon published; None when that cannot be read.
     """
-    daemon_errors = daemon_status.get("folders") or {}
+    daemon_errors = status.folder_errors if status else {}
     for name, folder in folders_in_use(config):
         error = folder_error(folder)
         daemon_error = daemon_errors.get(str(folder))

@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from ocrd import paths
-from ocrd.control.lock import is_running
+from ocrd.control.status import StatusSnapshot
 from ocrd.doctor.finding import Finding
 from ocrd.errors import ExitCode
 from ocrd.formatting import format_engine_state, format_kernels
-from ocrd.journal import FILE as JOURNAL
-from ocrd.journal import Journal
 from ocrd.service.detect import detect_service_manager
 from ocrd.service.templates import parse_service_file
-
-
-def read_daemon_status() -> dict[str, Any]:
-    """Read what the running daemon published: ``daemon``, ``engine``, ``folders`` and ``jobs``.
-
-    The journal is opened even if no daemon runs, so that a broken journal is found.
-
-    Returns:
-        An empty dictionary when no daemon runs.
-    """
-    state_dir = paths.state_dir()
-    if not (state_dir / JOURNAL).exists():
-        return {}
-    journal = Journal(state_dir)
-    try:
-        if not is_running(state_dir):
-            return {}
-        status = {name: journal.fact(name) for name in ("daemon", "engine", "folders")}
-        return status | {"jobs": journal.counts()}
-    finally:
-        journal.close()
+from ocrd.status import EngineReady, WaitingForModel
 
 
 def check_service() -> Finding:
@@ -57,27 +33,29 @@ def check_service() -> Finding:
     return Finding("service", "ok", f"installed ({manager.name}); it starts {program}")
 
 
-def check_daemon(status: Mapping[str, Any]) -> Iterator[Finding]:
+def check_daemon(status: StatusSnapshot | None) -> Iterator[Finding]:
     """Report what the running daemon published.
 
     Args:
-        status: See `read_daemon_status`.
+        status: None when it cannot be read.
     """
-    if not status:
+    if status is None or not status.running:
         advice = "run: ocrd start, or ocrd run; the first time: ocrd install"
         yield Finding("daemon", "warn", "not running", advice)
         return
-    pid = (status["daemon"] or {}).get("pid")
-    jobs = ", ".join(f"{count} {state}" for state, count in status["jobs"].items())
+    pid = status.daemon.pid if status.daemon else None
+    jobs = ", ".join(f"{count} {state}" for state, count in status.counts.items())
     yield Finding("daemon", "ok", f"running (pid {pid}); {jobs}")
-    engine = status["engine"]
-    if engine and engine["state"] == "waiting":
+    engine = status.engine
+    if isinstance(engine, WaitingForModel):
         advice = "the daemon retries; ocrd model heal shows more"
         yield Finding("engine", "warn", format_engine_state(engine), advice)
     else:
         yield Finding("engine", "ok", format_engine_state(engine))
-    if engine and engine.get("tuned"):
-        yield Finding("kernels", "ok", format_kernels(engine))
-    for reason in (engine or {}).get("skipped", ()):
+    if not isinstance(engine, EngineReady):
+        return
+    if engine.backend.tuned:
+        yield Finding("kernels", "ok", format_kernels(engine.backend))
+    for reason in engine.backend.skipped:
         advice = "the stack trace is in the log: ocrd logs"
         yield Finding("skipped device", "warn", reason, advice)

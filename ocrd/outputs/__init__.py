@@ -1,0 +1,1 @@
+"""What ocrd writes next to a file that it has read."""

@@ -7,15 +7,15 @@ are.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ocrd.control.exit_record import last_exit
+from ocrd.control.exit_record import read_last_exit
 from ocrd.control.lock import is_running
+from ocrd.control.status import read_daemon
 from ocrd.errors import ServiceError
-from ocrd.journal import FILE, Journal
+from ocrd.status import DaemonStatus
 
 POLL_INTERVAL_S = 0.1
 
@@ -32,21 +32,17 @@ class DaemonProbe:
         """Return whether a daemon holds the lock of the state folder."""
         return is_running(self.state_dir)
 
-    def status(self) -> Mapping[str, Any]:
-        """Return the running daemon's ``pid``, its start time ``since`` and ``by`` whom.
+    def status(self) -> DaemonStatus | None:
+        """Return what the running daemon published; None when none runs.
 
-        Returns:
-            An empty mapping when no daemon runs. While a daemon starts, the values may still be
-            those of the previous one.
+        While a daemon starts, it may still be that of the previous one.
         """
-        if not self.is_running() or not (self.state_dir / FILE).exists():
-            return {}
-        journal = Journal(self.state_dir)
-        try:
-            fact: dict[str, Any] | None = journal.fact("daemon")
-            return fact or {}
-        finally:
-            journal.close()
+        return read_daemon(self.state_dir)
+
+    def pid(self) -> int | None:
+        """Return the running daemon's process id."""
+        status = self.status()
+        return status.pid if status else None
 
     def wait_until_running(self, timeout_s: float, *, started_after: float) -> bool:
         """Wait for a daemon that started at ``started_after`` or later.
@@ -63,9 +59,10 @@ class DaemonProbe:
         """
         deadline = self.clock() + timeout_s
         while True:
-            if self.status().get("since", 0.0) >= started_after:
+            status = self.status()
+            if status is not None and status.since >= started_after:
                 return True
-            ended = last_exit(self.state_dir)
+            ended = read_last_exit(self.state_dir)
             if ended and ended.at >= started_after:
                 raise ServiceError(
                     f"the service started and ended: {ended.message}; then run: ocrd start"
@@ -88,6 +85,7 @@ def refuse_if_started_by_hand(daemon: DaemonProbe, next_step: str) -> None:
         ServiceError: Such a daemon runs.
     """
     status = daemon.status()
-    if status and status.get("by") is None:
-        pid = status.get("pid")
-        raise ServiceError(f"ocrd was started by hand and is running (pid {pid}); {next_step}")
+    if status is not None and status.manager is None:
+        raise ServiceError(
+            f"ocrd was started by hand and is running (pid {status.pid}); {next_step}"
+        )

@@ -155,11 +155,11 @@ def _start(installation: Installation, record: InstallRecord) -> Iterator[str]:
     refuse_if_started_by_hand(daemon, "stop it, then run: ocrd start")
     up_to_date = record.loaded == sha256 and record.version == ocrd.__version__
     if up_to_date and manager.state().loaded and daemon.is_running():
-        yield f"the service is already running (pid {daemon.status().get('pid')})"
+        yield f"the service is already running (pid {daemon.pid()})"
         return
     # When the folder of launchd.log is missing, launchd starts nothing and reports only code 78.
     paths.make_private_folder(installation.context.log.parent)
     manager.load()
     record_loaded(installation.state_dir, sha256)
-    pid = daemon.status().get("pid")
+    pid = daemon.pid()
     yield f"started the service ({manager.name}, pid {pid}); it starts at every login"

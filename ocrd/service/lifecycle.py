@@ -22,10 +22,10 @@ def start() -> str:
     daemon = DaemonProbe(paths.state_dir())
     refuse_if_started_by_hand(daemon, "stop it, then run: ocrd start")
     if daemon.is_running():
-        return f"the service is already running (pid {daemon.status().get('pid')})"
+        return f"the service is already running (pid {daemon.pid()})"
     manager.start()
     record_loaded(daemon.state_dir, hash_file(manager.file))
-    return f"started the service (pid {daemon.status().get('pid')})"
+    return f"started the service (pid {daemon.pid()})"
 
 
 def stop() -> str:
@@ -55,7 +55,7 @@ def restart() -> str:
     sha256 = hash_file(manager.file)
     manager.restart(file_changed=read_record(daemon.state_dir).loaded != sha256)
     record_loaded(daemon.state_dir, sha256)
-    return f"restarted the service (pid {daemon.status().get('pid')})"
+    return f"restarted the service (pid {daemon.pid()})"
 
 
 def _installed_manager() -> ServiceManager:

@@ -1,4 +1,4 @@
-"""From nothing to a model that reads: verify, heal when broken, load, and read the canary."""
+"""From nothing to a model that reads: verify it, heal it when it is broken, load it, self-test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ocrd import paths
-from ocrd.config import ModelConfig, is_managed, model_dir
+from ocrd.config import is_managed, model_dir
 from ocrd.errors import EngineError, ModelError, ModelUnavailable, OcrdError
 from ocrd.model.expected import expected_model
 from ocrd.model.factory import make_healer
@@ -22,86 +22,98 @@ from ocrd.model.progress import ProgressMeter, TransferProgress
 from ocrd.model.report import Report
 from ocrd.model.retry import heal_with_retries
 from ocrd.model.verify import bytes_to_hash, verify
-from ocrd.worker.messages import Setup
+from ocrd.status import EngineLoading, ModelProgress, WaitingForModel
+from ocrd.types import ModelIdentity
+from ocrd.worker.messages import Preparing, SelfTestStarted, WorkerMessage, WorkerSetup
 
 if TYPE_CHECKING:
     from ocrd.engine.runtime.devices import Devices
     from ocrd.engine.runtime.engine_runner import EngineRunner
 
-CANARY = paths.POCKET_MODEL / "demo" / "greeting.png"
-Say = Callable[..., None]
+SELF_TEST_PICTURE = paths.POCKET_MODEL / "demo" / "greeting.png"
+# The share of the weights after which loading is reported again.
+LOADING_STEP = 0.02
 
 
 class Startup:
-    """Each step tells the parent how far it is, for ``ocrd status``."""
+    """Makes the model complete and loads it; reports every step to the daemon."""
 
-    def __init__(self, setup: Setup, say: Say, *, devices: Devices | None = None) -> None:
-        """``devices`` in place of torch's own, for tests."""
+    def __init__(
+        self,
+        setup: WorkerSetup,
+        send: Callable[[WorkerMessage], None],
+        *,
+        devices: Devices | None = None,
+    ) -> None:
+        """``devices`` replaces torch's own in tests."""
         self._setup = setup
-        self._say = say
+        self._send = send
         self._devices = devices
-        self._model = ModelConfig.model_validate(setup.model)
-        self._folder = model_dir(self._model)
-        self._cache = HashCache(paths.hash_cache_file())
+        self._folder = model_dir(setup.model)
+        self._hashes = HashCache(paths.hash_cache_file())
         self._healing = False
-        self._waited_for = ""
-        self._meter = ProgressMeter(self._tell, interval_s=1.0)
+        self._last_wait = ""
+        self._meter = ProgressMeter(self._report_progress, interval_s=1.0)
 
-    def runner(self) -> EngineRunner:
-        """With the model loaded.
+    def run(self) -> EngineRunner:
+        """Verify, heal, load and self-test.
 
-        Raises ModelError for a model that stays broken, EngineError for want of a device.
+        Returns:
+            The engine, ready to read pages.
+
+        Raises:
+            ModelError: The model is broken and cannot be healed.
+            EngineError: No device can be used.
         """
-        self._make_whole(full=self._setup.distrust)
+        self._make_complete(full=self._setup.verify_fully)
         runner = self._new_runner()
         try:
             runner.start()
-            return runner
         except Exception as error:
-            # Something that a quick look cannot see: a byte that changed, a disk that fails. If
-            # every byte is right, it is not the files' fault.
-            log = structlog.get_logger(component="model")
-            log.warning(
-                "the model does not load; hashing all of it",
+            # The quick check cannot see a changed byte or a failing disk. When every byte is
+            # right, the files are not the reason.
+            structlog.get_logger(component="model").warning(
+                "the model cannot be loaded; hashing all of it",
                 error=str(error),
                 stack=traceback.format_exc(),
             )
-            if not self._make_whole(full=True):
+            if not self._make_complete(full=True):
                 if isinstance(error, OcrdError):
                     raise
                 raise EngineError(
-                    f"the model does not load ({type(error).__name__}: {error}); the log says more"
+                    f"the model cannot be loaded ({type(error).__name__}: {error});"
+                    " the log says more"
                 ) from error
+        else:
+            return runner
         runner = self._new_runner()
         runner.start()
         return runner
 
-    def identity(self) -> dict[str, str | None]:
-        """Whose model this is and at which commit.
-
-        A folder that was made by hand is called by its name.
-        """
+    def model_identity(self) -> ModelIdentity:
+        """The model's repository and commit; the folder's name when it has no manifest."""
         with contextlib.suppress(ModelError):
-            if manifest := read_manifest(self._folder):
-                return {"repo": manifest.repo, "revision": manifest.revision}
-        return {"repo": self._folder.name, "revision": None}
+            manifest = read_manifest(self._folder)
+            if manifest is not None:
+                return ModelIdentity(manifest.repo, manifest.revision)
+        return ModelIdentity(self._folder.name, None)
 
-    def _make_whole(self, *, full: bool) -> bool:
-        """Verify and heal; whether anything had to be healed."""
+    def _make_complete(self, *, full: bool) -> bool:
+        """Verify and heal; returns whether anything had to be healed."""
         self._healing = False
-        self._meter.start_phase("checking", bytes_to_hash(self._folder, self._cache, full=full))
+        self._meter.start_phase("checking", bytes_to_hash(self._folder, self._hashes, full=full))
         report = verify(
             self._folder,
-            self._cache,
-            expected=expected_model(self._model),
+            self._hashes,
+            expected=expected_model(self._setup.model),
             full=full,
             on_bytes=self._meter.advance,
         )
         with contextlib.suppress(OSError):
-            self._cache.save()
+            self._hashes.save()
         if report.ok:
             return False
-        if not is_managed(self._model):
+        if not is_managed(self._setup.model):
             report.raise_if_broken()
         self._heal(report)
         return True
@@ -109,88 +121,85 @@ class Startup:
     def _heal(self, report: Report) -> None:
         self._healing = True
         broken = [f"{check.name}: {check.found}" for check in report.failures]
-        structlog.get_logger(component="model").warning(
-            "the model is broken; healing it", broken=broken
-        )
-        heal_with_retries(
-            make_healer(self._model, self._cache, meter=self._meter),
-            self._setup.tries,
-            on_wait=self._wait,
-        )
+        log = structlog.get_logger(component="model")
+        log.warning("the model is broken; healing it", broken=broken)
+        healer = make_healer(self._setup.model, self._hashes, meter=self._meter)
+        heal_with_retries(healer, self._setup.max_fetch_tries, on_wait=self._report_wait)
 
     def _new_runner(self) -> EngineRunner:
-        """Not loaded yet. Raises EngineError for a device that is not there, which is no fault
-        of the model.
+        """An engine that is not loaded yet.
+
+        Raises:
+            EngineError: The configured device does not exist.
         """
-        # Imported here: torch takes seconds, and a model that cannot be had should be said before.
+        # Imported here: torch takes seconds, and a model that is missing is reported before that.
         from ocrd.engine.runtime.devices import TorchDevices
         from ocrd.engine.runtime.engine_runner import EngineOptions, EngineRunner
         from ocrd.engine.runtime.failover import FailoverPolicy
         from ocrd.engine.runtime.self_test import SelfTest
 
-        setup = self._setup
-        self._say(event="loading", done=0.0)
+        self._send(Preparing(EngineLoading(0.0)))
         return EngineRunner(
             self._folder,
             EngineOptions(
-                device=setup.device,
-                dtype=setup.dtype,
-                mode=setup.mode,
-                batch=setup.batch,
-                skip_blank=setup.skip_blank,
-                failover=FailoverPolicy(setup.max_fallbacks, setup.cool_down),
+                device=self._setup.device,
+                dtype=self._setup.dtype,
+                mode=self._setup.mode,
+                batch=self._setup.batch,
+                skip_blank=self._setup.skip_blank,
+                failover=FailoverPolicy(self._setup.max_fallbacks, self._setup.cool_down_s),
             ),
             devices=self._devices or TorchDevices(),
-            self_test=SelfTest(CANARY, known_text(self._folder)),
-            progress=_LoadReport(self._say),
+            self_test=SelfTest(SELF_TEST_PICTURE, self_test_text(self._folder)),
+            progress=_LoadReporter(self._send),
         )
 
-    def _tell(self, progress: TransferProgress) -> None:
-        state = "healing" if self._healing else "verifying"
-        self._say(
-            event="preparing",
-            state=state,
+    def _report_progress(self, progress: TransferProgress) -> None:
+        status = ModelProgress(
+            state="healing" if self._healing else "verifying",
             phase=progress.phase,
-            done=progress.done_bytes,
-            total=progress.total_bytes,
-            speed=progress.bytes_per_s,
-            left=progress.remaining_s,
+            done_bytes=progress.done_bytes,
+            total_bytes=progress.total_bytes,
+            bytes_per_s=progress.bytes_per_s,
+            remaining_s=progress.remaining_s,
         )
+        self._send(Preparing(status))
 
-    def _wait(self, error: ModelUnavailable, seconds: float) -> None:
-        if str(error) != self._waited_for:
-            self._waited_for = str(error)
-            structlog.get_logger(component="model").info("waiting for the model", error=str(error))
-        self._say(event="preparing", state="waiting", message=str(error), seconds=seconds)
+    def _report_wait(self, error: ModelUnavailable, seconds: float) -> None:
+        message = str(error)
+        if message != self._last_wait:
+            self._last_wait = message
+            structlog.get_logger(component="model").info("waiting for the model", error=message)
+        self._send(Preparing(WaitingForModel(message, seconds)))
 
 
-class _LoadReport:
-    """Reports loading in steps of 2 %, and the self-test."""
+def self_test_text(folder: Path) -> str | None:
+    """What the model in ``folder`` reads in the test picture.
 
-    def __init__(self, say: Say) -> None:
-        self._say = say
-        self._last = 0.0
+    Known for the pocket model, wherever its files are; None for others.
+    """
+    with contextlib.suppress(ModelError):
+        manifest = read_manifest(folder)
+        if manifest is not None and manifest.repo == "ocrd/pocket":
+            truth = (SELF_TEST_PICTURE.parent / "drawn.json").read_text(encoding="utf-8")
+            drawn: dict[str, str] = json.loads(truth)
+            return drawn[SELF_TEST_PICTURE.name]
+    return None
+
+
+class _LoadReporter:
+    """Reports loading in steps, and the beginning of the self-test; see `StartProgress`."""
+
+    def __init__(self, send: Callable[[WorkerMessage], None]) -> None:
+        self._send = send
+        self._last_share = 0.0
 
     def loaded(self, share: float) -> None:
-        """Report how much of the weights is loaded."""
-        if share - self._last >= 0.02 or share == 1.0:
-            self._last = share
-            self._say(event="loading", done=round(share, 3))
+        """Report the share (0 to 1) of the weights that is loaded."""
+        if share - self._last_share >= LOADING_STEP or share == 1.0:
+            self._last_share = share
+            self._send(Preparing(EngineLoading(round(share, 3))))
 
     def self_test_started(self, timeout_s: float) -> None:
         """Report within how many seconds the self-test ends."""
-        self._say(event="canary", within=timeout_s)
-
-
-def known_text(folder: Path) -> str | None:
-    """What the model in ``folder`` reads in the canary picture.
-
-    Known for the pocket model, wherever its files lie.
-    """
-    with contextlib.suppress(ModelError):
-        if (manifest := read_manifest(folder)) and manifest.repo == "ocrd/pocket":
-            drawn: dict[str, str] = json.loads(
-                (CANARY.parent / "drawn.json").read_text(encoding="utf-8")
-            )
-            return drawn[CANARY.name]
-    return None
+        self._send(SelfTestStarted(timeout_s))

@@ -149,15 +149,15 @@ def test_each_inbox_has_its_own_formats_names_and_folder(service: Service) -> No
     assert right((service.home / "out/deep/b.md").read_text(), "note.png")
 
 
-def test_an_idle_worker_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its signs of life would pile up in the parent, and cost a laptop's battery."""
-    monkeypatch.setattr(child, "BEAT", 0.02)
+def test_an_idle_worker_sends_no_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would pile up in the daemon, and cost a laptop's battery."""
+    monkeypatch.setattr(child, "HEARTBEAT_INTERVAL_S", 0.02)
     reading, writing = os.pipe()
-    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb") as answers:
-        worker = child.Child(io.BytesIO(), answers)
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb") as messages:
+        worker = child.Child(io.BytesIO(), messages)
         said: list[object] = []
-        monkeypatch.setattr(worker, "say", lambda **message: said.append(message["event"]))
-        threading.Thread(target=worker._beat, daemon=True).start()
+        monkeypatch.setattr(worker, "send", said.append)
+        threading.Thread(target=worker._send_heartbeats, daemon=True).start()
         time.sleep(0.2)
         assert said == []
         worker._working.set()

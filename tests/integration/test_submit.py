@@ -21,6 +21,7 @@ from PIL import Image
 from ocrd import paths
 from ocrd.control.submit import submit
 from ocrd.journal import Journal
+from ocrd.types import Fingerprint
 from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
 
 
@@ -205,7 +206,7 @@ def test_a_thousand_submits_while_the_daemon_is_killed_and_restarted_lose_nothin
     )
     assert service.stop() == 0
     journal = Journal(service.home / "state")
-    assert journal.counts() == {"queued": 0, "running": 0, "done": 1000, "failed": 0}
+    assert journal.history.counts() == {"queued": 0, "running": 0, "done": 1000, "failed": 0}
     journal.close()
     assert sorted(p.name for p in desk.glob("*.json")) == [f"{file.name}.json" for file in files]
     assert len(list(desk.iterdir())) == 3000  # and nothing was read twice into a numbered set
@@ -308,8 +309,10 @@ def test_a_journal_that_somebody_else_holds_delays_no_end(service: Service, what
 def test_a_broken_or_forbidden_journal_is_one_sentence(service: Service) -> None:
     state = paths.make_private_folder(service.home / "state")
     filling = Journal(state)
-    for number in range(60):
-        filling.set_fact(f"fact {number}", "x" * 1000)
+    for number in range(200):
+        filling.jobs.submit(
+            Path(f"/nowhere/{number}-{'x' * 300}.png"), Fingerprint(1, number, 3, 4)
+        )
     filling.close()
     service.drop("1.png")
     journal = service.home / "state/journal.sqlite3"

@@ -1,47 +1,77 @@
-"""What the engine is at, as one line that a person understands."""
+"""The state of the engine in one line that a user understands."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from dataclasses import replace
 
 import pytest
 
 from ocrd.formatting import format_engine_state, format_kernels
+from ocrd.status import (
+    EngineLoading,
+    EngineReady,
+    EngineStarting,
+    EngineStatus,
+    EngineStopped,
+    EngineUnloaded,
+    ModelProgress,
+    WaitingForModel,
+)
+from ocrd.types import BackendInfo, ModelIdentity
 
-FETCHING = {"state": "healing", "phase": "fetching", "done": 2_100_000_000, "total": 6_700_000_000}
-
-
-@pytest.mark.parametrize(("engine", "words"), [
-    (None, "-"),
-    ({"state": "starting"}, "starting"),
-    ({"state": "stopped"}, "stopped"),
-    ({"state": "verifying", "done": 1, "total": 4}, "verifying the model, 25%"),
-    ({"state": "verifying", "done": 0, "total": 0}, "verifying the model"),
-    (FETCHING | {"speed": 34e6, "left": 135.0}, "healing the model: fetching, 2.10 GB of 6.70 GB, 34.0 MB/s, 2 min left"),
-    (FETCHING | {"speed": None, "left": None}, "healing the model: fetching, 2.10 GB of 6.70 GB"),
-    (FETCHING | {"speed": 0.0, "left": None}, "healing the model: fetching, 2.10 GB of 6.70 GB, 0 bytes/s"),
-    (FETCHING | {"speed": 2e5, "left": 23000.0}, "healing the model: fetching, 2.10 GB of 6.70 GB, 200.0 kB/s, 6.4 h left"),
-    ({"state": "waiting", "message": "no network", "seconds": 60.0},
-     "waiting for the model: no network (next try within 60 s)"),
-    ({"state": "loading", "done": 0.5}, "loading the model, 50%"),
-    ({"state": "ready", "device": "mps", "dtype": "float32", "mode": "gundam"},
-     "ready on mps in float32, mode gundam"),
-])  # fmt: skip
-def test_each_state(engine: dict[str, Any] | None, words: str) -> None:
-    assert format_engine_state(engine) == words
+BACKEND = BackendInfo("mps", "float32", "gundam", "2", "5", ModelIdentity("a/b", None), batch=8)
 
 
-def test_the_kernels_are_shown_with_what_was_measured() -> None:
-    choice = {
-        "decode_matmul": {"1": "chunked", "8": "packed"},
-        "expert_matmul": {},
-        "prefill_matmul": "onednn",
-        "decode_experts": {"1": "loop", "8": "grouped"},
-        "prefill_experts": "grouped",
-    }
-    throughput = {"decode_experts": {"1": {"loop": 30.04, "grouped": 14.0}, "8": {"grouped": 20.0}}}
-    assert format_kernels({"batch": 8, "tuned": {"choice": choice, "throughput": throughput}}) == (
-        "experts loop for 1, grouped for 8 (1 page: loop 30.0, grouped 14.0; 8 pages: grouped 20.0 "
-        "GB/s), grouped for prompts; other weights chunked for 1, packed for 8, onednn for prompts; "
-        "up to 8 pages at once"
+def healing(bytes_per_s: float | None, remaining_s: float | None) -> ModelProgress:
+    return ModelProgress(
+        "healing", "fetching", 2_100_000_000, 6_700_000_000, bytes_per_s, remaining_s
+    )
+
+
+@pytest.mark.parametrize(
+    ("engine", "text"),
+    [
+        (None, "-"),
+        (EngineStarting(), "starting"),
+        (EngineStopped(), "stopped"),
+        (ModelProgress("verifying", "checking", 1, 4, None, None), "verifying the model, 25%"),
+        (ModelProgress("verifying", "checking", 0, 0, None, None), "verifying the model"),
+        (
+            healing(34e6, 135.0),
+            "healing the model: fetching, 2.10 GB of 6.70 GB, 34.0 MB/s, 2 min left",
+        ),
+        (healing(None, None), "healing the model: fetching, 2.10 GB of 6.70 GB"),
+        (healing(0.0, None), "healing the model: fetching, 2.10 GB of 6.70 GB, 0 bytes/s"),
+        (
+            healing(2e5, 23000.0),
+            "healing the model: fetching, 2.10 GB of 6.70 GB, 200.0 kB/s, 6.4 h left",
+        ),
+        (
+            WaitingForModel("no network", 60.0),
+            "waiting for the model: no network (next try within 60 s)",
+        ),
+        (EngineLoading(0.5), "loading the model, 50%"),
+        (EngineUnloaded(1.0), "unloaded; the model is loaded again for the next file"),
+    ],
+)
+def test_each_state(engine: EngineStatus | None, text: str) -> None:
+    assert format_engine_state(engine) == text
+
+
+def test_a_ready_engine_says_what_it_runs_on_and_since_when() -> None:
+    since = time.mktime((2020, 1, 2, 3, 4, 0, 0, 0, -1))
+    assert format_engine_state(EngineReady(BACKEND, 1, since)) == (
+        "ready on mps in float32, mode gundam, warm since 2020-01-02 03:04"
+    )
+
+
+def test_the_kernels_are_named_with_their_timings() -> None:
+    dense = {"1": "split", "8": "packed"}
+    few = {"1": "by-expert", "8": "grouped"}
+    ways = {"dense": dense, "expert": {}, "prompt": "onednn", "few": few, "many": "grouped"}
+    figures = {"few": {"1": {"by-expert": 30.04, "grouped": 14.0}, "8": {"grouped": 20.0}}}
+    assert format_kernels(replace(BACKEND, tuned={"ways": ways, "figures": figures})) == (
+        "experts by-expert for 1, grouped for 8 (1 page: by-expert 30.0, grouped 14.0; 8 pages: grouped 20.0 GB/s), "
+        "grouped for prompts; other weights split for 1, packed for 8, onednn for prompts; up to 8 pages at once"
     )

@@ -45,7 +45,7 @@ class PageRecovery:
     @property
     def fell_back_to_cpu(self) -> bool:
         """Whether the page was moved to the CPU."""
-        return any(fallback.then == RecoveryAction.CPU for fallback in self.fallbacks)
+        return any(fallback.action == RecoveryAction.CPU for fallback in self.fallbacks)
 
     def next_step(self, error: Exception, candidate: Candidate) -> RecoveryStep:
         """Record a failure of the page on ``candidate``, and return what to try next.

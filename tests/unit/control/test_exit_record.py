@@ -10,7 +10,7 @@ import pytest
 
 from ocrd.control.exit_record import (
     clear_last_exit,
-    last_exit,
+    read_last_exit,
     record_exit,
     service_exit_code,
 )
@@ -18,29 +18,29 @@ from ocrd.errors import ConfigError, EngineError, ModelError, OcrdError, Service
 
 
 def test_the_last_exit_is_kept_until_the_next_start(tmp_path: Path) -> None:
-    assert last_exit(tmp_path) is None
+    assert read_last_exit(tmp_path) is None
     before = time.time()
     record_exit(tmp_path / "state", ConfigError(os.fsdecode(b"/no-utf8-\xff: fix it")))
-    ended = last_exit(tmp_path / "state")
+    ended = read_last_exit(tmp_path / "state")
     assert ended is not None
     assert before <= ended.at
     assert ended.code == 4
     assert ended.message.endswith(": fix it")
     clear_last_exit(tmp_path / "state")
-    assert last_exit(tmp_path / "state") is None
+    assert read_last_exit(tmp_path / "state") is None
 
 
 def test_a_record_that_cannot_be_read_or_written_is_none(tmp_path: Path) -> None:
-    (tmp_path / "ended.json").write_text('{"at": 1}')
-    assert last_exit(tmp_path) is None
+    (tmp_path / "last-exit.json").write_text('{"at": 1}')
+    assert read_last_exit(tmp_path) is None
     (tmp_path / "file").touch()
     record_exit(tmp_path / "file/below", ConfigError("where nothing can be written"))
-    assert last_exit(tmp_path / "file/below") is None
+    assert read_last_exit(tmp_path / "file/below") is None
 
 
 def test_an_unexpected_error_is_recorded_with_its_class(tmp_path: Path) -> None:
     record_exit(tmp_path, IsADirectoryError(21, "Is a directory", "ocrd.log"))
-    ended = last_exit(tmp_path)
+    ended = read_last_exit(tmp_path)
     assert ended is not None
     assert ended.code == 1
     assert "IsADirectoryError" in ended.message

@@ -1,7 +1,4 @@
-"""The daemon's loop where a real worker cannot be made to fail on command.
-
-Only the worker is made up here.
-"""
+"""The daemon's loops, where a real worker cannot be made to fail on command."""
 
 from __future__ import annotations
 
@@ -13,176 +10,143 @@ from typing import Any
 
 import pytest
 
-from ocrd.config import parse_config
+from ocrd.config import Config, parse_config
 from ocrd.control.wakeup import notify_daemon
-from ocrd.daemon import loop, power
-from ocrd.daemon import pause as pauses
-from ocrd.daemon.loop import LOADS_ALLOWED, SILENCE, Daemon
+from ocrd.daemon import inbox_poller, job_loop, power
+from ocrd.daemon import pause as pause_module
+from ocrd.daemon.job_loop import MAX_LOAD_CRASHES
+from ocrd.daemon.loop import MAX_FETCH_TRIES_ONCE, Daemon
 from ocrd.daemon.power import Battery
-from ocrd.errors import EngineError, ModelError
-from ocrd.inbox.file_state import stat_file
+from ocrd.errors import BackendCrashed, EngineError, ModelError
 from ocrd.journal import Job, Journal
-from ocrd.worker.messages import Setup
-from ocrd.worker.process import Ready, WorkerDied
+from ocrd.status import EngineStopped, EngineUnloaded, ModelProgress
+from ocrd.types import BackendInfo
+from tests.job_bench import INFO, ScriptedBackend, fingerprint, reads
 
-READY = Ready("cpu", "float32", "native", "2", "5", {"repo": "a/b", "revision": None})
 
+class StartingBackend(ScriptedBackend):
+    """Each start does what the script says next; loads and unloads are counted."""
 
-class ScriptedWorker:
-    """Each start does what the script says next."""
+    def __init__(self, config: Config, *, max_fetch_tries: int | None, **options: Any) -> None:
+        super().__init__(reads())
+        self.ready = False
+        self.max_fetch_tries = max_fetch_tries
+        self.on_status = options["on_status"]
+        self.script: Iterator[Exception | None] = iter(())
+        self.verified_fully: list[bool] = []
+        self.unloads = 0
 
-    script: Iterator[Exception | None]
-    distrusted: list[bool]
-    setup: Setup
-    warm = False
-    pid = 1
-
-    def __init__(
-        self,
-        setup: Setup,
-        _deadline: float,
-        **_options: object,
-    ) -> None:
-        type(self).setup = setup
-
-    def start(self, *, distrust: bool = False, on_cpu: bool = False) -> Ready:
-        self.distrusted.append(distrust)
-        if error := next(self.script, None):
+    def start(self, *, verify_fully: bool = False, cpu_only: bool = False) -> BackendInfo:
+        self.verified_fully.append(verify_fully)
+        error = next(self.script, None)
+        if error is not None:
             raise error
-        self.warm = True
-        return READY
+        self.ready = True
+        self.info = INFO
+        return INFO
 
-    def stop(self) -> None:
-        pass
+    def unload(self) -> None:
+        self.unloads += 1
+        self.ready = False
 
 
-class Bench:
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 0.0
+class DaemonBench:
+    """A daemon on a temporary inbox; its backend is `backend`."""
+
+    def __init__(self, folder: Path) -> None:
         self.journal = Journal(folder)
+        self.folder = folder
         self.inbox = folder / "in"
-        monkeypatch.setattr(loop, "Worker", ScriptedWorker)
-        ScriptedWorker.distrusted = []
-        ScriptedWorker.script = iter(())
 
-    def daemon(self, *script: Exception | None, once: bool = True) -> Daemon:
-        ScriptedWorker.script = iter(script)
-        config = parse_config({"inbox": [{"path": str(self.inbox), "settle": 0.1}]}, "test")
-        return Daemon(config, self.journal, once=once, clock=lambda: self.now)
+    def daemon(self, *script: Exception | None, once: bool = True, **options: Any) -> Daemon:
+        tables = options.pop("tables", {})
+        inbox = {"path": str(self.inbox), "settle": 0.1}
+        config = parse_config({"inbox": [inbox], **tables}, "test")
+
+        def make_backend(config: Config, **options: Any) -> StartingBackend:
+            self.backend = StartingBackend(config, **options)
+            self.backend.script = iter(script)
+            return self.backend
+
+        return Daemon(config, self.journal, once=once, make_backend=make_backend, **options)
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    bench = Bench(tmp_path, monkeypatch)
+def bench(tmp_path: Path) -> Iterator[DaemonBench]:
+    bench = DaemonBench(tmp_path)
     yield bench
     bench.journal.close()
 
 
-def test_a_worker_that_died_over_the_model_is_followed_by_one_that_hashes_every_byte(
-    bench: Bench,
+def test_after_a_worker_died_while_loading_every_byte_of_the_model_is_hashed(
+    bench: DaemonBench,
 ) -> None:
-    bench.daemon(WorkerDied("signal 7")).run()
-    assert ScriptedWorker.distrusted == [False, True]
+    bench.daemon(BackendCrashed("signal 7")).run()
+    assert bench.backend.verified_fully == [False, True]
 
 
-def test_workers_that_keep_dying_end_in_one_error(bench: Bench) -> None:
+def test_workers_that_keep_dying_end_in_one_error(bench: DaemonBench) -> None:
     with pytest.raises(EngineError, match="signal 9"):
-        bench.daemon(*[WorkerDied("signal 9")] * LOADS_ALLOWED).run()
-    assert len(ScriptedWorker.distrusted) == LOADS_ALLOWED
+        bench.daemon(*[BackendCrashed("signal 9")] * MAX_LOAD_CRASHES).run()
+    assert len(bench.backend.verified_fully) == MAX_LOAD_CRASHES
 
 
-def test_deaths_between_which_the_download_went_on_are_not_counted_together(bench: Bench) -> None:
+def test_crashes_between_which_the_download_made_progress_are_not_counted_together(
+    bench: DaemonBench,
+) -> None:
     daemon = bench.daemon()
 
     def script() -> Iterator[Exception | None]:
-        for piece in range(1, 3 * LOADS_ALLOWED):
-            daemon._on_preparing(
-                {"event": "preparing", "state": "healing", "phase": "fetching", "done": piece}
+        for done_bytes in range(1, 3 * MAX_LOAD_CRASHES):
+            bench.backend.on_status(
+                ModelProgress("healing", "fetching", done_bytes, 100, None, None)
             )
-            yield WorkerDied("signal 9")
+            yield BackendCrashed("signal 9")
 
-    ScriptedWorker.script = script()
+    bench.backend.script = script()
     daemon.run()
-    assert len(ScriptedWorker.distrusted) == 3 * LOADS_ALLOWED
+    assert len(bench.backend.verified_fully) == 3 * MAX_LOAD_CRASHES
 
 
-def test_a_journal_that_cannot_be_written_ends_no_healing(bench: Bench) -> None:
-    daemon = bench.daemon()
-    bench.journal.close()
-    daemon._on_preparing({"event": "loading", "done": 0.5})
-    bench.journal = Journal(bench.inbox.parent)
-
-
-def test_a_model_that_cannot_be_had_ends_the_run_and_status_is_right_after(bench: Bench) -> None:
+def test_a_model_that_cannot_be_fetched_ends_the_run_and_status_is_right_afterwards(
+    bench: DaemonBench,
+) -> None:
     with pytest.raises(ModelError, match="no such revision"):
         bench.daemon(ModelError("no such revision")).run()
-    assert bench.journal.fact("daemon") is None and bench.journal.fact("engine") == {
-        "state": "stopped"
-    }
+    assert bench.journal.status.daemon() is None
+    assert bench.journal.status.engine() == EngineStopped()
 
 
-def test_only_once_gives_up_on_the_hub(bench: Bench) -> None:
+def test_only_with_once_the_backend_gives_up_on_the_hub(bench: DaemonBench) -> None:
     bench.daemon(once=True)
-    assert ScriptedWorker.setup.tries == loop.TRIES_ONCE
+    assert bench.backend.max_fetch_tries == MAX_FETCH_TRIES_ONCE
     bench.daemon(once=False)
-    assert ScriptedWorker.setup.tries is None
-
-
-def test_healing_shows_in_status_each_time_and_in_the_log_now_and_then(
-    bench: Bench, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> None:
-    daemon = bench.daemon()
-    message: dict[str, Any] = {
-        "event": "preparing",
-        "state": "healing",
-        "phase": "fetching",
-        "done": 0,
-        "total": 100,
-    }
-    for second in range(int(SILENCE * 2)):
-        bench.now = float(second)
-        daemon._on_preparing(message | {"done": second})
-    fact = bench.journal.fact("engine")
-    assert (fact["state"], fact["done"]) == ("healing", SILENCE * 2 - 1)
-    assert (caplog.text + capsys.readouterr().out).count("healing the model") == 2
-    daemon._on_preparing({"event": "loading", "done": 0.5})
-    assert bench.journal.fact("engine")["state"] == "loading"
-
-
-class Resting(ScriptedWorker):
-    """One that can be let go, and counts its loads."""
-
-    rests = 0
-
-    def rest(self) -> None:
-        type(self).rests += 1
-        self.warm = False
+    assert bench.backend.max_fetch_tries is None
 
 
 class Running:
-    """A daemon in a thread of its own, to be looked at while it runs."""
+    """A daemon in a thread of its own, whose jobs are noted and finished."""
 
     def __init__(
-        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, *, tables: dict[str, Any], **more: Any
+        self,
+        bench: DaemonBench,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        once: bool = False,
+        **options: Any,
     ) -> None:
-        monkeypatch.setattr(loop, "Worker", Resting)
-        Resting.rests = 0
-        Resting.distrusted = []
-        Resting.script = iter(())
-        config = parse_config(
-            {"inbox": [{"path": str(bench.inbox), "settle": 0.1}], **tables}, "test"
-        )
-        self.daemon = Daemon(config, bench.journal, **more)
-        self.taken: list[str] = []
-        monkeypatch.setattr(self.daemon._reader, "handle", self._handle)
-        monkeypatch.setattr(self.daemon._reader, "companions", lambda _job: [])
-        bench.inbox.mkdir()
         self.bench = bench
+        self.daemon = bench.daemon(once=once, **options)
+        self.taken: list[str] = []
+        runner = self.daemon._jobs._runner
+        monkeypatch.setattr(runner, "run", self._run)
+        monkeypatch.setattr(runner, "companions", lambda _job: [])
+        bench.inbox.mkdir()
         self.thread = threading.Thread(target=self.daemon.run)
 
-    def _handle(self, job: Job) -> None:
+    def _run(self, job: Job) -> None:
         self.taken.append(job.path.name)
-        self.bench.journal.finish(job.id)
+        self.bench.journal.jobs.finish(job.id)
 
     def __enter__(self) -> Running:
         self.thread.start()
@@ -196,154 +160,180 @@ class Running:
     def drop(self, name: str) -> None:
         (self.bench.inbox / name).write_bytes(b"picture")
 
-    def wait_for(self, true: Callable[[], object]) -> None:
+    def wait_for(self, condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + 10
-        while not true():
+        while not condition():
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
 
-def test_on_its_battery_nothing_is_loaded_or_read_until_the_mains_are_back(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def shorten_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_loop, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(inbox_poller, "HEARTBEAT_S", 0.1)
+
+
+def test_on_battery_nothing_is_loaded_or_read_until_mains_power_is_back(
+    bench: DaemonBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_battery = True
     battery = Battery(lambda: on_battery)
-    monkeypatch.setattr(power, "BATTERY_KNOWN_FOR", 0.0)
-    monkeypatch.setattr(loop, "HEARTBEAT", 0.1)
-    with Running(
-        bench, monkeypatch, tables={"power": {"pause_on_battery": True}}, battery=battery
-    ) as running:
-        running.wait_for(lambda: bench.journal.fact("paused"))
+    monkeypatch.setattr(power, "BATTERY_CACHE_S", 0.0)
+    shorten_heartbeat(monkeypatch)
+    tables = {"power": {"pause_on_battery": True}}
+    status = bench.journal.status
+    with Running(bench, monkeypatch, tables=tables, battery=battery) as running:
+        running.wait_for(status.pause_reason)
         running.drop("a.png")
-        running.wait_for(lambda: bench.journal.counts()["queued"] == 1)
+        running.wait_for(lambda: bench.journal.history.counts()["queued"] == 1)
         time.sleep(0.3)
-        assert running.taken == [] and Resting.distrusted == []
-        assert "battery" in bench.journal.fact("paused")
+        assert running.taken == [] and bench.backend.verified_fully == []
+        assert "battery" in str(status.pause_reason())
         on_battery = False
         running.wait_for(lambda: running.taken == ["a.png"])
-        assert bench.journal.fact("paused") is None
+        assert status.pause_reason() is None
         on_battery = True
-        running.wait_for(lambda: bench.journal.fact("paused"))
+        running.wait_for(status.pause_reason)
 
 
-def test_the_battery_is_nobodys_business_unless_it_is_asked_for(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def test_the_battery_does_not_matter_unless_it_is_configured(
+    bench: DaemonBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Running(bench, monkeypatch, tables={}, battery=Battery(lambda: True)) as running:
-        running.wait_for(running.thread.is_alive)
+    with Running(bench, monkeypatch, battery=Battery(lambda: True)) as running:
         running.drop("a.png")
         running.wait_for(lambda: running.taken == ["a.png"])
 
 
-def test_an_idle_model_is_let_go_under_critical_memory_pressure_and_stays_away_until_it_is_needed(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def test_an_idle_model_is_unloaded_under_memory_pressure_and_stays_unloaded_until_it_is_needed(
+    bench: DaemonBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = False
-    monkeypatch.setattr(loop, "HEARTBEAT", 0.1)
-    monkeypatch.setattr(pauses, "PRESSED_AFTER", 0.1)
-    with Running(bench, monkeypatch, tables={}, memory_short=lambda: short) as running:
-        running.wait_for(lambda: len(Resting.distrusted) == 1)
+    is_short = False
+    shorten_heartbeat(monkeypatch)
+    monkeypatch.setattr(pause_module, "MIN_IDLE_UNDER_PRESSURE_S", 0.1)
+    with Running(bench, monkeypatch, memory_is_short=lambda: is_short) as running:
+        running.wait_for(lambda: len(bench.backend.verified_fully) == 1)
         time.sleep(0.5)
-        assert Resting.rests == 0
-        short = True
-        running.wait_for(lambda: Resting.rests == 1)
+        assert bench.backend.unloads == 0
+        is_short = True
+        running.wait_for(lambda: bench.backend.unloads == 1)
         time.sleep(0.5)
-        assert (Resting.rests, len(Resting.distrusted)) == (1, 1)
-        assert bench.journal.fact("engine")["state"] == "unloaded"
+        assert (bench.backend.unloads, len(bench.backend.verified_fully)) == (1, 1)
+        assert isinstance(bench.journal.status.engine(), EngineUnloaded)
         running.drop("a.png")
         running.wait_for(lambda: running.taken == ["a.png"])
-        assert len(Resting.distrusted) == 2
+        assert len(bench.backend.verified_fully) == 2
 
 
-def test_behind_a_sleep_all_inboxes_are_walked(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def test_after_a_sleep_all_inboxes_are_rescanned(
+    bench: DaemonBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Running(bench, monkeypatch, tables={}) as running:
-        running.wait_for(lambda: bench.journal.fact("daemon"))
-        ((inbox, _),) = running.daemon._inboxes
-        asked: list[float] = []
+    with Running(bench, monkeypatch) as running:
+        running.wait_for(bench.journal.status.daemon)
+        poller = running.daemon._inboxes
+        ((inbox, _),) = poller._inboxes
+        rescans: list[float] = []
         rescan = inbox.request_rescan
 
         def request_rescan() -> None:
-            asked.append(time.monotonic())
+            rescans.append(time.monotonic())
             rescan()
 
         monkeypatch.setattr(inbox, "request_rescan", request_rescan)
-        running.daemon._wake.set()
+        running.daemon._signals.inbox.set()
         time.sleep(0.3)
-        assert asked == []
-        monkeypatch.setattr(running.daemon._sleep, "slept", lambda: 0.0 if asked else 3600.0)
-        running.daemon._wake.set()
-        running.wait_for(lambda: asked)
+        assert rescans == []
+        monkeypatch.setattr(poller._sleep_watch, "slept", lambda: 0.0 if rescans else 3600.0)
+        running.daemon._signals.inbox.set()
+        running.wait_for(lambda: rescans)
 
 
-def test_a_ring_finds_what_a_command_put_into_the_journal(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def test_a_wakeup_finds_what_a_command_put_into_the_journal(
+    bench: DaemonBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Running(bench, monkeypatch, tables={}) as running:
-        running.wait_for(lambda: Resting.distrusted)
-        path = bench.inbox.parent / "elsewhere.png"
+    with Running(bench, monkeypatch) as running:
+        running.wait_for(lambda: bench.backend.verified_fully)
+        path = bench.folder / "elsewhere.png"
         path.write_bytes(b"picture")
-        seen = stat_file(path).fingerprint
-        assert seen is not None
-        bench.journal.submit(path, seen)
+        bench.journal.jobs.submit(path, fingerprint(path))
         time.sleep(0.3)
-        assert running.taken == []  # nobody polls
+        assert running.taken == []  # nothing polls
         assert notify_daemon(bench.journal.folder)
         running.wait_for(lambda: running.taken == ["elsewhere.png"])
 
 
-def test_a_pause_gives_the_models_memory_back_as_idleness_does(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def test_during_a_pause_an_idle_model_is_unloaded_too(
+    bench: DaemonBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "HEARTBEAT", 0.1)
+    shorten_heartbeat(monkeypatch)
+    status = bench.journal.status
     with Running(bench, monkeypatch, tables={"engine": {"unload_after": 0.3}}) as running:
-        running.wait_for(lambda: bench.journal.fact("daemon"))
-        bench.journal.set_fact("pause", True)
+        running.wait_for(status.daemon)
+        status.request_pause(pause=True)
         notify_daemon(bench.journal.folder)
-        running.wait_for(lambda: bench.journal.fact("paused"))
+        running.wait_for(status.pause_reason)
         running.drop("a.png")
-        running.wait_for(lambda: bench.journal.counts()["queued"] == 1)
-        running.wait_for(lambda: Resting.rests >= 1 or not running.daemon._worker.warm)
-        running.wait_for(lambda: bench.journal.fact("engine")["state"] == "unloaded")
+        running.wait_for(lambda: bench.journal.history.counts()["queued"] == 1)
+        running.wait_for(lambda: bench.backend.unloads >= 1 or not bench.backend.ready)
+        running.wait_for(lambda: isinstance(status.engine(), EngineUnloaded))
         assert running.taken == []
-        bench.journal.set_fact("pause", False)
+        status.request_pause(pause=False)
         notify_daemon(bench.journal.folder)
         running.wait_for(lambda: running.taken == ["a.png"])
 
 
-def test_one_run_never_unloads_while_it_waits_for_a_hook(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def test_with_once_the_model_is_not_unloaded_while_a_hook_runs(
+    bench: DaemonBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Running(
-        bench, monkeypatch, tables={"engine": {"unload_after": 0.05}}, once=True
-    ) as running:
-        told = threading.Event()
-        monkeypatch.setattr(
-            type(running.daemon._afterwards), "idle", property(lambda _self: told.is_set())
-        )
-        running.wait_for(lambda: Resting.distrusted)
+    hook_ended = threading.Event()
+    tables = {"engine": {"unload_after": 0.05}}
+    with Running(bench, monkeypatch, tables=tables, once=True) as running:
+        completion = type(running.daemon._completion)
+        monkeypatch.setattr(completion, "idle", property(lambda _self: hook_ended.is_set()))
+        running.wait_for(lambda: bench.backend.verified_fully)
         time.sleep(0.5)
-        assert (Resting.rests, len(Resting.distrusted)) == (0, 1) and running.thread.is_alive()
-        told.set()
+        assert (bench.backend.unloads, len(bench.backend.verified_fully)) == (0, 1)
+        assert running.thread.is_alive()
+        hook_ended.set()
         running.wait_for(lambda: not running.thread.is_alive())
 
 
-def test_an_unloaded_model_wakes_nobody_but_at_the_heartbeat(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def test_with_an_unloaded_model_nothing_wakes_up_but_at_the_heartbeat(
+    bench: DaemonBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Running(bench, monkeypatch, tables={"engine": {"unload_after": 0.05}}) as running:
-        running.wait_for(lambda: Resting.rests == 1)
+        running.wait_for(lambda: bench.backend.unloads == 1)
         time.sleep(0.2)
-        looks: list[float] = []
-        holds = running.daemon._pauses.holds
+        checks: list[float] = []
+        pause_s = running.daemon._pause.pause_s
 
         def counted() -> float | None:
-            looks.append(time.monotonic())
-            return holds()
+            checks.append(time.monotonic())
+            return pause_s()
 
-        monkeypatch.setattr(running.daemon._pauses, "holds", counted)
+        monkeypatch.setattr(running.daemon._pause, "pause_s", counted)
         time.sleep(0.5)
-        assert looks == []
+        assert checks == []
         running.drop("a.png")
         running.wait_for(lambda: running.taken == ["a.png"])
+
+
+def test_an_error_of_the_journal_interrupts_the_jobs_and_does_not_end_the_daemon(
+    bench: DaemonBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_loop, "RETRY_DELAY_S", 0.1)
+    with Running(bench, monkeypatch) as running:
+        running.wait_for(lambda: bench.backend.verified_fully)
+        take = bench.journal.jobs.take
+        calls: list[int] = []
+
+        def broken_once() -> Job | None:
+            calls.append(1)
+            if len(calls) == 1:
+                from ocrd.errors import JournalError
+
+                raise JournalError("the disk is full")
+            return take()
+
+        monkeypatch.setattr(bench.journal.jobs, "take", broken_once)
+        running.drop("a.png")
+        running.wait_for(lambda: running.taken == ["a.png"])
+        assert len(calls) >= 2

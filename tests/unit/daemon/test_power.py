@@ -11,7 +11,7 @@ import pytest
 
 from ocrd import system_commands
 from ocrd.daemon import power
-from ocrd.daemon.power import BATTERY_KNOWN_FOR, Battery, KeepAwake, SleepWatch, memory_is_short
+from ocrd.daemon.power import BATTERY_CACHE_S, Battery, KeepAwake, SleepWatch, memory_is_short
 
 
 def test_sleep_is_the_time_that_the_wall_clock_went_on_without_ours() -> None:
@@ -50,8 +50,8 @@ def test_the_battery_is_asked_again_only_after_a_while() -> None:
 
     battery = Battery(ask, lambda: now)
     assert battery.in_use and battery.in_use and asked == [0.0]
-    now = BATTERY_KNOWN_FOR
-    assert not battery.in_use and asked == [0.0, BATTERY_KNOWN_FOR]
+    now = BATTERY_CACHE_S
+    assert not battery.in_use and asked == [0.0, BATTERY_CACHE_S]
 
 
 def test_a_machine_that_does_not_say_is_on_the_mains(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,4 +110,4 @@ def test_memory_pressure_is_the_kernels_word_and_only_macs_have_one() -> None:
         assert memory_is_short() in (True, False)
     else:
         assert memory_is_short() is False
-    assert power.CRITICAL == 4
+    assert power.CRITICAL_PRESSURE == 4

@@ -15,6 +15,8 @@ from ocrd.doctor.finding import Finding
 from ocrd.errors import ExitCode
 from ocrd.inbox.access import folder_error
 from ocrd.journal import Journal
+from ocrd.status import DaemonStatus, EngineReady
+from ocrd.types import BackendInfo, ModelIdentity
 
 CPU = {"device": "cpu", "dtype": "float32", "reason": "needs 16.9 GB of 22.7 GB"}
 MPS = {"device": "mps", "dtype": "float32", "reason": "needs 16.9 GB of 25.8 GB"}
@@ -90,21 +92,17 @@ def test_a_folder_that_only_the_daemon_cannot_use_is_reported(
     config: Config, tmp_path: Path
 ) -> None:
     journal = Journal(tmp_path / "state")
-    daemon_errors = {
-        str(tmp_path / "in"): "Operation not permitted",
-        str(tmp_path / "out"): None,
-        str(tmp_path / "state"): "it does not exist",  # when the daemon started; it exists now
-    }
-    engine = {
-        "state": "ready",
-        "device": "cpu",
-        "dtype": "float32",
-        "mode": "native",
-        "skipped": ["mps in float32 (mps-dtype: clash)"],
-    }
-    journal.set_fact("folders", daemon_errors)
-    journal.set_fact("daemon", {"pid": 1})
-    journal.set_fact("engine", engine)
+    skipped = ("mps in float32 (mps-dtype: clash)",)
+    backend = BackendInfo("cpu", "float32", "native", "2", "5", ModelIdentity("a/b", None), skipped)
+    journal.status.publish_folder_errors(
+        {
+            tmp_path / "in": "Operation not permitted",
+            tmp_path / "out": None,
+            tmp_path / "state": "it does not exist",  # when the daemon started; it exists now
+        }
+    )
+    journal.status.publish_daemon(DaemonStatus(1, 1000.0, None))
+    journal.status.publish_engine(EngineReady(backend, 2, 1000.0))
     with single_instance(tmp_path / "state"):
         findings = findings_by_name(config)
     journal.close()

@@ -1,4 +1,4 @@
-"""Sidecars are whole, valid, and never over what a user made."""
+"""Sidecars are complete and valid, and never replace what the user made."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from hypothesis import strategies as st
 
 from ocrd.files import hash_file, write_atomically
 from ocrd.outputs import sidecar
-from ocrd.outputs.sidecar import Destination, Provenance, Source
-from ocrd.types import Attempt, Block, PageReading
+from ocrd.outputs.destination import (
+    Destination,
+    choose_destination,
+    find_complete_set,
+    preferred_destination,
+    write_set,
+)
+from ocrd.outputs.sidecar import Source, read_sidecar
+from ocrd.types import Attempt, BackendInfo, Block, Fallback, ModelIdentity, PageReading
 
 ROOT = Path(__file__).parents[3]
 SCHEMA: dict[str, Any] = json.loads((ROOT / "docs/sidecar.schema.json").read_text(encoding="utf-8"))
-ENGINE = {
-    "backend": "torch",
-    "device": "cpu",
-    "dtype": "float32",
-    "mode": "native",
-    "torch": "2",
-    "transformers": "5",
-}
-PROVENANCE = Provenance({"repo": "ocrd/pocket", "revision": None}, ENGINE)
+BACKEND = BackendInfo("cpu", "float32", "native", "2", "5", ModelIdentity("ocrd/pocket", None))
 
 
 def page(index: int, text: str, *, stop: str = "eos") -> PageReading:
@@ -40,8 +39,10 @@ def page(index: int, text: str, *, stop: str = "eos") -> PageReading:
 
 
 def contents(source: Path, *pages: PageReading) -> dict[str, bytes]:
-    what = Source(source.name, source.stat().st_size, hash_file(source))
-    return sidecar.render(what, PROVENANCE, task="text", pages=pages, formats=("json", "txt", "md"))
+    described = Source(source.name, source.stat().st_size, hash_file(source))
+    return sidecar.render(
+        described, pages, backend=BACKEND, task="text", formats=("json", "txt", "md")
+    )
 
 
 @pytest.fixture
@@ -55,12 +56,14 @@ def nothing(_path: Path) -> bool:
     return False
 
 
-def write(scan: Path, ours: Callable[[Path], bool] = nothing, *, text: str = "one") -> Destination:
-    first = sidecar.destination(scan, "{name}", inbox=scan.parent, output=None)
+def write(
+    scan: Path, is_ours: Callable[[Path], bool] = nothing, *, text: str = "one"
+) -> Destination:
+    preferred = preferred_destination(scan, "{name}", inbox=scan.parent, output=None)
     rendered = contents(scan, page(0, text))
-    where = sidecar.choose_destination(first, tuple(rendered), ours=ours)
-    sidecar.write_set(where, rendered, ours=ours)
-    return where
+    destination = choose_destination(preferred, tuple(rendered), is_ours=is_ours)
+    write_set(destination, rendered, is_ours=is_ours)
+    return destination
 
 
 def test_json_is_last_and_follows_the_schema(scan: Path) -> None:
@@ -71,13 +74,13 @@ def test_json_is_last_and_follows_the_schema(scan: Path) -> None:
     assert document["warnings"] == ["page 2 ended by length; its text may be cut"]
 
 
-def test_a_page_that_was_looked_at_twice_says_so_and_a_blank_one_is_no_trouble(scan: Path) -> None:
+def test_a_page_that_was_read_twice_says_so_and_a_blank_one_gives_no_warning(scan: Path) -> None:
     attempts = (Attempt("gundam", "loop", 812, 20.00049), Attempt("base", "eos", 300, 9.0))
     twice = replace(page(1, "two"), mode="base", attempts=attempts)
     document = json.loads(contents(scan, page(0, "", stop="blank"), twice)["json"])
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
     assert document["warnings"] == [
-        "page 2 came out as a loop in mode gundam and was looked at again in mode base",
+        "page 2 was a loop in mode gundam and was read again in mode base",
     ]
     assert document["pages"][1]["attempts"] == [
         {"mode": "gundam", "stop_reason": "loop", "tokens": 812, "seconds": 20.0},
@@ -92,7 +95,7 @@ def test_markdown_is_what_the_model_wrote_and_text_is_without_markup(scan: Path)
     assert rendered["txt"] == b"one\n\f\fthree\n"
 
 
-def test_the_schema_refuses_what_is_no_sidecar() -> None:
+def test_the_schema_refuses_other_json() -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(SCHEMA).validate({"pages": []})
 
@@ -103,24 +106,26 @@ def test_pages_are_separated_by_form_feeds(scan: Path) -> None:
     )
 
 
-def test_a_users_text_beside_the_picture_stays_and_ours_goes_next_to_it(scan: Path) -> None:
+def test_a_users_text_stays_and_the_set_gets_a_number(scan: Path) -> None:
     users = scan.with_name("scan.png.txt")
     users.write_text("mine")
-    where = write(scan)
+    destination = write(scan)
     assert users.read_text() == "mine"
-    assert where.path("txt").name == "scan.png-2.txt"
-    assert where.path("json").name == "scan.png-2.json"
+    assert destination.path("txt").name == "scan.png-2.txt"
+    assert destination.path("json").name == "scan.png-2.json"
 
 
-def test_what_is_ours_is_replaced_and_what_is_not_stays(scan: Path) -> None:
+def test_our_files_are_replaced_and_others_stay(scan: Path) -> None:
     write(scan)
-    assert write(scan, ours=lambda _path: True, text="two").base == "scan.png"
+    assert write(scan, is_ours=lambda _path: True, text="two").base == "scan.png"
     assert scan.with_name("scan.png.txt").read_text() == "two\n"
-    assert write(scan, ours=lambda path: path.suffix == ".json", text="three").base == "scan.png-2"
+    assert (
+        write(scan, is_ours=lambda path: path.suffix == ".json", text="three").base == "scan.png-2"
+    )
     assert scan.with_name("scan.png.txt").read_text() == "two\n"
 
 
-def test_a_leftover_of_a_killed_run_goes_with_the_next(scan: Path) -> None:
+def test_the_next_run_removes_what_a_killed_one_left(scan: Path) -> None:
     target = scan.with_name("scan.png.txt")
     seen: list[Path] = []
 
@@ -136,27 +141,25 @@ def test_a_leftover_of_a_killed_run_goes_with_the_next(scan: Path) -> None:
     assert list(scan.parent.glob(".ocrd-*")) == []
 
 
-def test_a_users_json_of_any_depth_is_only_not_ours(scan: Path) -> None:
+def test_a_users_json_of_any_depth_is_not_ours(scan: Path) -> None:
     scan.with_name("scan.png.json").write_text("[" * 200_000)
-    assert sidecar.read_document(scan.with_name("scan.png.json")) is None
+    assert read_sidecar(scan.with_name("scan.png.json")) is None
     assert write(scan).base == "scan.png-2"
 
 
-def test_two_pictures_that_share_a_stem_do_not_take_each_others_sidecars(tmp_path: Path) -> None:
+def test_two_pictures_with_the_same_stem_keep_their_own_sidecars(tmp_path: Path) -> None:
     for name in ("scan.png", "scan.jpg"):
         source = tmp_path / name
         source.write_bytes(name.encode())
-        first = sidecar.destination(source, "{stem}", inbox=tmp_path, output=None)
+        preferred = preferred_destination(source, "{stem}", inbox=tmp_path, output=None)
         rendered = contents(source, page(0, name))
-
-        sidecar.write_set(
-            sidecar.choose_destination(first, tuple(rendered), ours=nothing), rendered, ours=nothing
-        )
+        destination = choose_destination(preferred, tuple(rendered), is_ours=nothing)
+        write_set(destination, rendered, is_ours=nothing)
     assert (tmp_path / "scan.txt").read_text() == "scan.png\n"
     assert (tmp_path / "scan-2.txt").read_text() == "scan.jpg\n"
 
 
-def test_a_file_that_appears_in_the_last_moment_is_not_overwritten(scan: Path) -> None:
+def test_a_file_that_appears_at_the_last_moment_is_not_overwritten(scan: Path) -> None:
     target = scan.with_name("scan.png.txt")
     target.write_text("mine")
     with pytest.raises(FileExistsError):
@@ -172,34 +175,34 @@ def test_a_link_where_a_sidecar_should_go_is_not_followed(scan: Path, tmp_path: 
     assert not outside.exists()
 
 
-def test_output_folders_keep_the_inboxes_sub_folders(tmp_path: Path) -> None:
-    where = sidecar.destination(
+def test_output_folders_keep_the_inboxs_subfolders(tmp_path: Path) -> None:
+    destination = preferred_destination(
         tmp_path / "in/a/scan.png", "{name}", inbox=tmp_path / "in", output=tmp_path / "out"
     )
-    assert where.path("txt") == tmp_path / "out/a/scan.png.txt"
+    assert destination.path("txt") == tmp_path / "out/a/scan.png.txt"
 
 
-def test_a_finished_set_is_known_again_without_a_journal(scan: Path) -> None:
-    where = write(scan)
+def test_a_complete_set_is_found_without_a_journal(scan: Path) -> None:
+    destination = write(scan)
     sha = hash_file(scan)
-    assert sidecar.complete_set(where, sha, formats=("txt", "json"))
-    assert not sidecar.complete_set(where, "0" * 64, formats=("txt", "json"))
-    where.path("txt").unlink()
-    assert not sidecar.complete_set(where, sha, formats=("txt", "json"))
+    assert find_complete_set(destination, sha, formats=("txt", "json"))
+    assert not find_complete_set(destination, "0" * 64, formats=("txt", "json"))
+    destination.path("txt").unlink()
+    assert not find_complete_set(destination, sha, formats=("txt", "json"))
 
 
-def test_a_name_that_is_no_utf8_still_gives_valid_json(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_gives_valid_json(tmp_path: Path) -> None:
     source = Source("\udcff.png", 1, "0" * 64)
     rendered = sidecar.render(
-        source, PROVENANCE, task="text", pages=[page(0, "x")], formats=("json",)
+        source, [page(0, "x")], backend=BACKEND, task="text", formats=("json",)
     )
     assert json.loads(rendered["json"].decode("utf-8"))["source"]["name"] == "\ufffd.png"
 
 
-def test_the_longest_names_still_get_sidecars_and_stay_apart(tmp_path: Path) -> None:
+def test_the_longest_names_get_sidecars_of_their_own(tmp_path: Path) -> None:
     names = ["\u00e9" * 120 + end + ".png" for end in ("one", "two")]
     bases = {
-        sidecar.destination(tmp_path / name, "{name}", inbox=tmp_path, output=None).base
+        preferred_destination(tmp_path / name, "{name}", inbox=tmp_path, output=None).base
         for name in names
     }
     assert len(bases) == 2
@@ -208,22 +211,44 @@ def test_the_longest_names_still_get_sidecars_and_stay_apart(tmp_path: Path) -> 
 
 
 NAMES = st.sampled_from(["scan.png", "scan.png-2", "scan.png-3"])
-THEIRS = st.dictionaries(
+EXISTING = st.dictionaries(
     st.tuples(NAMES, st.sampled_from(["txt", "json", "md"])), st.binary(max_size=20), max_size=9
 )
 
 
-@given(THEIRS)
-def test_whatever_lies_there_already_stays_as_it_is(theirs: dict[tuple[str, str], bytes]) -> None:
+@given(EXISTING)
+def test_every_file_that_exists_stays_unchanged(existing: dict[tuple[str, str], bytes]) -> None:
     with TemporaryDirectory() as folder:
         scan = Path(folder) / "scan.png"
         scan.write_bytes(b"picture")
-        for (name, suffix), data in theirs.items():
+        for (name, suffix), data in existing.items():
             scan.with_name(f"{name}.{suffix}").write_bytes(data)
-        where = write(scan)
-        for (name, suffix), data in theirs.items():
+        destination = write(scan)
+        for (name, suffix), data in existing.items():
             assert scan.with_name(f"{name}.{suffix}").read_bytes() == data
-        assert {where.path(f).name for f in ("txt", "md", "json")} <= {
+        assert {destination.path(f).name for f in ("txt", "md", "json")} <= {
             p.name for p in Path(folder).iterdir()
         }
-        assert where.path("txt").read_bytes() == b"one\n"
+        assert destination.path("txt").read_bytes() == b"one\n"
+
+
+def test_fallbacks_of_ended_workers_are_listed_with_those_of_the_pages(scan: Path) -> None:
+    in_page = Fallback(0, "mps-oom", "no memory", "mps", "float32", "cpu")
+    earlier = Fallback(1, "crash", "signal 11", "mps", "float32", "fresh-worker")
+    pages = [replace(page(0, "one"), fallbacks=(in_page,)), page(1, "two")]
+    rendered = sidecar.render(
+        Source("scan.png", 1, "0" * 64),
+        pages,
+        backend=BACKEND,
+        task="text",
+        formats=("json",),
+        earlier_failures=[earlier],
+    )
+    document = json.loads(rendered["json"])
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    fallbacks = [(f["page"], f["kind"], f["then"]) for f in document["engine"]["fallbacks"]]
+    assert fallbacks == [(0, "mps-oom", "cpu"), (1, "crash", "fresh-worker")]
+    assert document["warnings"] == [
+        "page 1 was read after a failure (mps-oom on mps)",
+        "page 2 was read after a failure (crash on mps)",
+    ]

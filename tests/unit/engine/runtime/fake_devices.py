@@ -18,11 +18,11 @@ from ocrd.engine.runtime.read_options import ReadOptions
 from ocrd.engine.runtime.self_test import SelfTest
 from ocrd.paths import POCKET_MODEL
 from ocrd.types import PageReading
-from ocrd.worker.startup import CANARY, known_text
+from ocrd.worker.startup import SELF_TEST_PICTURE, self_test_text
 
-PICTURE = CANARY
+PICTURE = SELF_TEST_PICTURE
 # What the pocket model reads in the picture.
-TEXT = known_text(POCKET_MODEL)
+TEXT = self_test_text(POCKET_MODEL)
 
 OUT_OF_MEMORY = "MPS backend out of memory"
 DTYPE_ERROR = "expected scalar type Float but found BFloat16"
@@ -102,7 +102,7 @@ def read_one(runner: EngineRunner, task: str = "text", **options: Any) -> PageRe
 
 
 def actions(reading: PageReading) -> list[str]:
-    return [fallback.then for fallback in reading.fallbacks]
+    return [fallback.action for fallback in reading.fallbacks]
 
 
 def fail_embedding(

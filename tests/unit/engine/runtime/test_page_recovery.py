@@ -48,7 +48,7 @@ def test_a_wedged_gpu_needs_a_new_worker_and_in_one_the_cpu_reads() -> None:
     wedged = RuntimeError("command buffer exited with error status")
     with pytest.raises(FreshWorkerNeeded, match="page 1: mps-wedged on mps in float32") as raised:
         read_one(started(FakeDevices(None, wedged)))
-    assert [fallback.then for fallback in raised.value.fallbacks] == ["fresh-worker"]
+    assert [fallback.action for fallback in raised.value.fallbacks] == ["fresh-worker"]
     assert actions(read_one(started(FakeDevices(None, wedged)), in_new_worker=True)) == ["cpu"]
 
 

@@ -14,10 +14,10 @@ from ocrd.engine.recognizer import DeepSeekOCR
 from ocrd.engine.runtime.self_test import SelfTest
 from ocrd.errors import EngineError
 from ocrd.paths import POCKET_MODEL
-from ocrd.worker.startup import CANARY, known_text
+from ocrd.worker.startup import SELF_TEST_PICTURE, self_test_text
 
-KNOWN = SelfTest(CANARY, known_text(POCKET_MODEL))
-UNKNOWN = SelfTest(CANARY, None)
+KNOWN = SelfTest(SELF_TEST_PICTURE, self_test_text(POCKET_MODEL))
+UNKNOWN = SelfTest(SELF_TEST_PICTURE, None)
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ def test_logits_that_are_not_finite_are_refused_of_any_model(engine: DeepSeekOCR
 
 def test_the_text_is_known_for_the_pocket_model_in_any_folder(tmp_path: Path) -> None:
     shutil.copytree(POCKET_MODEL, tmp_path / "elsewhere")
-    assert known_text(tmp_path / "elsewhere") == known_text(POCKET_MODEL)
-    assert known_text(tmp_path) is None
+    assert self_test_text(tmp_path / "elsewhere") == self_test_text(POCKET_MODEL)
+    assert self_test_text(tmp_path) is None
     (tmp_path / "elsewhere/manifest.json").write_text("{")
-    assert known_text(tmp_path / "elsewhere") is None
+    assert self_test_text(tmp_path / "elsewhere") is None
 
 
 def test_a_tokenizer_that_knows_no_word_of_the_prompt_does_not_crash(

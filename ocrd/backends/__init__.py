@@ -1,0 +1,1 @@
+"""What reads pages: one protocol, and the backends that follow it."""
