@@ -7,7 +7,7 @@ and, where there is a good guess, what was probably meant. A list's entries and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ from ocrd.errors import ConfigError
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
-    from pydantic_core import ErrorDetails
 
 # Characters of a value that a message repeats.
 MAX_VALUE_LENGTH = 80
@@ -66,7 +65,7 @@ class _Mistake:
     """One wrong place, with all that pydantic says about it: one error for each type of a union."""
 
     place: _Place
-    details: list[ErrorDetails]
+    details: list[Mapping[str, Any]]
 
 
 def problems_of(error: ValidationError) -> list[str]:

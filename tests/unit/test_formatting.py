@@ -67,11 +67,17 @@ def test_a_ready_engine_says_what_it_runs_on_and_since_when() -> None:
 
 
 def test_the_kernels_are_named_with_their_timings() -> None:
-    dense = {"1": "split", "8": "packed"}
-    few = {"1": "by-expert", "8": "grouped"}
-    ways = {"dense": dense, "expert": {}, "prompt": "onednn", "few": few, "many": "grouped"}
-    figures = {"few": {"1": {"by-expert": 30.04, "grouped": 14.0}, "8": {"grouped": 20.0}}}
-    assert format_kernels(replace(BACKEND, tuned={"ways": ways, "figures": figures})) == (
-        "experts by-expert for 1, grouped for 8 (1 page: by-expert 30.0, grouped 14.0; 8 pages: grouped 20.0 GB/s), "
-        "grouped for prompts; other weights split for 1, packed for 8, onednn for prompts; up to 8 pages at once"
+    choice = {
+        "decode_matmul": {"1": "chunked", "8": "packed"},
+        "expert_matmul": {},
+        "prefill_matmul": "onednn",
+        "decode_experts": {"1": "loop", "8": "grouped"},
+        "prefill_experts": "grouped",
+    }
+    throughput = {"decode_experts": {"1": {"loop": 30.04, "grouped": 14.0}, "8": {"grouped": 20.0}}}
+    backend = replace(BACKEND, tuned={"choice": choice, "throughput": throughput})
+    assert format_kernels(backend) == (
+        "experts loop for 1, grouped for 8 (1 page: loop 30.0, grouped 14.0; 8 pages: grouped 20.0 "
+        "GB/s), grouped for prompts; other weights chunked for 1, packed for 8, onednn for prompts; "
+        "up to 8 pages at once"
     )

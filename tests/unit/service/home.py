@@ -13,6 +13,7 @@ from ocrd.service.installation import Installation
 from ocrd.service.service_manager import ServiceState
 from ocrd.service.templates import TemplateContext
 from ocrd.service.uninstall import uninstall
+from ocrd.status import DaemonStatus
 
 
 class FakeManager:
@@ -80,8 +81,8 @@ class Home:
             quick_action=folder / "Library/Services/OCR with ocrd.workflow",
         )
 
-    def _daemon_status(self) -> dict[str, object]:
-        return {"pid": 1, "by": "launchd", "since": 9e9} if self.manager.loaded else {}
+    def _daemon_status(self) -> DaemonStatus | None:
+        return DaemonStatus(1, 9e9, "launchd") if self.manager.loaded else None
 
     def install(self) -> list[str]:
         return list(install(self.installation, pocket=True))

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from ocrd import system_commands
 from ocrd.errors import ServiceError
 from ocrd.service.daemon_probe import DaemonProbe
 from ocrd.service.launchd import BOOTSTRAP_TIMEOUT_S, STOP_TIMEOUT_S, Launchd
+from ocrd.status import DaemonStatus
 from ocrd.system_commands import CommandResult
 
 TARGET = "gui/501/local.ocrd"
@@ -60,8 +60,8 @@ class ScriptedLaunchctl:
     def clock(self) -> float:
         return self.now
 
-    def status(self) -> dict[str, Any]:
-        return {"pid": 1, "since": self.since} if self.daemon_runs else {}
+    def status(self) -> DaemonStatus | None:
+        return DaemonStatus(1, self.since, "launchd") if self.daemon_runs else None
 
 
 def launchd(
