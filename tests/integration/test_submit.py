@@ -336,7 +336,7 @@ def test_a_hook_that_submits_its_own_file_is_run_once(service: Service) -> None:
     service.drop("a.png")
     assert service.run_once() == 0
     assert ran.read_text() == "x\n"
-    assert "its own hook" in (service.home / "state/logs/ocrd.log").read_text()
+    assert "the file's own hook" in (service.home / "state/logs/ocrd.log").read_text()
 
 
 def test_a_name_with_a_line_feed_comes_back_as_it_is(service: Service) -> None:
@@ -385,6 +385,6 @@ def test_a_hook_that_tries_its_own_file_again_is_refused(service: Service) -> No
     for arguments in (["/x/a.png"], []):
         argv = [sys.executable, "-m", "ocrd", "retry", *arguments]
         done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 2 and "its own hook" in done.stderr
+        assert done.returncode == 2 and "the file's own hook" in done.stderr
     argv = [sys.executable, "-m", "ocrd", "retry", "/x/b.png"]
     assert subprocess.run(argv, env=environment, capture_output=True, check=False).returncode == 0
