@@ -33,7 +33,7 @@ class DecodeLimits:
         ngram_size: No n-gram of so many tokens may repeat within the window; 0 allows all.
         ngram_window: That window, in tokens.
         ngram_exempt: Token ids that the n-gram rule never bans.
-        deadline_s: Most seconds of a page, not counting the time that other pages of its batch take.
+        deadline_s: Most seconds of a page, without the share of other pages in its batch.
         stop_repetition: Whether a page that repeats itself is stopped.
     """
 

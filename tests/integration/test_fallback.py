@@ -210,8 +210,7 @@ def test_after_the_cool_down_one_self_test_decides(gpu: FakeGpu) -> None:
     gpu.service.configure()
     gpu.script("mps-dtype", "mps-dtype", "ok", "ok")
     document = gpu.read(3)
-    # The page, then the self-test that fails again, then the one that passes and the last page after
-    # it.
+    # The page, then the self-test that fails again, then the one that passes, then the last page.
     assert gpu.ran() == ["ok", "mps-dtype", "mps-dtype", "ok", "ok"]
     assert (
         kinds(document) == [(0, "mps-dtype", "cpu")]

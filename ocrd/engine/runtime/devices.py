@@ -1,4 +1,4 @@
-"""The only module that talks to torch's devices: what there is, how much is used, moving weights."""
+"""The only module that talks to torch's devices: what there is, memory, moving weights."""
 
 from __future__ import annotations
 

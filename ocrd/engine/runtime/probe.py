@@ -23,7 +23,7 @@ PUBLISHED_PARAMETERS = 3_336_106_240
 
 
 def main() -> None:
-    """Print ``machine``, ``parameters``, and either ``candidates`` and ``rejected`` or ``error``."""
+    """Print ``machine``, ``parameters``, and ``candidates`` and ``rejected``, or ``error``."""
     model_dir, device, dtype = sys.argv[1:]
     machine = TorchDevices().machine()
     try:

@@ -1,4 +1,4 @@
-"""A page is passed over only when there is nothing on it that a person could read."""
+"""A page is skipped only when it has nothing on it that a person could read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LARGE = (1654, 2339)
 def scan(
     sheet: Image.Image, seed: int, *, noise: float = 1.5, quality: int | None = 85
 ) -> Image.Image:
-    """As a scanner gives it: light that falls off to one side, noise, JPEG."""
+    """The sheet as a scanner saves it: light that falls off to one side, noise, JPEG."""
     rng = np.random.default_rng(seed)
     pixels = (
         np.asarray(sheet, np.float32) * np.linspace(1, 0.93, sheet.width, dtype=np.float32)[:, None]
@@ -39,10 +39,16 @@ def scan(
 
 
 def written(
-    text: str, points: float, *, colour: Colour, at: tuple[int, int] = (500, 700), size: tuple[int, int] = LARGE,
-    paper: Colour = PAPER, font: str = TRAINED_FONTS[0],
-) -> Image.Image:  # fmt: skip
-    """A sheet with ``text`` as at its size: A4 at 150 or 200 dpi."""
+    text: str,
+    points: float,
+    *,
+    colour: Colour,
+    at: tuple[int, int] = (500, 700),
+    size: tuple[int, int] = LARGE,
+    paper: Colour = PAPER,
+    font: str = TRAINED_FONTS[0],
+) -> Image.Image:
+    """A sheet of A4 at 150 or 200 dpi with ``text``."""
     sheet = Image.new("RGB", size, paper)
     type_ = ImageFont.truetype(font_path(font), round(points * size[0] / 8.27 / 72))
     ImageDraw.Draw(sheet).text(at, text, fill=colour, font=type_)
@@ -63,7 +69,7 @@ def drawn(
 
 
 def shaded(sheet: Image.Image, depth: int = 30) -> Image.Image:
-    """With the lid's shadow along the left edge."""
+    """The sheet with the lid's shadow along the left edge."""
     pixels: NDArray[np.float32] = np.array(sheet, np.float32)
     pixels[:, :depth] *= np.linspace(0.4, 1, depth, dtype=np.float32)[:, None]
     return Image.fromarray(pixels.astype(np.uint8))
@@ -71,7 +77,7 @@ def shaded(sheet: Image.Image, depth: int = 30) -> Image.Image:
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("size", [SHEET, LARGE, (420, 300)])
-def test_an_empty_back_is_blank(size: tuple[int, int], seed: int) -> None:
+def test_an_empty_back_side_is_blank(size: tuple[int, int], seed: int) -> None:
     tint = np.random.default_rng(seed).integers(190, 256, 3)
     assert is_blank(
         scan(
@@ -85,9 +91,7 @@ def test_an_empty_back_is_blank(size: tuple[int, int], seed: int) -> None:
 
 @pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (12, 200, 90)])
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 2), (7, 9), (6000, 5000)])
-def test_a_page_wholly_of_one_colour_is_blank_at_any_size(
-    size: tuple[int, int], colour: Colour
-) -> None:
+def test_a_page_of_one_colour_is_blank_at_any_size(size: tuple[int, int], colour: Colour) -> None:
     assert is_blank(Image.new("RGB", size, colour))
 
 
@@ -161,7 +165,7 @@ def test_a_letter_on_a_streak_is_read() -> None:
     assert not is_blank(scan(sheet, 9))
 
 
-def test_a_letter_on_the_seam_of_two_tiles_is_read() -> None:
+def test_a_letter_where_two_parts_of_the_page_meet_is_read() -> None:
     sheet = Image.new("RGB", (5200, 700), PAPER)
     assert is_blank(sheet)
     ImageDraw.Draw(sheet).text(

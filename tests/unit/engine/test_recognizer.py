@@ -130,7 +130,10 @@ def test_a_model_of_one_size_has_no_other_mode_and_keeps_the_prefix(
     assert (reading.text, reading.stop_reason, reading.attempts) == ("prefix", "loop", ())
 
 
-GROUNDED = "<|ref|>title<|/ref|><|det|>[[0, 0, 999, 499]]<|/det|>\n# Big\n\n<|ref|>text<|/ref|><|det|>[[0, 500, 499, 999]]<|/det|>\nsmall"
+GROUNDED = (
+    "<|ref|>title<|/ref|><|det|>[[0, 0, 999, 499]]<|/det|>\n# Big\n\n"
+    "<|ref|>text<|/ref|><|det|>[[0, 500, 499, 999]]<|/det|>\nsmall"
+)
 
 
 def test_a_grounded_answer_becomes_blocks_with_boxes_text_and_markdown_without_tags(

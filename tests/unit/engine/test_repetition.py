@@ -1,4 +1,4 @@
-"""A loop is stopped early with its first copy kept, and honest repetition is left alone."""
+"""A loop is detected early and its first copy kept; legitimate repetition is not a loop."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ def new_detector(
 def verdict(
     tokens: Iterable[int], detector: RepetitionDetector | None = None
 ) -> tuple[int, int] | None:
-    """How many tokens had been seen when the loop was found, and how many of them are to be
-    kept.
-    """
+    """How many tokens had been written when the loop was detected, and how many are kept."""
     detector = detector or new_detector()
     for seen, token in enumerate(tokens, start=1):
         if (kept := detector.push(token)) is not None:
@@ -42,7 +40,7 @@ def verdict(
 
 
 def words(length: int, start: int = WORDS) -> list[int]:
-    """Text in which nothing stands twice."""
+    """Text in which no word occurs twice."""
     return list(range(start, start + length))
 
 
@@ -88,7 +86,7 @@ def test_a_loop_is_stopped_soon_and_its_first_copy_kept(unit: int, after: int) -
 
 
 @pytest.mark.parametrize("unit", [101, 150, 333, 512])
-def test_a_long_unit_is_stopped_as_its_third_copy_is_complete_and_no_token_earlier(
+def test_a_long_unit_is_stopped_when_its_third_copy_is_complete_and_not_earlier(
     unit: int,
 ) -> None:
     text = BEGINNING + words(unit, 9000) * 3
@@ -96,7 +94,7 @@ def test_a_long_unit_is_stopped_as_its_third_copy_is_complete_and_no_token_earli
     assert verdict(text[:-1]) is None
 
 
-def test_a_unit_longer_than_the_longest_is_not_seen() -> None:
+def test_a_unit_longer_than_the_limit_is_not_detected() -> None:
     assert verdict(words(513) * 5) is None
 
 
@@ -153,13 +151,13 @@ def test_a_loop_inside_a_unit_is_found_with_its_own_short_period() -> None:
 
 
 @pytest.mark.parametrize("unit", [1, 40, 79])
-def test_less_than_enough_repetition_is_no_loop(unit: int) -> None:
+def test_too_little_repetition_is_not_a_loop(unit: int) -> None:
     column = list(islice(cycle(words(unit, 9000)), unit + 119))
     assert verdict(BEGINNING + column + prose(300, seed=1)) is None
 
 
 @pytest.mark.parametrize("length", [40, 150, 600])
-def test_a_paragraph_that_stands_twice_is_no_loop(length: int) -> None:
+def test_a_paragraph_that_occurs_twice_is_not_a_loop(length: int) -> None:
     paragraph = words(length, 9000)
     assert verdict(BEGINNING + paragraph * 2 + prose(700, seed=1)) is None
     assert (
@@ -170,7 +168,7 @@ def test_a_paragraph_that_stands_twice_is_no_loop(length: int) -> None:
     )
 
 
-def test_a_form_in_duplicate_is_no_loop() -> None:
+def test_a_form_in_duplicate_is_not_a_loop() -> None:
     chance = random.Random(0)
     lines = [words(chance.randint(2, 9), 9000 + 10 * line) for line in range(20)]
     twice = [block(line, det(chance, 8, longest=20)) for line in lines + lines]
@@ -178,7 +176,7 @@ def test_a_form_in_duplicate_is_no_loop() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_ordinary_long_texts_are_no_loop(seed: int) -> None:
+def test_ordinary_long_texts_are_not_loops(seed: int) -> None:
     chance = random.Random(seed)
     numbers = [
         [
@@ -207,11 +205,11 @@ def test_empty_cells_may_repeat_for_longer_but_not_for_ever() -> None:
     assert verdict(BEGINNING + [TD, TD_END] * 400) == (len(BEGINNING) + 2 + 600, len(BEGINNING) + 2)
 
 
-def test_one_token_that_is_not_exempt_ends_the_patience() -> None:
+def test_one_token_that_is_not_exempt_makes_the_usual_limits_apply() -> None:
     assert verdict([TD, TD_END, TD, TD_END, 9] * 100) == (125, 5)
 
 
-def test_pictures_without_words_may_repeat_for_longer_where_the_caller_says_so() -> None:
+def test_pictures_without_words_may_repeat_for_longer_if_their_tokens_are_exempt() -> None:
     chance = random.Random(0)
     sheet = [[REF, 50, REF_END, *det(chance, 8, longest=20), NEWLINE] for _ in range(24)]
     assert verdict(chain(*sheet)) is not None
@@ -231,7 +229,7 @@ def test_inside_coordinates_nothing_is_compared() -> None:
 
 
 @pytest.mark.parametrize("ids", [(None, None), (OPEN, None), (None, CLOSE)])
-def test_without_both_marks_of_coordinates_they_are_tokens_like_others(
+def test_without_both_det_tokens_coordinates_are_ordinary_tokens(
     ids: tuple[int | None, int | None],
 ) -> None:
     chance = random.Random(0)
@@ -247,14 +245,14 @@ def test_without_both_marks_of_coordinates_they_are_tokens_like_others(
     )
 
 
-def test_a_close_that_nothing_opened_is_a_token_like_others() -> None:
+def test_a_closing_det_token_without_an_opening_one_is_an_ordinary_token() -> None:
     assert verdict([CLOSE, 10] * 100) == (122, 2)
 
 
 @pytest.mark.parametrize(
     "before", [1, 2, 511, 512, 513, 903, 904, 1023, 1024, 1025, 2047, 2048, 5000]
 )
-def test_a_loop_is_found_alike_wherever_it_begins(before: int) -> None:
+def test_a_loop_is_detected_in_the_same_way_wherever_it_begins(before: int) -> None:
     chance = random.Random(0)
     loop = [*chain(*(block(words(20, 9000), det(chance, 8, longest=20)) for _ in range(30)))]
     seen, kept = verdict(loop) or (0, 0)
@@ -264,17 +262,17 @@ def test_a_loop_is_found_alike_wherever_it_begins(before: int) -> None:
 def test_two_detectors_are_independent() -> None:
     one = new_detector()
     other = new_detector()
-    told = [(one.push(token), other.push(9)) for token in prose(200)]
-    assert [mine for mine, _ in told] == [None] * 200
-    assert [theirs for _, theirs in told] == [None] * 120 + [1] * 80
+    answers = [(one.push(token), other.push(9)) for token in prose(200)]
+    assert [first for first, _ in answers] == [None] * 200
+    assert [second for _, second in answers] == [None] * 120 + [1] * 80
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+def test_token_ids_may_be_numpy_integers() -> None:
     loop = [*words(20), OPEN, 10, CLOSE] * 20
     assert verdict(np.array(loop)) == verdict(loop) == (23 + 120, 23)
 
 
-def test_the_answer_stays_the_same_while_the_loop_goes_on() -> None:
+def test_the_answer_stays_the_same_while_the_loop_continues() -> None:
     detector = new_detector()
     kept = [detector.push(token) for token in words(20) * 40]
     assert set(kept[139:]) == {20} and set(kept[:139]) == {None}

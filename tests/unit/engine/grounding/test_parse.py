@@ -69,7 +69,8 @@ def test_the_markdown_is_what_the_model_wrote_between_its_tags() -> None:
     (f"a{REF_END}b{DET_END}c", [Block("abc")]),
     (f"{REF_END}title{REF}", [Block("title")]),
     (f"A.\n{DET}[[0, 0, 1, 1]]{DET_END}\nB.", [Block("A."), Block("B.", bbox=(0, 0, 2, 3))]),
-    (f"{REF}text{REF_END}{DET}[[0,0,1,1]]{DET_END}{DET}[[5,5,9,9]]{DET_END}x", [Block("x", bbox=(0, 0, 18, 27))]),
+    (f"{REF}text{REF_END}{DET}[[0,0,1,1]]{DET_END}{DET}[[5,5,9,9]]{DET_END}x",
+     [Block("x", bbox=(0, 0, 18, 27))]),
 ])  # fmt: skip
 def test_broken_tags_lose_no_words(output: str, blocks: list[Block]) -> None:
     assert parse_page(output, SIZE).blocks == tuple(blocks)
@@ -98,10 +99,11 @@ def test_other_control_characters_are_removed_and_page_breaks_become_newlines() 
 
 
 def test_each_box_of_located_words_is_a_block() -> None:
-    page = parse_page(
-        f"Here:\n{REF}the\n words{REF_END}{DET}[[0, 0, 1, 1], [5, 5, 9, 9]]{DET_END}\nand {REF}more{REF_END} too",
-        SIZE, page=2, located=True,
-    )  # fmt: skip
+    output = (
+        f"Here:\n{REF}the\n words{REF_END}{DET}[[0, 0, 1, 1], [5, 5, 9, 9]]{DET_END}\n"
+        f"and {REF}more{REF_END} too"
+    )
+    page = parse_page(output, SIZE, page=2, located=True)
     assert page.blocks == (
         Block("Here:", page=2),
         Block("the words", "located", (0, 0, 2, 3), 2),
@@ -113,9 +115,11 @@ def test_each_box_of_located_words_is_a_block() -> None:
 
 
 @pytest.mark.parametrize(("output", "blocks"), [
-    (f"{REF}{'long ' * 20}{REF_END}{DET}[[0,0,1,1]]{DET_END}", [Block(("long " * 20)[:-1], "located", (0, 0, 2, 3))]),
+    (f"{REF}{'long ' * 20}{REF_END}{DET}[[0,0,1,1]]{DET_END}",
+     [Block(("long " * 20)[:-1], "located", (0, 0, 2, 3))]),
     (f"{REF}x{DET}[[0,0,1,1]]{DET_END}", [Block("x", "located", (0, 0, 2, 3))]),
-    (f"{REF}x{REF_END}\nis at\n{DET}[[0,0,1,1]]{DET_END}", [Block("x", "located", (0, 0, 2, 3)), Block("is at")]),
+    (f"{REF}x{REF_END}\nis at\n{DET}[[0,0,1,1]]{DET_END}",
+     [Block("x", "located", (0, 0, 2, 3)), Block("is at")]),
     (f"{DET}[[0,0,1,1]]{DET_END}", [Block("", "located", (0, 0, 2, 3))]),
     (f"{REF}x{REF_END}{DET}[[1, 2]]{DET_END}", [Block("x")]),
 ])  # fmt: skip

@@ -28,9 +28,10 @@ C0 = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
 
 @pytest.mark.parametrize("unit", [
-    *TAGS, REF + REF_END, DET + "[[1,2,3,4]]" + DET_END, f"{REF}a{REF_END}{DET}", f"{DET}{DET_END}", "<", "<｜", "<|",
-    "<b", "<b ", "<b a=", "<b a='", "<br>", "<p>a", "<td", "<td ", "<td>", "<table>", "</", "<!--", "&", "&#9", "[",
-    "]", "9", "9 ", "1,", "1+1.", "],[", " ", "\n", "\t", "#", "**", "# ", "\x00", "&amp;", "<|re", "nan ", "e", "-",
+    *TAGS, REF + REF_END, DET + "[[1,2,3,4]]" + DET_END, f"{REF}a{REF_END}{DET}",
+    f"{DET}{DET_END}", "<", "<｜", "<|", "<b", "<b ", "<b a=", "<b a='", "<br>", "<p>a",
+    "<td", "<td ", "<td>", "<table>", "</", "<!--", "&", "&#9", "[", "]", "9", "9 ", "1,", "1+1.", "],[", " ", "\n", "\t", "#", "**",
+    "# ", "\x00", "&amp;", "<|re", "nan ", "e", "-",
 ])  # fmt: skip
 @pytest.mark.parametrize(
     "before", ["", f"{REF}table{REF_END}", f"{REF}title{REF_END}", f"{REF}x{REF_END}{DET}[["]
@@ -60,10 +61,10 @@ def test_a_megabyte_of_half_tokens_leaves_none_behind() -> None:
 
 
 FRAGMENTS = (
-    *TAGS, *TAGS, *CONTROL, "<|re", "f|>", "<|/", "<｜", "｜>", "<|GROUNDING|>", "[[", "]]", "1, 2, 3, 4",
-    "[[1, 2, 3, 4]]", "-1", "1e999", "NaN", "9" * 5000, "0.5", "table", "title", "\n", "\n\n", "\r", "\f", "\x00",
-    " ", "#", "**", "<b>", "<", ">", "|", "<br>", "</p>", "<td>", "</td>", "<tr>", "<table>", "&lt;", "&gt;",
-    "&#12;", "&#0;", "a<b and c>d",
+    *TAGS, *TAGS, *CONTROL, "<|re", "f|>", "<|/", "<｜", "｜>", "<|GROUNDING|>", "[[", "]]",
+    "1, 2, 3, 4", "[[1, 2, 3, 4]]", "-1", "1e999", "NaN", "9" * 5000, "0.5", "table", "title",
+    "\n", "\n\n", "\r", "\f", "\x00", " ", "#", "**", "<b>", "<", ">", "|", "<br>", "</p>", "<td>",
+    "</td>", "<tr>", "<table>", "&lt;", "&gt;", "&#12;", "&#0;", "a<b and c>d",
 )  # fmt: skip
 
 
@@ -148,7 +149,8 @@ class WrittenBlock:
 
     @property
     def output(self) -> str:
-        return f"{grounded(self.label, self.content, box=str([list(box) for box in self.boxes]))}{self.gap}"
+        boxes = str([list(box) for box in self.boxes])
+        return grounded(self.label, self.content, box=boxes) + self.gap
 
     def exact(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         x1, y1, x2, y2 = (
@@ -191,7 +193,9 @@ CONTENTS = (
 
 DOCUMENTS = st.lists(
     st.builds(
-        lambda content, boxes, gap: WrittenBlock(content[0], content[1], content[2], tuple(boxes), gap),
+        lambda content, boxes, gap: WrittenBlock(
+            content[0], content[1], content[2], tuple(boxes), gap
+        ),
         CONTENTS, st.lists(BOXES, min_size=1, max_size=2), st.sampled_from(["\n", "\n\n"]),
     ),
     max_size=5,

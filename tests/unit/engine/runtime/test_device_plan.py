@@ -78,10 +78,14 @@ def test_each_choice_has_its_reason() -> None:
 
 
 @given(
-    memory=st.integers(1, 2**40), mps=st.booleans(), cuda=st.integers(0, 2**40), bfloat16=st.booleans(),
-    dtype=st.sampled_from(["auto", "float32", "bfloat16"]), parameters=st.integers(1, 10**12),
-)  # fmt: skip
-def test_there_is_always_a_way_and_it_ends_on_the_cpu(
+    memory=st.integers(1, 2**40),
+    mps=st.booleans(),
+    cuda=st.integers(0, 2**40),
+    bfloat16=st.booleans(),
+    dtype=st.sampled_from(["auto", "float32", "bfloat16"]),
+    parameters=st.integers(1, 10**12),
+)
+def test_there_is_always_a_candidate_and_the_last_one_is_the_cpu(
     memory: int, mps: bool, cuda: int, bfloat16: bool, dtype: str, parameters: int
 ) -> None:
     plan = make_device_plan(

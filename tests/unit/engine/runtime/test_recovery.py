@@ -14,7 +14,8 @@ from ocrd.engine.runtime.recovery import recovery_steps
     ("mps-numerics", "mps", "base", False, "cpu"),
     ("other", "cuda", "base", False, "cpu"),
     ("mps-oom", "mps", "gundam", False,
-     "free-cache, smaller-mode (base), smaller-mode (small), smaller-mode (tiny), fresh-worker, cpu"),
+     "free-cache, smaller-mode (base), smaller-mode (small), smaller-mode (tiny), fresh-worker, "
+     "cpu"),
     ("mps-oom", "mps", "gundam", True,
      "free-cache, smaller-mode (base), smaller-mode (small), smaller-mode (tiny), cpu"),
     ("mps-oom", "mps", "native", False, "free-cache, fresh-worker, cpu"),

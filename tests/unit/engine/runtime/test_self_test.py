@@ -56,6 +56,6 @@ def test_the_text_is_known_for_the_pocket_model_in_any_folder(tmp_path: Path) ->
 def test_a_tokenizer_that_knows_no_word_of_the_prompt_does_not_crash(
     engine: DeepSeekOCR, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As for a checkpoint of random weights with a made-up tokenizer: no token follows the image."""
+    """As for a checkpoint with a made-up tokenizer: no token follows the image."""
     monkeypatch.setattr(recognizer, "encode_prompt", lambda *_, **_options: Prompt((0,), ()))
     assert isinstance(UNKNOWN.run(engine), str)

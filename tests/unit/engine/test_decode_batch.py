@@ -111,7 +111,7 @@ def test_a_full_batch_reports_it_and_logits_that_are_not_finite_are_an_error(
 
 
 class Script:
-    """Replaces the network's logits: the tokens of each page, in the order in which pages are added."""
+    """Replaces the network's logits: the tokens of each page, in the order of the pages."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, texts: list[Iterator[int]], *, vocabulary: int
