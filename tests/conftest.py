@@ -1,6 +1,6 @@
-"""No test ever speaks to the real hub or touches the real cache.
+"""No test ever speaks to the real hub or touches the real cache, and torch has one thread.
 
-Both are set before huggingface_hub is imported.
+All of it is set before huggingface_hub and torch are imported.
 """
 
 from __future__ import annotations
@@ -25,3 +25,5 @@ os.environ.update(
     HF_HUB_DOWNLOAD_TIMEOUT="1",
     HF_HUB_ETAG_TIMEOUT="2",
 )
+# Threads of several processes that wait for each other on few cores take many times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")

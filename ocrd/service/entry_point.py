@@ -46,7 +46,7 @@ _CREDENTIALS = re.compile(r"://[^/]*@")
 
 
 def find_entry_point(
-    argv0: str = sys.argv[0],
+    argv0: str | None = None,
     interpreter: str = sys.executable,
     *,
     which: Callable[[str], str | None] = shutil.which,
@@ -57,14 +57,14 @@ def find_entry_point(
     or a Homebrew cellar changes with the next upgrade, the link to it does not.
 
     Args:
-        argv0: How this process was called.
+        argv0: How this process was called, if not as ``sys.argv[0]`` says.
         interpreter: The Python interpreter; an ``ocrd`` program next to it is the second choice.
         which: Finds a program on PATH.
 
     Raises:
         ServiceError: There is no such program.
     """
-    called = Path(argv0)
+    called = Path(argv0 or sys.argv[0])
     candidates = [called] if called.name == "ocrd" else []  # otherwise ``python -m ocrd``
     candidates.append(Path(interpreter).with_name("ocrd"))
     for candidate in candidates:

@@ -16,6 +16,7 @@ from typing import Any
 from ocrd import system_commands
 from ocrd.service import launchd
 from tests.fakes import launchd as fake_launchd
+from tests.fork_server.client import SERVERS, use_forked_workers
 
 UID = 501
 RECORDING = ("osascript", "caffeinate", "pbs")
@@ -38,7 +39,7 @@ def place(folder: Path, home: Path) -> Path:
     folder.mkdir()
     launchctl = fake_launchd.place(folder)
     (launchctl.parent / "launchd").mkdir(exist_ok=True)
-    names = ("FAKE_MAC", "PYTHONPATH", "OMP_NUM_THREADS", "FAKE_GPU", "HF_ENDPOINT")
+    names = ("FAKE_MAC", "PYTHONPATH", "OMP_NUM_THREADS", "FAKE_GPU", "HF_ENDPOINT", SERVERS)
     (launchctl.parent / "launchd/pass_environment").write_text("\n".join(names))
     for name in RECORDING:
         stays = "import time; time.sleep(600)" if name == "caffeinate" else ""
@@ -77,6 +78,7 @@ def _executable(path: Path, code: str) -> None:
 
 def main() -> None:
     pretend(Path(os.environ["FAKE_MAC"]))
+    use_forked_workers()
     from ocrd.__main__ import main as ocrd
 
     ocrd()

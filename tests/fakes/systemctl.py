@@ -98,7 +98,10 @@ def _start(folder: Path, unit: Path) -> None:
     environment = dict(variable.split("=", 1) for variable in variables)
     kept = {
         k: os.environ[k]
-        for k in ("HOME", "PYTHONPATH", "OMP_NUM_THREADS", "FAKE_SYSTEMD")
+        for k in (
+            *("HOME", "PYTHONPATH", "OMP_NUM_THREADS", "FAKE_SYSTEMD"),
+            "OCRD_TEST_FORK_SERVERS",
+        )
         if k in os.environ
     }
     with (folder / "journal").open("ab") as log:

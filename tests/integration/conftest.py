@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,13 @@ import tomli_w
 
 from ocrd import paths
 from ocrd.model import hub as hub_edge
+from tests.fork_server.client import (
+    SERVERS,
+    Process,
+    run_program,
+    start_program,
+    start_servers,
+)
 from tests.hub import LocalHub
 from tests.machine import Machine
 from tests.published import REPO, published_files
@@ -48,8 +54,9 @@ class Service:
             "OCRD_STATE_DIR": str(home / "state"),
             "OCRD_CONFIG": str(self.config),
         }
-        self.process: subprocess.Popen[bytes] | None = None
-        self.program = ["ocrd"]
+        self.process: Process | None = None
+        # The module that runs as ``ocrd``.
+        self.program = "ocrd"
         self.engine: dict[str, Any] = {"device": "cpu"}
         self.model: dict[str, str] = {"path": "pocket"}
         self.configure()
@@ -62,10 +69,8 @@ class Service:
 
     def start(self, *options: str) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *self.program, "run", *options],
-                env=self.environment,
-                stderr=log,
+            self.process = start_program(
+                self.program, "run", *options, environment=self.environment, stderr=log
             )
 
     def run_once(self) -> int:
@@ -84,10 +89,7 @@ class Service:
         return code
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-m", *self.program, *arguments]
-        return subprocess.run(
-            argv, env=self.environment, capture_output=True, text=True, timeout=90, check=False
-        )
+        return run_program(self.program, *arguments, environment=self.environment)
 
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.call("status", "--json").stdout)
@@ -122,6 +124,7 @@ class Home:
             "PATH": f"{program.parent}:/usr/bin:/bin",
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "OMP_NUM_THREADS": "1",
+            **{name: os.environ[name] for name in (SERVERS,) if name in os.environ},
             **environment,
         }
         self.inbox = home / "OCR/inbox"
@@ -129,16 +132,7 @@ class Home:
 
     def call(self, *arguments: str, code: int = 0) -> str:
         """Everything that it said."""
-        argv = [str(self.program), *arguments]
-        done = subprocess.run(
-            argv,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-            cwd=self.home,
-        )
+        done = run_program(self.program, *arguments, environment=self.environment, folder=self.home)
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout + done.stderr
@@ -146,6 +140,17 @@ class Home:
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.call("status", "--json"))
         return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers() -> None:
+    start_servers()
+
+
+@pytest.fixture(autouse=True)
+def _real_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("real_processes"):
+        monkeypatch.delenv(SERVERS, raising=False)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def mac(service: Service) -> Service:
     """The daemon on a machine that says it is a Mac."""
     (service.home / "me").mkdir()
     fake_mac.place(service.home / "mac", service.home / "me")
-    service.program = ["tests.fakes.mac"]
+    service.program = "tests.fakes.mac"
     service.environment["FAKE_MAC"] = str(service.home / "mac")
     return service
 
@@ -102,7 +102,7 @@ def test_elsewhere_and_where_they_are_switched_off_there_are_no_tags(mac: Servic
     if sys.platform == "darwin":
         return
     mac.configure()
-    mac.program = ["ocrd"]
+    mac.program = "ocrd"
     other = mac.drop("b.png")
     assert mac.run_once() == 0
     assert tags_of(other) == []

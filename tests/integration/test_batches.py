@@ -57,6 +57,7 @@ def test_a_batch_that_fails_is_read_page_by_page_and_the_sidecar_says_so(gpu: Fa
     assert entry["pages"] == [1, 2] and "masked_scatter" in entry["stack"]
 
 
+@pytest.mark.real_processes
 def test_a_worker_that_dies_in_a_batch_is_replaced_and_the_document_goes_on_where_it_was(
     gpu: FakeGpu,
 ) -> None:

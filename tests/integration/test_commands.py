@@ -21,6 +21,7 @@ def unwrapped(text: str) -> str:
     return " ".join(text.split())
 
 
+@pytest.mark.real_processes
 def test_recognize_prints_the_text_and_writes_nothing(service: Service) -> None:
     picture = service.drop("a.png")
     completed = service.call("recognize", str(picture))
@@ -71,6 +72,7 @@ def test_a_missing_or_empty_model_folder_is_a_model_error(service: Service, fold
     assert "Traceback" not in completed.stderr
 
 
+@pytest.mark.real_processes
 def test_a_torch_that_cannot_be_imported_is_an_engine_error_with_its_reason(
     service: Service,
 ) -> None:
@@ -108,6 +110,7 @@ def test_init_writes_a_working_configuration_once(service: Service, tmp_path: Pa
     assert config.read_text().endswith("# mine\n")
 
 
+@pytest.mark.real_processes
 def test_status_without_a_daemon_says_so(service: Service) -> None:
     assert service.status()["running"] is False
     assert "not running" in service.call("status").stdout

@@ -36,7 +36,7 @@ class FakeGpu:
         self.folder = service.home / "gpu"
         self.folder.mkdir()
         service.environment["FAKE_GPU"] = str(self.folder)
-        service.program = ["tests.fake_daemon"]
+        service.program = "tests.fake_daemon"
         service.engine = {"device": "auto", "batch": 1, "cool_down": 0.0}
         service.configure()
         self.script()
@@ -270,7 +270,7 @@ def test_a_page_that_ends_every_worker_is_failed_and_the_rest_go_on(gpu: FakeGpu
 @pytest.mark.parametrize("faults", [["mps-wedged"], ["segv", "ok", "segv"]])
 def test_recognize_has_the_same_patience(gpu: FakeGpu, faults: list[str]) -> None:
     gpu.script(*faults)
-    gpu.service.program = ["tests.fake_daemon"]
+    gpu.service.program = "tests.fake_daemon"
     done = gpu.service.call("recognize", str(PICTURES / "greeting.png"))
     assert done.returncode == 0 and done.stdout.strip() == DRAWN["greeting.png"], done.stderr
     assert gpu.ran()[1] == faults[0]

@@ -11,7 +11,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from ocrd.model.expected import ExpectedModel
 from ocrd.model.hashes import HashCache
 from ocrd.model.verify import verify
 from ocrd.paths import POCKET_MODEL
+from tests.fork_server.client import Process, start_program
 from tests.hub import LocalHub
 from tests.integration.conftest import DRAWN, Service, wait_until
 from tests.published import MODEL_FILES, REPO, SHARDS, published_files
@@ -75,6 +75,7 @@ def state(service: Service) -> str | None:
     return (service.status()["engine"] or {}).get("state")
 
 
+@pytest.mark.real_processes
 def test_the_first_start_fetches_the_model_while_files_wait(
     managed: Service, serving: LocalHub
 ) -> None:
@@ -218,14 +219,16 @@ def test_an_idle_worker_that_dies_is_replaced_at_once(managed: Service, serving:
     wait_until(lambda: state(managed) == "ready", "the engine")
     before = managed.status()["engine"]["pid"]
     psutil.Process(before).kill()
-    wait_until(
-        lambda: state(managed) == "ready" and managed.status()["engine"]["pid"] != before,
-        "another worker",
-        patience=20,
-    )
+
+    def replaced() -> bool:
+        engine = managed.status()["engine"] or {}
+        return engine.get("state") == "ready" and engine["pid"] != before
+
+    wait_until(replaced, "another worker", patience=20)
     assert managed.stop() == 0
 
 
+@pytest.mark.real_processes
 def test_a_worker_ends_with_its_daemon_even_in_the_middle_of_healing(
     managed: Service, serving: LocalHub
 ) -> None:
@@ -275,11 +278,11 @@ def test_what_cannot_work_is_one_sentence(
     assert "Traceback" not in done.stderr and not folder(managed).exists()
 
 
+@pytest.mark.real_processes
 def test_ctrl_c_keeps_what_was_fetched_and_says_so(managed: Service, serving: LocalHub) -> None:
     serving.faults.pause_s = 0.02
-    argv = [sys.executable, "-m", "ocrd", "model", "heal"]
     with managed.log.open("wb") as log:
-        healer = subprocess.Popen(argv, env=managed.environment, stderr=log)
+        healer = start_program("ocrd", "model", "heal", environment=managed.environment, stderr=log)
     parts = folder(managed).with_name(f"{folder(managed).name}~new")
     wait_until(lambda: any(p.stat().st_size > 0 for p in parts.glob("*.part")), "the first bytes")
     healer.send_signal(signal.SIGINT)
@@ -339,12 +342,14 @@ def test_kill_9_of_healing_at_random_moments_never_leaves_half_a_model(
     managed: Service, serving: LocalHub
 ) -> None:
     serving.faults.pause_s = 0.001
-    argv = [sys.executable, "-m", "ocrd", "model", "heal", "--json"]
 
-    def heal() -> subprocess.Popen[bytes]:
+    def heal() -> Process:
         with managed.log.open("ab") as log:
-            return subprocess.Popen(
-                argv, env=managed.environment, stdout=subprocess.DEVNULL, stderr=log
+            return start_program(
+                *("ocrd", "model", "heal", "--json"),
+                environment=managed.environment,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
             )
 
     started = time.monotonic()

@@ -23,6 +23,7 @@ import pytest
 from ocrd.finder import tags
 from tests.fakes import launchd as fake_launchd
 from tests.fakes import mac as fake_mac
+from tests.fork_server.client import run_program, start_program
 from tests.integration.conftest import DRAWN, PICTURES, Home, wait_until
 
 T = "gui/501/local.ocrd"
@@ -34,7 +35,11 @@ class Mac(Home):
     def __init__(self, home: Path) -> None:
         home.mkdir()
         self.folder = home.parent / "mac"
-        super().__init__(home, fake_mac.place(self.folder, home), FAKE_MAC=str(self.folder))
+        super().__init__(
+            home,
+            fake_mac.place(self.folder, home),
+            FAKE_MAC=str(self.folder),
+        )
         self.plist = home / "Library/LaunchAgents/local.ocrd.plist"
         self.action = home / "Library/Services/OCR with ocrd.workflow"
 
@@ -80,6 +85,7 @@ def mac(tmp_path: Path) -> Iterator[Mac]:
     fake_launchd.clear(mac.folder)
 
 
+@pytest.mark.real_processes
 def test_from_install_to_uninstall(mac: Mac) -> None:
     before = mac.everything()
     planned = mac.call("install", "--pocket", "--dry-run")
@@ -337,7 +343,7 @@ def test_an_interrupted_installation_is_finished_by_the_next_and_removed_whole(m
 def test_a_daemon_that_was_started_by_hand_is_not_fought_with(mac: Mac) -> None:
     mac.call("init", "--pocket")
     with (mac.home / "log").open("wb") as log:
-        daemon = subprocess.Popen([str(mac.program), "run"], env=mac.environment, stderr=log)
+        daemon = start_program(mac.program, "run", environment=mac.environment, stderr=log)
     try:
         wait_until(lambda: mac.status()["pid"], "the daemon")
         assert f"started by hand and is running (pid {daemon.pid})" in mac.call("install", code=7)
@@ -366,12 +372,7 @@ def test_it_ends_within_five_seconds_in_the_middle_of_a_page_and_goes_on_there(m
 
 def test_the_doctor_knows_a_service_whose_program_is_gone(mac: Mac) -> None:
     def found() -> tuple[str, str]:
-        said = subprocess.run(
-            [str(mac.program), "doctor", "--json"],
-            env=mac.environment,
-            capture_output=True,
-            check=False,
-        )
+        said = run_program(mac.program, "doctor", "--json", environment=mac.environment)
         (service,) = [f for f in json.loads(said.stdout)["findings"] if f["name"] == "service"]
         return service["state"], service["found"]
 
@@ -412,6 +413,7 @@ def test_whatever_ends_it_unforeseen_is_said_by_status(mac: Mac) -> None:
     wait_until(lambda: mac.status()["running"], "the next start")
 
 
+@pytest.mark.real_processes
 def test_a_module_of_the_users_in_the_services_folder_is_none_of_ours(mac: Mac) -> None:
     """Its folder is the user's home, where a queue.py or a torch/ may lie."""
     for name in ("queue.py", "json.py", "torch.py"):

@@ -22,6 +22,7 @@ from ocrd import paths
 from ocrd.control.submit import submit
 from ocrd.journal import Journal
 from ocrd.types import Fingerprint
+from tests.fork_server.client import run_program, start_program
 from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
 
 
@@ -170,7 +171,7 @@ def test_a_thousand_submits_while_the_daemon_is_killed_and_restarted_lose_nothin
             signal.SIGINT,
             signal.SIGKILL,
         ):
-            if done.wait(4.0):
+            if done.wait(2.0):
                 return
             service.stop(number)
             service.start()
@@ -180,8 +181,7 @@ def test_a_thousand_submits_while_the_daemon_is_killed_and_restarted_lose_nothin
     environment = {key: service.environment[key] for key in ("OCRD_STATE_DIR", "OCRD_CONFIG")}
 
     def by_command(part: list[Path]) -> None:
-        argv = [sys.executable, "-m", "ocrd", "submit", *map(str, part)]
-        subprocess.run(argv, env={**os.environ, **environment}, check=True, timeout=100)
+        service.call("submit", *map(str, part)).check_returncode()
 
     os.environ.update(environment)
     try:
@@ -240,9 +240,10 @@ def test_waiting_while_it_is_paused_says_so(service: Service) -> None:
     service.call("pause")
     service.start()
     wait_until(lambda: service.status()["paused"], "the pause")
-    argv = [sys.executable, "-m", "ocrd", "submit", "--wait", str(picture)]
-    with subprocess.Popen(
-        argv, env=service.environment, stderr=subprocess.PIPE, text=True
+    with start_program(
+        *("ocrd", "submit", "--wait", str(picture)),
+        environment=service.environment,
+        stderr=subprocess.PIPE,
     ) as waiting:
         assert waiting.stderr is not None
         assert "paused (by hand; go on with: ocrd resume)" in waiting.stderr.readline()
@@ -368,9 +369,10 @@ def test_waiting_tells_of_the_file_as_it_was_submitted_not_as_it_was_before(
     service.start()
     wait_until(lambda: service.status()["paused"], "the pause")
     shutil.copyfile(PICTURES / "note.png", picture)
-    argv = [sys.executable, "-m", "ocrd", "submit", "--wait", str(picture)]
-    with subprocess.Popen(
-        argv, env=service.environment, stderr=subprocess.PIPE, text=True
+    with start_program(
+        *("ocrd", "submit", "--wait", str(picture)),
+        environment=service.environment,
+        stderr=subprocess.PIPE,
     ) as waiting:
         assert waiting.stderr is not None
         assert "paused" in waiting.stderr.readline()
@@ -383,8 +385,6 @@ def test_waiting_tells_of_the_file_as_it_was_submitted_not_as_it_was_before(
 def test_a_hook_that_tries_its_own_file_again_is_refused(service: Service) -> None:
     environment = {**service.environment, "OCRD_EVENT": "failed", "OCRD_FILE": "/x/a.png"}
     for arguments in (["/x/a.png"], []):
-        argv = [sys.executable, "-m", "ocrd", "retry", *arguments]
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+        done = run_program("ocrd", "retry", *arguments, environment=environment)
         assert done.returncode == 2 and "the file's own hook" in done.stderr
-    argv = [sys.executable, "-m", "ocrd", "retry", "/x/b.png"]
-    assert subprocess.run(argv, env=environment, capture_output=True, check=False).returncode == 0
+    assert run_program("ocrd", "retry", "/x/b.png", environment=environment).returncode == 0

@@ -22,11 +22,20 @@ class Server(Home):
     def __init__(self, home: Path) -> None:
         program = home / ".local/bin/ocrd"
         program.parent.mkdir(parents=True)
-        program.write_text(f"#!{sys.executable}\nfrom ocrd.__main__ import main\nmain()\n")
+        program.write_text(
+            f"#!{sys.executable}\n"
+            "from tests.fork_server.client import use_forked_workers\nuse_forked_workers()\n"
+            "from ocrd.__main__ import main\nmain()\n"
+        )
         program.chmod(0o755)
         self.folder = home.parent / "systemd"
         systemctl = fake_systemctl.place(self.folder)
-        super().__init__(home, program, FAKE_SYSTEMD=str(self.folder), XDG_RUNTIME_DIR=str(home))
+        super().__init__(
+            home,
+            program,
+            FAKE_SYSTEMD=str(self.folder),
+            XDG_RUNTIME_DIR=str(home),
+        )
         self.environment["PATH"] = f"{systemctl.parent}:{self.environment['PATH']}"
         self.unit = home / ".config/systemd/user/ocrd.service"
 
