@@ -181,3 +181,10 @@ def test_every_setting_that_is_named_exists(name: str) -> None:
     assert len(settings) > 40
     unknown = {s for s in named if s.split(".")[0] in sections and s not in settings}
     assert sorted(s for s in unknown if s.split(".")[1] not in ("py", "toml", "json")) == []
+
+
+def test_the_layers_are_those_of_the_contract() -> None:
+    contract = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"][0]
+    layers = [layer.replace("ocrd.", "") for layer in contract["layers"]]
+    section = read("docs/architecture.md").split("## Layers")[1].split("\n## ")[0]
+    assert [line.strip() for line in section.splitlines() if line.startswith("    ")] == layers
