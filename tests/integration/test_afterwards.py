@@ -27,7 +27,7 @@ from tests.integration.conftest import PICTURES, Service, wait_until
 def mac(service: Service) -> Service:
     """The daemon on a machine that says it is a Mac."""
     (service.home / "me").mkdir()
-    fake_mac.place(service.home / "mac", service.home / "me")
+    fake_mac.install(service.home / "mac", service.home / "me")
     service.program = "tests.fakes.mac"
     service.environment["FAKE_MAC"] = str(service.home / "mac")
     return service
@@ -194,7 +194,7 @@ def test_notifications_are_asked_for_and_one_for_many(mac: Service) -> None:
         mac.drop(f'{number} "x.png')
     bad(mac)
     assert mac.run_once() == 3
-    (call,) = fake_mac.told(mac.home / "mac", "osascript")
+    (call,) = fake_mac.recorded_calls(mac.home / "mac", "osascript")
     assert (
         call[-1] == "ocrd"
         and call[-2].startswith("1 failed: bad.png. 4 read: ")
@@ -203,17 +203,19 @@ def test_notifications_are_asked_for_and_one_for_many(mac: Service) -> None:
     mac.configure()
     mac.drop("again.png")
     assert mac.run_once() == 0
-    assert len(fake_mac.told(mac.home / "mac", "osascript")) == 1
+    assert len(fake_mac.recorded_calls(mac.home / "mac", "osascript")) == 1
 
 
 def test_the_machine_is_kept_awake_while_it_reads_and_not_beyond(mac: Service) -> None:
     mac.start()
     wait_until(lambda: (mac.status()["engine"] or {}).get("state") == "ready", "the model")
-    assert fake_mac.told(mac.home / "mac", "caffeinate") == []
+    assert fake_mac.recorded_calls(mac.home / "mac", "caffeinate") == []
     path = mac.drop("a.png")
     mac.wait_for_sidecar(path)
     assert mac.process is not None
-    assert fake_mac.told(mac.home / "mac", "caffeinate") == [["-i", "-w", str(mac.process.pid)]]
+    assert fake_mac.recorded_calls(mac.home / "mac", "caffeinate") == [
+        ["-i", "-w", str(mac.process.pid)]
+    ]
     import psutil
 
     def awake() -> list[Any]:
@@ -225,7 +227,7 @@ def test_the_machine_is_kept_awake_while_it_reads_and_not_beyond(mac: Service) -
     mac.stop()
     mac.drop("b.png")
     assert mac.run_once() == 0
-    assert len(fake_mac.told(mac.home / "mac", "caffeinate")) == 1
+    assert len(fake_mac.recorded_calls(mac.home / "mac", "caffeinate")) == 1
 
 
 def test_the_model_is_unloaded_after_its_time_and_comes_back_for_the_next_file(

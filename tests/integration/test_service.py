@@ -21,8 +21,8 @@ import psutil
 import pytest
 
 from ocrd.finder import tags
-from tests.fakes import launchd as fake_launchd
 from tests.fakes import mac as fake_mac
+from tests.fakes.launchd import install as fake_launchd
 from tests.fork_server.client import run_program, start_program
 from tests.integration.conftest import DRAWN, PICTURES, Home, wait_until
 
@@ -35,11 +35,7 @@ class Mac(Home):
     def __init__(self, home: Path) -> None:
         home.mkdir()
         self.folder = home.parent / "mac"
-        super().__init__(
-            home,
-            fake_mac.place(self.folder, home),
-            FAKE_MAC=str(self.folder),
-        )
+        super().__init__(home, fake_mac.install(self.folder, home), FAKE_MAC=str(self.folder))
         self.plist = home / "Library/LaunchAgents/local.ocrd.plist"
         self.action = home / "Library/Services/OCR with ocrd.workflow"
 
@@ -82,7 +78,7 @@ class Mac(Home):
 def mac(tmp_path: Path) -> Iterator[Mac]:
     mac = Mac(tmp_path / "me")
     yield mac
-    fake_launchd.clear(mac.folder)
+    fake_launchd.remove(mac.folder)
 
 
 @pytest.mark.real_processes
@@ -110,7 +106,7 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
     arguments = plistlib.loads(mac.plist.read_bytes())["ProgramArguments"]
     assert arguments == [str(mac.program), "run", "--config", str(mac.config)]
     assert mac.plist.stat().st_mode & 0o777 == 0o644
-    assert fake_mac.told(mac.folder, "pbs") == [["-flush"]]
+    assert fake_mac.recorded_calls(mac.folder, "pbs") == [["-flush"]]
 
     status = mac.status()
     assert status["running"] and status["by"] == "launchd" and status["service"]["loaded"]
@@ -141,7 +137,7 @@ def test_from_install_to_uninstall(mac: Mac) -> None:
     assert tag() == plistlib.dumps(["OCR\n4"], fmt=plistlib.FMT_BINARY)
     dropped = Path(shutil.copyfile(PICTURES / "note.png", mac.inbox / "note.png"))
     wait_until(dropped.with_name("note.png.json").exists, "the sidecar of what was dropped")
-    (caffeinated,) = {tuple(call) for call in fake_mac.told(mac.folder, "caffeinate")}
+    (caffeinated,) = {tuple(call) for call in fake_mac.recorded_calls(mac.folder, "caffeinate")}
     assert caffeinated == ("-i", "-w", str(status["pid"]))
     assert "done" in mac.call("logs") and '"event": "done"' in mac.call(
         "logs", "--json", "-n", "200"
@@ -174,7 +170,7 @@ def test_a_second_install_does_nothing_and_a_changed_one_reloads(mac: Mac) -> No
     )
     assert mac.everything() == files
 
-    fake_mac.script(mac.folder, drain_polls=2)
+    fake_mac.write_script(mac.folder, drain_polls=2)
     mac.environment["HF_ENDPOINT"] = "http://127.0.0.1:9"  # now part of the plist
     mac.calls()
     said = mac.call("install")
@@ -213,7 +209,7 @@ def test_start_stop_and_restart(mac: Mac) -> None:
     assert mac.calls() == [f"print {T}", f"kickstart -k {T}"]
     second = mac.status()["pid"]
     assert second not in (first, None)
-    fake_mac.script(mac.folder, drain_polls=3)
+    fake_mac.write_script(mac.folder, drain_polls=3)
     mac.calls()
     assert "stopped the service" in mac.call("stop")
     calls = mac.calls()
@@ -238,7 +234,7 @@ def test_start_stop_and_restart(mac: Mac) -> None:
 
 def test_a_crash_is_restarted_and_the_page_in_hand_is_read_again(mac: Mac) -> None:
     mac.install()
-    fake_mac.script(mac.folder, throttle=0.2)
+    fake_mac.write_script(mac.folder, throttle=0.2)
     for number in range(5):
         shutil.copyfile(PICTURES / "note.png", mac.inbox / f"{number}.png")
     for _ in range(3):
@@ -253,7 +249,7 @@ def test_a_crash_is_restarted_and_the_page_in_hand_is_read_again(mac: Mac) -> No
 def test_a_program_that_crashes_at_once_is_said_so_and_recovers_when_it_is_mended(mac: Mac) -> None:
     good = mac.program.read_text()
     (mac.folder / "impatient").touch()
-    fake_mac.script(mac.folder, throttle=0.3)
+    fake_mac.write_script(mac.folder, throttle=0.3)
     mac.program.write_text(
         good.replace("from tests", "import sys\nif sys.argv[1] == 'run': sys.exit(1)\nfrom tests")
     )
@@ -269,7 +265,7 @@ def test_a_program_that_crashes_at_once_is_said_so_and_recovers_when_it_is_mende
 
 def test_what_no_new_start_can_mend_ends_with_0_and_is_said_by_status(mac: Mac) -> None:
     mac.install()
-    fake_mac.script(mac.folder, throttle=0.2)
+    fake_mac.write_script(mac.folder, throttle=0.2)
     good = mac.config.read_text()
     mac.config.write_text(good + "\n[dance]\n")
     said = mac.call("restart", code=7)
@@ -303,7 +299,7 @@ def test_a_disabled_service_is_enabled_again(mac: Mac) -> None:
 def test_without_a_login_at_the_screen_nothing_is_written_and_the_way_out_is_named(
     mac: Mac,
 ) -> None:
-    fake_mac.script(mac.folder, no_domain=["gui/501"])
+    fake_mac.write_script(mac.folder, no_domain=["gui/501"])
     before = mac.everything()
     assert "install --domain user" in mac.call("install", "--pocket", code=7)
     assert mac.everything() == before
@@ -311,7 +307,7 @@ def test_without_a_login_at_the_screen_nothing_is_written_and_the_way_out_is_nam
     assert "bootstrap user/501" in " ".join(mac.calls())
     assert "restarted" in mac.call("restart")  # the domain is remembered
     mac.calls()
-    fake_mac.script(mac.folder)
+    fake_mac.write_script(mac.folder)
     assert "started the service" in mac.call(
         "install", "--domain", "gui"
     )  # and left when another is asked for
@@ -328,7 +324,7 @@ def test_an_interrupted_installation_is_finished_by_the_next_and_removed_whole(m
     """
     answers = [{"verb": "bootstrap", "code": 64, "stderr": "no", "times": 1}]
     before = mac.everything()
-    fake_mac.script(mac.folder, answers=answers)
+    fake_mac.write_script(mac.folder, answers=answers)
     assert "bootstrap" in mac.call("install", "--pocket", code=7)
     assert "started the service" in mac.call("install")
     mac.call("uninstall")
@@ -406,7 +402,7 @@ def test_whatever_ends_it_unforeseen_is_said_by_status(mac: Mac) -> None:
     ours.unlink()
     ours.mkdir()
     (mac.folder / "impatient").touch()
-    fake_mac.script(mac.folder, throttle=0.2)
+    fake_mac.write_script(mac.folder, throttle=0.2)
     assert "IsADirectoryError" in mac.call("start", code=7)
     assert "IsADirectoryError" in mac.call("status")
     ours.rmdir()

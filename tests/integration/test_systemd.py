@@ -29,13 +29,8 @@ class Server(Home):
         )
         program.chmod(0o755)
         self.folder = home.parent / "systemd"
-        systemctl = fake_systemctl.place(self.folder)
-        super().__init__(
-            home,
-            program,
-            FAKE_SYSTEMD=str(self.folder),
-            XDG_RUNTIME_DIR=str(home),
-        )
+        systemctl = fake_systemctl.install(self.folder)
+        super().__init__(home, program, FAKE_SYSTEMD=str(self.folder), XDG_RUNTIME_DIR=str(home))
         self.environment["PATH"] = f"{systemctl.parent}:{self.environment['PATH']}"
         self.unit = home / ".config/systemd/user/ocrd.service"
 
