@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import structlog
 
+from ocrd import paths
 from ocrd.errors import ModelError, OcrdError
 from ocrd.types import BackendInfo
 from ocrd.worker.messages import (
@@ -76,9 +77,11 @@ class Child:
         if runner is None:
             return
         # Imported only now: a model that is missing is reported before Pillow and pdfium load.
+        from ocrd.documents.library_warnings import LibraryWarningLog
         from ocrd.worker.document_reader import DocumentReader
 
-        reader = DocumentReader(runner, self.send)
+        warning_log = LibraryWarningLog(paths.state_dir())
+        reader = DocumentReader(runner, self.send, warning_log=warning_log)
         while True:
             self._working.clear()
             requests = decode_requests(self._lines.get()).requests

@@ -11,7 +11,8 @@ import psutil
 import structlog
 from PIL import Image
 
-from ocrd.documents.document import open_document
+from ocrd.documents.document import Document, open_document
+from ocrd.documents.library_warnings import LibraryWarningLog
 from ocrd.documents.page import DocumentLimits
 from ocrd.errors import DocumentError, FreshWorkerNeeded, OcrdError, RefusalReason, UsageError
 from ocrd.reading import (
@@ -45,9 +46,12 @@ Send = Callable[[WorkerMessage], None]
 class DocumentReader:
     """Reads what is requested; whatever a document does, it is answered."""
 
-    def __init__(self, runner: EngineRunner, send: Send) -> None:
+    def __init__(
+        self, runner: EngineRunner, send: Send, *, warning_log: LibraryWarningLog | None = None
+    ) -> None:
         self._runner = runner
         self._send = send
+        self._warning_log = warning_log
         self._log = structlog.get_logger(component="worker")
 
     def read(self, request: ReadRequest) -> None:
@@ -94,7 +98,7 @@ class DocumentReader:
             self._send(BatchAborted(f"{type(error).__name__}: {error}"))
 
     def _read_pages(self, request: ReadRequest) -> None:
-        with open_document(request.path, _limits(request)) as document:
+        with self._open(request) as document:
             self._send(DocumentOpened(request.job, document.page_count))
             reporter = ProgressReporter(self._runner, self._send)
 
@@ -116,12 +120,19 @@ class DocumentReader:
     def _only_page(self, request: ReadRequest) -> Image.Image | None:
         """The picture; None when it cannot be read, which has been answered then."""
         try:
-            with open_document(request.path, _limits(request)) as document:
-                self._send(DocumentOpened(request.job, 1))
-                return next(iter(document.pages(0))).image
+            with self._open(request) as document:
+                if document.page_count > 1:
+                    # Its name is a picture's with one page; its content is not. Read alone, it
+                    # loses no page.
+                    raise ValueError(f"{request.path.name} has {document.page_count} pages")
+                self._send(DocumentOpened(request.job, document.page_count))
+                return document.page(0).image
         except (DocumentError, OSError) as error:
             self._send(self._answer_to(error, request))
             return None
+
+    def _open(self, request: ReadRequest) -> Document:
+        return open_document(request.path, _limits(request), warning_log=self._warning_log)
 
     def _finish(self, request: ReadRequest) -> None:
         memory = psutil.Process().memory_info().rss

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ocrd.units import format_size
 from ocrd.worker.messages import MemoryUsage
 
 
@@ -37,7 +38,7 @@ def recycle_reason(first: MemoryUsage, now: MemoryUsage, *, limits: MemoryLimits
     """
     grown = now.total - first.total
     if grown > limits.max_growth_bytes:
-        return f"it grew by {grown / 1e9:.1f} GB since its first document"
+        return f"it grew by {format_size(grown)} since its first document"
     if now.total > limits.max_bytes and grown > 0.1 * limits.max_bytes:
-        return f"it uses {now.total / 1e9:.1f} GB of {limits.max_bytes / 1e9:.1f} GB allowed"
+        return f"it uses {format_size(now.total)} of {format_size(limits.max_bytes)} allowed"
     return None

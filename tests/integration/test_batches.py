@@ -91,7 +91,7 @@ def test_pictures_in_a_batch_that_kills_the_worker_are_read_one_by_one_and_none_
         assert [page["text"] for page in sidecar(path)["pages"]] == [GREETING] and kinds(
             sidecar(path)
         ) == []
-    assert len(gpu.logged("pictures that were read together are read one by one")) == 1
+    assert len(gpu.logged("the batch failed; reading one by one")) == 1
 
 
 def test_a_document_among_the_pictures_is_read_by_itself(gpu: FakeGpu) -> None:
@@ -99,6 +99,15 @@ def test_a_document_among_the_pictures_is_read_by_itself(gpu: FakeGpu) -> None:
     save_pages(gpu.service.inbox / "b.tif", 3)
     assert gpu.service.run_once() == 0
     assert len(sidecar(gpu.service.inbox / "b.tif")["pages"]) == 3
+    assert all(sidecar(path)["pages"][0]["text"] == GREETING for path in paths)
+
+
+def test_a_document_with_a_pictures_name_loses_no_page(gpu: FakeGpu) -> None:
+    paths = lay(gpu, "a.png", "c.png", "d.png")
+    save_pages(gpu.service.inbox / "b.tif", 3)
+    (gpu.service.inbox / "b.tif").rename(gpu.service.inbox / "b.png")
+    assert gpu.service.run_once() == 0
+    assert len(sidecar(gpu.service.inbox / "b.png")["pages"]) == 3
     assert all(sidecar(path)["pages"][0]["text"] == GREETING for path in paths)
 
 

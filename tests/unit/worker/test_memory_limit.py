@@ -24,7 +24,7 @@ LIMITS = MemoryLimits(max_bytes=10 * GB, max_growth_bytes=5 * GB)
             MemoryUsage(2 * GB, 0),
             MemoryUsage(2 * GB + GB // 10, GB),
             MemoryLimits(10 * GB, GB),
-            "it grew by 1.1 GB since its first document",
+            "it grew by 1.10 GB since its first document",
         ),
         (
             MemoryUsage(9 * GB, 0),
