@@ -1,1 +1,1 @@
-"""Install ocrd as a service, start it, stop it and remove it: launchd on macOS, systemd on Linux."""
+"""Install ocrd as a service, start it, stop it, remove it: launchd on macOS, systemd on Linux."""
