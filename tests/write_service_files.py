@@ -1,6 +1,6 @@
-"""``python -m tests.write_service_files FOLDER``.
+"""Write this machine's service files into a folder, for ``plutil -lint`` to check.
 
-This machine's service files, for ``plutil -lint`` to judge.
+``python -m tests.write_service_files FOLDER``
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from ocrd.service.templates import TemplateContext
 
 
 def main() -> None:
+    """Write the files, with a path that contains what XML and a shell treat specially."""
     folder = Path(sys.argv[1])
     home = Path.home()
     folder.mkdir(exist_ok=True)
-    # With everything that XML and a shell mind.
     context = TemplateContext(
-        home / ".local/bin/ocrd",
-        home / "a & <b> \"c\" 'd'/ä.toml",
-        home,
-        home / "launchd.log",
-        service_variables(),
+        program=home / ".local/bin/ocrd",
+        config=home / "a & <b> \"c\" 'd'/ä.toml",
+        home=home,
+        log=home / "launchd.log",
+        environment=service_variables(),
     )
     (folder / "local.ocrd.plist").write_bytes(templates.launch_agent(context))
     for name, data in templates.quick_action(context).items():
