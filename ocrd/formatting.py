@@ -84,7 +84,7 @@ def format_kernels(backend: BackendInfo) -> str:
     return (
         f"experts {experts} ({measured} GB/s), {choice['prefill_experts']} for prompts; "
         f"other weights {matmul}, {choice['prefill_matmul']} for prompts; "
-        f"up to {_count_pages(backend.batch)} at once"
+        f"up to {_count_pages(backend.batch)} in one batch"
     )
 
 

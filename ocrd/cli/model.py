@@ -13,7 +13,7 @@ import typer
 from ocrd.cli.app import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
-    from ocrd.config import Config, ModelConfig
+    from ocrd.config import ModelConfig
     from ocrd.model.heal import Healer
     from ocrd.model.report import Report
 
@@ -21,6 +21,14 @@ app = typer.Typer(
     help="Check, repair or download the model's files.", no_args_is_help=True, rich_markup_mode=None
 )
 
+SourceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="FOLDER",
+        help="Repair the model from this folder or hub cache, without a network.",
+    ),
+]
 # `heal` gives up after this many tries in a row without a new byte. The daemon never gives up.
 MAX_TRIES = 4
 
@@ -68,14 +76,7 @@ def heal(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what would be removed and downloaded.")
     ] = False,
-    source: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="FOLDER",
-            help="Heal from this folder or hub cache, without a network.",
-        ),
-    ] = None,
+    source: SourceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Repair the model, or download it.
@@ -90,7 +91,7 @@ def heal(
     from ocrd.model.progress import ProgressMeter
     from ocrd.service.detect import default_config
 
-    settings: Config = load_config(default_config(config))
+    settings = load_config(default_config(config))
     copy = None if source is None else _existing(source)
     # SIGTERM ends it like Ctrl-C, so that the terminal gets its cursor back.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

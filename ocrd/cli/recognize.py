@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ocrd.config import Config
+    from ocrd.errors import OcrdError, ReadRefused
     from ocrd.reading import PageEvent
     from ocrd.status import EngineReady, PreparationStatus
 
@@ -60,14 +61,7 @@ def _read(file: Path, settings: Config, *, task: str) -> Mapping[str, bytes]:
     """
     from ocrd.backends.local import make_local_backend
     from ocrd.backends.retry import read_with_retries
-    from ocrd.errors import (
-        BackendCrashed,
-        BackendExhausted,
-        EngineError,
-        ReadRefused,
-        RefusalReason,
-        UsageError,
-    )
+    from ocrd.errors import BackendCrashed, BackendExhausted, EngineError, ReadRefused
     from ocrd.files import hash_file
     from ocrd.outputs import sidecar
     from ocrd.reading import PageRead
@@ -88,11 +82,7 @@ def _read(file: Path, settings: Config, *, task: str) -> Mapping[str, bytes]:
     except (BackendCrashed, BackendExhausted) as error:
         raise EngineError(f"{file}: {error}; check: ocrd doctor") from error
     except ReadRefused as error:
-        if error.reason == RefusalReason.USAGE:
-            raise UsageError(str(error)) from error
-        if error.reason == RefusalReason.ENGINE:
-            raise EngineError(str(error)) from error
-        raise
+        raise _with_exit_code(error) from error
     finally:
         backend.stop()
     assert backend.info is not None, "a backend that read was ready"
@@ -103,6 +93,17 @@ def _read(file: Path, settings: Config, *, task: str) -> Mapping[str, bytes]:
         task=task,
         formats=sidecar.FORMATS,
     )
+
+
+def _with_exit_code(error: ReadRefused) -> OcrdError:
+    """Return the error whose exit code fits the reason for which the file was refused."""
+    from ocrd.errors import EngineError, RefusalReason, UsageError
+
+    if error.reason == RefusalReason.USAGE:
+        return UsageError(str(error))
+    if error.reason == RefusalReason.ENGINE:
+        return EngineError(str(error))
+    return error
 
 
 class _Progress:

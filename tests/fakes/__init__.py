@@ -1,1 +1,1 @@
-"""Stand-ins for what a test machine does not have: launchd, systemd, a Mac's programs."""
+"""Fakes of what a test machine does not have: launchd, systemd, a Mac's programs."""

@@ -132,7 +132,7 @@ def test_empty_pages_are_skipped_and_the_doctor_names_the_kernels(gpu: FakeGpu) 
     kernels = engine["tuned"]["choice"]["decode_experts"]
     assert engine["batch"] == 3 and set(kernels) == {"1", "8"}
     output = " ".join(gpu.service.call("doctor").stdout.split())
-    assert "up to 3 pages at once" in output
+    assert "up to 3 pages in one batch" in output
     assert f"experts {kernels['1']} for 1, {kernels['8']} for 8" in output
     assert gpu.service.stop() == 0
 

@@ -28,7 +28,7 @@ BOOTSTRAP = f"bootstrap gui/501 {PLIST}"
 
 @dataclass
 class ScriptedLaunchctl:
-    """Answers by verb; the last answer repeats. Its clock moves only while somebody sleeps."""
+    """Answers by verb; the last answer repeats. Its clock moves only in `sleep`."""
 
     exit_codes: Mapping[str, Sequence[int]]
     # Verbs that start the daemon when they succeed.
@@ -52,7 +52,7 @@ class ScriptedLaunchctl:
             self.since = time.time()
         if code == 0 and verb == "bootout":
             self.daemon_runs = False
-        return CommandResult(code, "", f"{verb}: said {code}")
+        return CommandResult(code, "", f"{verb}: exit code {code}")
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
