@@ -259,6 +259,8 @@ def decode(
     """
     batch = Batch(network, limits, clock=clock, ban_eos=ban_eos)
     batch.add(0, prompt, on_token=on_token)
-    while True:
-        for _, result in batch.step():
-            return result
+    ended: list[tuple[int, DecodeResult]] = []
+    while not ended:
+        ended = batch.step()
+    _, result = ended[0]
+    return result

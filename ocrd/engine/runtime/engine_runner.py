@@ -140,14 +140,16 @@ class EngineRunner:
         model = self._selection.run(self.plan)
         failover = Failover(
             model,
-            cpu=next(each for each in self.plan.candidates if each.device == "cpu"),
+            cpu=next(candidate for candidate in self.plan.candidates if candidate.device == "cpu"),
             policy=self._options.failover,
             self_test=self._self_test,
             progress=self._progress,
             clock=self._clock,
         )
         page_reader = PageReader(model, failover)
-        batch = self._options.batch or self._largest_batch(model.current)
+        batch = self._options.batch
+        if batch is None:
+            batch = self._largest_batch(model.current)
         batches = BatchReader(model, failover, page_reader=page_reader, batch=batch)
         self._started = _Started(model, failover, batches)
         structlog.get_logger(component="engine").info(

@@ -93,13 +93,7 @@ class PageReader:
         self._model = model
         self._failover = failover
 
-    def read(
-        self,
-        index: int,
-        image: Image.Image,
-        *,
-        options: ReadOptions,
-    ) -> PageReading:
+    def read(self, index: int, image: Image.Image, *, options: ReadOptions) -> PageReading:
         """Read one page, on the CPU if necessary.
 
         Args:
@@ -112,9 +106,8 @@ class PageReader:
             FreshWorkerNeeded: Only a new process can read the page.
             UsageError: There is no such task.
         """
-        options.progress.attempt(
-            index
-        )  # the primary device may be tested first, within the page's time
+        # Reported here too, because the primary device may be tested first.
+        options.progress.attempt(index)
         self._failover.return_to_primary()
         started_on = self._model.current
         recovery = PageRecovery(

@@ -164,13 +164,11 @@ def test_a_loop_whose_coordinates_change_is_stopped_and_its_first_copy_kept(
     batch.add(0, prompts[0], on_token=counts.append)
     while not (ended := batch.step()):
         pass
-    unit = 10 + words  # five blocks, and the first copy of the one that repeats
-    begins = 6 * (10 + words)
+    unit = 10 + words
+    kept = 6 * unit  # five blocks, and the first copy of the one that repeats
     assert ended[0][1].stop_reason == "loop"
-    assert len(ended[0][1].token_ids) == begins
-    assert counts[-1] <= begins + 200, (
-        f"stopped {counts[-1] - begins} tokens after the loop's start, units of {unit}"
-    )
+    assert len(ended[0][1].token_ids) == kept
+    assert counts[-1] <= kept + 200, f"stopped {counts[-1] - kept} tokens after the first copy"
 
 
 def test_blocks_that_differ_are_not_a_loop_and_the_detection_can_be_turned_off(

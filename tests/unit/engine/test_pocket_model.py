@@ -1,4 +1,4 @@
-"""The pocket model that ships is whole, small, and laid out as the real one."""
+"""The pocket model that ships is complete, small, and has the real model's file layout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tools.render_text import TRAINED_FONTS
 POCKET = paths.POCKET_MODEL
 
 
-def test_the_manifest_names_the_files_as_they_are() -> None:
+def test_the_manifest_matches_the_files() -> None:
     files = json.loads((POCKET / "manifest.json").read_text(encoding="utf-8"))["files"]
     assert set(files) == {"config.json", "model.safetensors", "tokenizer.json"}
     for name, entry in files.items():
@@ -47,7 +47,7 @@ def test_its_configuration_follows_the_published_schema() -> None:
     assert read_architecture(POCKET).sam.image_size == 256
 
 
-def test_its_tokenizer_writes_every_character_that_it_learnt_and_gives_it_back() -> None:
+def test_its_tokenizer_encodes_and_decodes_every_character_of_its_alphabet() -> None:
     tokenizer = Tokenizer.from_file(str(POCKET / "tokenizer.json"))
     text = "Sphinx of black quartz,\njudge my vow! 0123456789 (%$@#&)"
     ids = tokenizer.encode(text, add_special_tokens=False).ids
@@ -55,7 +55,7 @@ def test_its_tokenizer_writes_every_character_that_it_learnt_and_gives_it_back()
     assert tokenizer.decode(ids) == text
 
 
-def test_every_published_prompt_can_be_written_with_it() -> None:
+def test_its_tokenizer_encodes_every_published_prompt() -> None:
     tokenizer = Tokenizer.from_file(str(POCKET / "tokenizer.json"))
     for task in ("text", "markdown", "figure", "locate:Total"):
         prompt = encode_prompt(prompt_text(task), tokenizer, bos=0)
@@ -65,14 +65,14 @@ def test_every_published_prompt_can_be_written_with_it() -> None:
         ).removeprefix("<image>")
 
 
-def test_it_reads_fresh_pictures_with_at_most_three_percent_character_errors() -> None:
+def test_it_reads_new_pictures_with_at_most_three_percent_character_errors() -> None:
     engine = DeepSeekOCR(POCKET, device="cpu")
-    # Another seed than those of training and of docs/pocket.md: never drawn before, the same for
-    # everybody.
+    # Another seed than those of training and of docs/pocket.md: new pictures, and the same ones on
+    # every machine.
     assert text_error_rate(engine, TRAINED_FONTS, count=200, seed=3_000_000) <= 0.03
 
 
-def test_asked_for_boxes_it_gives_one_for_each_line_where_the_line_is() -> None:
+def test_its_boxes_are_where_the_lines_are() -> None:
     engine = DeepSeekOCR(POCKET, device="cpu")
     overlap, wrong = grounded_scores(engine, TRAINED_FONTS, count=100, seed=3_000_000)
     assert overlap >= 0.6 and wrong <= 0.04

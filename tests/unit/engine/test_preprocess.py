@@ -1,4 +1,4 @@
-"""The views agree with the published code's: 55 cases of sizes and modes."""
+"""The views agree with those of the published code: 55 cases of sizes and modes."""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ C0 = re.compile(r"[\x00-\x08\x0b-\x1f]")
 @pytest.mark.parametrize("unit", [
     *TAGS, REF + REF_END, DET + "[[1,2,3,4]]" + DET_END, f"{REF}a{REF_END}{DET}",
     f"{DET}{DET_END}", "<", "<｜", "<|", "<b", "<b ", "<b a=", "<b a='", "<br>", "<p>a",
-    "<td", "<td ", "<td>", "<table>", "</", "<!--", "&", "&#9", "[", "]", "9", "9 ", "1,", "1+1.", "],[", " ", "\n", "\t", "#", "**",
+    "<td", "<td ", "<td>", "<table>", "</", "<!--",
+    "&", "&#9", "[", "]", "9", "9 ", "1,", "1+1.", "],[", " ", "\n", "\t", "#", "**",
     "# ", "\x00", "&amp;", "<|re", "nan ", "e", "-",
 ])  # fmt: skip
 @pytest.mark.parametrize(
