@@ -63,4 +63,4 @@ def create_folder(folder: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{folder}: cannot create the inbox ({error.strerror})") from error
+        raise ConfigError(f"{folder}: the inbox cannot be created ({error.strerror})") from error

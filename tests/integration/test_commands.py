@@ -152,7 +152,7 @@ def test_folders_that_cannot_be_created_are_a_configuration_error(service: Servi
     service.configure(path=str(service.config))
     completed = service.call("run", "--once")
     assert completed.returncode == ExitCode.CONFIGURATION
-    assert "the inbox cannot be made" in completed.stderr
+    assert "the inbox cannot be created" in completed.stderr
     assert "Traceback" not in completed.stderr
     service.environment["OCRD_STATE_DIR"] = str(service.config / "below")
     completed = service.call("run", "--once")
