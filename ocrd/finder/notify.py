@@ -11,6 +11,7 @@ import structlog
 
 from ocrd import system_commands
 from ocrd.errors import ServiceError
+from ocrd.formatting import printable
 
 # Seconds after the last file before a notification is shown.
 QUIET_S = 5.0
@@ -84,10 +85,7 @@ def notification_text(failed: list[str], read: list[str]) -> str:
 
 
 def _join_names(names: list[str]) -> str:
-    shown = ", ".join(
-        "".join(character if character.isprintable() else "?" for character in name)
-        for name in names[:MAX_NAMES]
-    )
+    shown = ", ".join(map(printable, names[:MAX_NAMES]))
     return f"{shown} and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else shown
 
 
