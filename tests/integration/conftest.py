@@ -16,7 +16,6 @@ import pytest
 import tomli_w
 
 from ocrd import paths
-from ocrd.model import hub as hub_edge
 from tests.fork_server.client import (
     SERVERS,
     Process,
@@ -24,9 +23,6 @@ from tests.fork_server.client import (
     start_program,
     start_servers,
 )
-from tests.hub import LocalHub
-from tests.machine import Machine
-from tests.published import REPO, published_files
 
 PICTURES = paths.POCKET_MODEL / "demo"
 DRAWN: dict[str, str] = json.loads((PICTURES / "drawn.json").read_text(encoding="utf-8"))
@@ -160,21 +156,3 @@ def service(tmp_path: Path) -> Iterator[Service]:
     if service.process is not None:
         service.process.kill()
         service.process.wait()
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
-    """A hub that serves one repository, and a client in this process that does not wait long for
-    it.
-    """
-    monkeypatch.setattr(hub_edge, "MAX_TRIES_WITHOUT_PROGRESS", 1)
-    monkeypatch.setattr(hub_edge, "RECONNECT_DELAY_S", 0.0)
-    hub = LocalHub()
-    hub.publish(REPO, published_files())
-    with hub.serving():
-        yield hub
-
-
-@pytest.fixture
-def machine(tmp_path: Path, hub: LocalHub) -> Machine:
-    return Machine(tmp_path, hub.branches["main"])
