@@ -1,7 +1,7 @@
 """Copies of the model that are already on this machine, and what their records say of their bytes.
 
-A record is what the hub reported when the copy was made: our `manifest.json`; the names of the blobs in
-the hub's cache, which are their hashes; or the `.cache/huggingface` folder of `hf download
+A record is what the hub reported when the copy was made: our `manifest.json`; the names of the
+blobs in the hub's cache, which are their hashes; or the `.cache/huggingface` folder of `hf download
 --local-dir`. Whatever is taken from a copy is hashed before it counts, so a wrong record can at
 worst cause a useless download.
 """
