@@ -166,7 +166,7 @@ def test_out_of_memory_frees_the_cache_then_starts_a_new_worker_then_the_cpu(gpu
         "mps",
         "mps",
     ]  # and what the weights left behind
-    assert len(gpu.logged("the worker is used up; a new one goes on")) == 1
+    assert len(gpu.logged("the worker is exhausted; a new one continues")) == 1
 
 
 def test_on_cuda_it_is_the_same(gpu: FakeGpu) -> None:
@@ -293,7 +293,7 @@ def test_a_worker_that_grew_too_large_is_replaced_after_its_document(gpu: FakeGp
         lambda: (gpu.service.status()["engine"] or {}).get("pid") not in (None, before),
         "another worker",
     )
-    assert "it grew by" in gpu.logged("the worker is replaced")[0]["why"]
+    assert "it grew by" in gpu.logged("the worker is replaced")[0]["reason"]
     assert gpu.service.stop() == 0
 
 
