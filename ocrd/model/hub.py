@@ -101,7 +101,7 @@ def fetch(manifest: Manifest, name: str, *, target: Path, on_bytes: OnBytes) -> 
         metadata = get_hf_file_metadata(url, token=None, headers=build_hf_headers())
         if metadata.etag != entry.hash:  # noticed before gigabytes are downloaded
             raise ModelUnavailable(
-                f"the hub has another {name} than it lists for {manifest.repo}; retrying"
+                f"the hub has another {name} than it lists for {manifest.repo}; a retry may help"
             )
         _download(url, target, size=entry.size, on_bytes=on_bytes)
 

@@ -74,7 +74,9 @@ def translate_hub_errors(what: str) -> Iterator[None]:
     except OSError as error:
         # A full disk, for example, or an answer with fewer bytes than promised.
         reason = error.strerror or _first_line(error)
-        raise ModelUnavailable(f"{what}: the download failed ({reason}); retrying") from error
+        raise ModelUnavailable(
+            f"{what}: the download failed ({reason}); a retry may help"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelUnavailable(
             f"{what}: the answer is not a hub's ({type(error).__name__}); check HF_ENDPOINT, and "
@@ -109,10 +111,16 @@ def _translate_answer(error: HfHubHTTPError, what: str) -> ModelError:
             f"{what}: the hub refuses the token (401); correct HF_TOKEN or run: hf auth login"
         )
     if isinstance(error, errors.RemoteEntryNotFoundError):
-        return ModelUnavailable(f"{what}: the hub lists it but does not have it (404); retrying")
+        return ModelUnavailable(
+            f"{what}: the hub lists it but does not have it (404); a retry may help"
+        )
     if status in RETRYABLE_STATUS:
-        return ModelUnavailable(f"{what}: the hub is busy or out of order ({status}); retrying")
-    return ModelUnavailable(f"{what}: the hub answered {status} ({_first_line(error)}); retrying")
+        return ModelUnavailable(
+            f"{what}: the hub is busy or out of order ({status}); a retry may help"
+        )
+    return ModelUnavailable(
+        f"{what}: the hub answered {status} ({_first_line(error)}); a retry may help"
+    )
 
 
 def _first_line(error: Exception) -> str:
