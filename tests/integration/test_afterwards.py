@@ -154,7 +154,7 @@ def test_a_hook_that_fails_or_hangs_costs_no_file_and_is_in_the_log(service: Ser
     assert time.monotonic() - started < 40
     assert all(path.with_name(f"{path.name}.json").exists() for path in (first, second))
     log = (service.home / "state/logs/ocrd.log").read_text()
-    assert "it ended with 9" in log and "no room" in log and "longer than 0.5 s" in log
+    assert "it ended with exit code 9" in log and "no room" in log and "longer than 0.5 s" in log
 
 
 def test_a_hook_that_a_kill_came_before_runs_at_the_next_start(service: Service) -> None:
