@@ -19,7 +19,7 @@ from pathlib import Path
 import tomli_w
 
 from ocrd import paths
-from ocrd.errors import EngineError, ServiceError
+from ocrd.errors import EngineError, ExitCode, ServiceError
 
 # For importing PyTorch and reading three small pictures on a slow machine.
 READ_TIMEOUT_S = 180.0
@@ -70,7 +70,7 @@ def run_demo() -> list[DemoResult]:
             texts = [(inbox / f"{name}.txt").read_text(encoding="utf-8") for name in drawn]
         finally:
             exit_code = _stop(daemon)
-        if exit_code != 0:
+        if exit_code != ExitCode.DONE:
             raise ServiceError(f"the demonstration's daemon ended with exit code {exit_code}")
     return [
         DemoResult(name, text, read.rstrip("\n"))

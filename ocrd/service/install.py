@@ -55,13 +55,9 @@ def install(
     if isinstance(installation.manager, Launchd) and not installation.dry_run:
         _leave_other_domain(installation.manager, record)
     yield from _create_inboxes(installation, config, record=record)
-    files = {
-        **installation.files(),
-        installation.manager.file: installation.service_file(),
-    }
-    for path, data in files.items():
+    for path, data in installation.all_files().items():
         yield _write_file(installation, record, path=path, data=data)
-    yield from _start(installation, record)
+    yield _start(installation, record)
     if installation.quick_action is not None and not installation.dry_run:
         with contextlib.suppress(ServiceError):  # Finder finds it without this too, only later
             system_commands.run_command("pbs", "-flush")
@@ -140,26 +136,28 @@ def _write_file(
             folder.mkdir(exist_ok=True)
         write_atomically(path, data)
     except OSError as error:
-        raise ServiceError(f"{path}: cannot be written ({error.strerror})") from error
+        raise ServiceError(
+            f"{path}: cannot be written ({error.strerror}); check its permissions, "
+            "then run: ocrd install"
+        ) from error
     record.confirm_write(path, sha256)
     return f"{'wrote' if found is None or was_edited else 'replaced'} {path}{renamed}"
 
 
-def _start(installation: Installation, record: InstallRecord) -> Iterator[str]:
+def _start(installation: Installation, record: InstallRecord) -> str:
     manager = installation.manager
     sha256 = hash_bytes(installation.service_file())
     if installation.dry_run:
-        yield f"would start the service ({manager.name})"
-        return
+        return f"would start the service ({manager.name})"
     daemon = DaemonProbe(installation.state_dir)
     refuse_if_started_by_hand(daemon, "stop it, then run: ocrd start")
-    up_to_date = record.loaded == sha256 and record.version == ocrd.__version__
-    if up_to_date and manager.state().loaded and daemon.is_running():
-        yield f"the service is already running (pid {daemon.pid()})"
-        return
+    is_current = record.loaded == sha256 and record.version == ocrd.__version__
+    if is_current and manager.state().loaded and daemon.is_running():
+        return f"the service is already running (pid {daemon.pid()})"
     # When the folder of launchd.log is missing, launchd starts nothing and reports only code 78.
     paths.make_private_folder(installation.context.log.parent)
     manager.load()
     record_loaded(installation.state_dir, sha256)
-    pid = daemon.pid()
-    yield f"started the service ({manager.name}, pid {pid}); it starts at every login"
+    return (
+        f"started the service ({manager.name}, pid {daemon.pid()}); it starts again at every login"
+    )

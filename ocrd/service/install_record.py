@@ -60,7 +60,9 @@ class InstallRecord:
         try:
             write_atomically(self.path, json.dumps(fields, indent=2).encode())
         except OSError as error:
-            raise ServiceError(f"{self.path}: cannot be written ({error.strerror})") from error
+            raise ServiceError(
+                f"{self.path}: cannot be written ({error.strerror}); check its permissions"
+            ) from error
 
     def add_folder(self, folder: Path) -> None:
         """Record a folder that is about to be created."""

@@ -26,17 +26,21 @@ class Installation:
     state_dir: Path
     context: templates.TemplateContext
     manager: ServiceManager
-    # The bundle's folder; None on systems without Finder.
+    # The folder of the Quick Action; None on systems without Finder.
     quick_action: Path | None
-    # Only say what would be done.
+    # Change nothing, only report what would be done.
     dry_run: bool = False
 
     def files(self) -> Mapping[Path, bytes]:
-        """Return all files but the service's own, which is written last."""
+        """Return the contents of all files but the service's own."""
         if self.quick_action is None:
             return {}
         contents = templates.quick_action(self.context)
         return {self.quick_action / "Contents" / name: data for name, data in contents.items()}
+
+    def all_files(self) -> Mapping[Path, bytes]:
+        """Return the contents of all files; the service's own file is the last."""
+        return {**self.files(), self.manager.file: self.service_file()}
 
     def service_file(self) -> bytes:
         """Return the contents of the service's file."""

@@ -85,16 +85,16 @@ def _remove_file(installation: Installation, record: InstallRecord, *, path: Pat
         return
     # Without a record (the state folder was lost), a file with the contents that ocrd would write
     # is ocrd's own as well.
-    expected = {
-        **installation.files(),
-        installation.manager.file: installation.service_file(),
-    }.get(path)
+    expected = installation.all_files().get(path)
     found = hash_file(path) if path.is_file() and not path.is_symlink() else ""
     if record.wrote(path, found) or (expected is not None and found == hash_bytes(expected)):
         try:
             path.unlink()
         except OSError as error:
-            raise ServiceError(f"{path}: cannot be removed ({error.strerror})") from error
+            raise ServiceError(
+                f"{path}: cannot be removed ({error.strerror}); check its permissions, "
+                "then run: ocrd uninstall"
+            ) from error
         yield f"removed {path}"
     else:
         yield f"kept {path}, which was changed, as {move_aside(path).name}"
