@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TextIO
 
 MAX_LENGTH = 200
 
@@ -10,8 +11,9 @@ MAX_LENGTH = 200
 class ProgressLine:
     """A line that is overwritten in place on a terminal and not shown elsewhere."""
 
-    def __init__(self) -> None:
-        self._out = sys.stderr
+    def __init__(self, out: TextIO | None = None) -> None:
+        """Write to ``out``, by default to standard error."""
+        self._out = sys.stderr if out is None else out
         self.is_terminal = self._out.isatty()
 
     def update(self, text: str) -> None:
