@@ -21,7 +21,7 @@ from ocrd.engine.progress import NoProgress, PageProgress
 from ocrd.engine.prompt import Prompt, encode_prompt
 from ocrd.engine.reading import make_reading
 from ocrd.engine.resolution import Mode, check_mode, choose_mode
-from ocrd.engine.runtime.device_plan import make_device_plan
+from ocrd.engine.runtime.device_plan import Candidate, make_device_plan
 from ocrd.engine.runtime.devices import DTYPES, TorchDevices
 from ocrd.engine.scheduler import PageScheduler, ScheduledPage
 from ocrd.engine.special_tokens import find_special_tokens
@@ -78,14 +78,9 @@ class DeepSeekOCR:
         check_mode(mode)
         self.model_dir = Path(model_dir)
         if torch_device is None or "auto" in (device, dtype):
-            plan = make_device_plan(
-                device,
-                dtype,
-                parameters=count_parameters(read_architecture(self.model_dir)),
-                machine=TorchDevices().machine(),
-            )
-            device = plan.candidates[0].device
-            dtype = plan.candidates[0].dtype
+            candidate = _best_candidate(self.model_dir, device, dtype=dtype)
+            device = candidate.device
+            dtype = candidate.dtype
         self.device: str = device
         self.mode = mode
         self.skip_blank = skip_blank
@@ -232,3 +227,14 @@ class DeepSeekOCR:
         before = torch.tensor(prompt.before, dtype=torch.long, device=network.device)
         after = torch.tensor(prompt.after, dtype=torch.long, device=network.device)
         return network.embed_prompt(before, image_tokens, after=after)
+
+
+def _best_candidate(model_dir: Path, device: str, *, dtype: str) -> Candidate:
+    """Return the first candidate of the plan for this machine."""
+    plan = make_device_plan(
+        device,
+        dtype,
+        parameters=count_parameters(read_architecture(model_dir)),
+        machine=TorchDevices().machine(),
+    )
+    return plan.candidates[0]
