@@ -68,6 +68,9 @@ def _print_findings(findings: Iterable[Finding]) -> None:
 
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}
     table = Table(show_header=False, box=None)
+    table.add_column()
+    table.add_column()
+    table.add_column(overflow="fold")
     for finding in findings:
         # Text, because a path may contain what rich takes for markup.
         state = Text(finding.state, colours[finding.state])

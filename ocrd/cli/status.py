@@ -37,6 +37,8 @@ def _print(found: dict[str, Any], engine: EngineStatus | None) -> None:
 
     # Text, because names and messages may contain what rich takes for markup.
     table = Table(show_header=False, box=None)
+    table.add_column()
+    table.add_column(overflow="fold")
     table.add_row("service", Text(_format_service(found["service"])))
     table.add_row("daemon", Text(_format_daemon(found)))
     table.add_row("model", Text(found["model"]["error"] or _format_model(found["model"])))

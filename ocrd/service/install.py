@@ -113,7 +113,7 @@ def _create_inboxes(
         create_folder(folder)
         yield f"created {folder}"
     for inbox in config.inbox:
-        yield f"watching {inbox.path}"
+        yield f"{'would watch' if installation.dry_run else 'watching'} {inbox.path}"
 
 
 def _write_file(

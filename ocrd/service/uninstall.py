@@ -56,9 +56,10 @@ def uninstall(installation: Installation, *, model: bool = False) -> Iterator[st
         yield from _remove_model(installation, config)
     if not installation.dry_run:
         record.delete()
+    kept = "would keep" if installation.dry_run else "kept"
     contents = "the queue" if model else "the queue and the model"
     yield (
-        f"kept {installation.config}, your files and their sidecars, "
+        f"{kept} {installation.config}, your files and their sidecars, "
         f"{installation.context.log.parent}, and {installation.state_dir} ({contents})"
     )
 

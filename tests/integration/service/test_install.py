@@ -21,6 +21,7 @@ def test_a_dry_run_names_every_file_and_changes_nothing(mac: MacHome) -> None:
     planned = mac.call("install", "--pocket", "--dry-run")
     assert mac.contents() == before
     assert not mac.take_calls()
+    assert all(line.startswith("would ") for line in planned.splitlines())
     for path in (mac.config, mac.plist, mac.quick_action / "Contents/Info.plist"):
         assert f"would write {path}" in planned
 
