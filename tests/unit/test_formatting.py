@@ -77,7 +77,8 @@ def test_the_kernels_are_named_with_their_timings() -> None:
     throughput = {"decode_experts": {"1": {"loop": 30.04, "grouped": 14.0}, "8": {"grouped": 20.0}}}
     backend = replace(BACKEND, tuned={"choice": choice, "throughput": throughput})
     assert format_kernels(backend) == (
-        "experts loop for 1, grouped for 8 (1 page: loop 30.0, grouped 14.0; 8 pages: grouped 20.0 "
-        "GB/s), grouped for prompts; other weights chunked for 1, packed for 8, onednn for prompts; "
+        "experts loop for 1, grouped for 8 "
+        "(1 page: loop 30.0, grouped 14.0; 8 pages: grouped 20.0 GB/s), grouped for prompts; "
+        "other weights chunked for 1, packed for 8, onednn for prompts; "
         "up to 8 pages in one batch"
     )

@@ -158,7 +158,7 @@ def test_an_edited_file_is_renamed_and_not_overwritten(mac: MacHome) -> None:
 def test_an_interrupted_installation_is_completed_by_the_next_and_removed_completely(
     mac: MacHome,
 ) -> None:
-    """launchctl fails when the files exist and the service is not loaded, as after a kill."""
+    """As after a kill: the files exist, and launchctl did not load the service."""
     before = mac.contents()
     mac.write_script(answers=[{"verb": "bootstrap", "code": 64, "stderr": "no", "times": 1}])
     assert "bootstrap" in mac.call("install", "--pocket", code=ExitCode.SERVICE)
