@@ -17,7 +17,7 @@ class Block:
 
     Attributes:
         text: Its plain text.
-        label: The model's label (``title``, ``table``, ``located``...), ``text`` where it gives none.
+        label: The model's label (``title``, ``table``, ``located``...); ``text`` by default.
         bbox: Its place in pixels of the page; None where the task gives no places (``text``).
         page: Index of its page, from 0.
     """
@@ -150,7 +150,7 @@ class BackendInfo:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The identity of a file's contents; two equal ones mean that nothing was written in between."""
+    """The identity of a file's contents: equal ones mean that nothing was written in between."""
 
     device: int
     inode: int

@@ -197,7 +197,7 @@ def _read_on_the_cpu(config: Path) -> None:
     config.write_text(tomli_w.dumps(settings), encoding="utf-8")
 
 
-def check_rebuilt(sdist: Path, wheel: Path, folder: Path) -> None:
+def check_rebuilt(sdist: Path, wheel: Path, *, folder: Path) -> None:
     """Build a wheel from the unpacked source distribution and compare it with `wheel`."""
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
@@ -242,7 +242,7 @@ def check_distributions(out: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="ocrd-dist-") as name:
         folder = Path(name).resolve()
         (folder / "source").mkdir()
-        check_rebuilt(sdist, wheel, folder / "source")
+        check_rebuilt(sdist, wheel, folder=folder / "source")
         report("the source distribution builds the same wheel")
         environment = Environment(folder)
         # torch first and alone, as in `make setup`.

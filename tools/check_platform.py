@@ -11,7 +11,8 @@ import sys
 
 OLDEST_PYTHON = (3, 11)
 NEWEST_PYTHON = (3, 14)
-# torch 2.13 has wheels for macOS 14 and newer on Apple Silicon, and for Linux with glibc 2.28 and newer.
+# torch 2.13 has wheels for macOS 14 and newer on Apple Silicon, and for Linux with glibc 2.28
+# and newer.
 OLDEST_MACOS = 14
 OLDEST_GLIBC = (2, 28)
 LINUX_MACHINES = ("x86_64", "aarch64", "arm64")
@@ -69,13 +70,19 @@ def _unsupported_mac(machine: str, macos: str) -> str:
         )
     major = macos.split(".", maxsplit=1)[0]
     if macos != MASKED_MACOS and major.isdigit() and int(major) < OLDEST_MACOS:
-        return f"ocrd needs macOS {OLDEST_MACOS} or newer, because PyTorch does, and this is macOS {macos}: update macOS"
+        return (
+            f"ocrd needs macOS {OLDEST_MACOS} or newer, because PyTorch does, and this is macOS "
+            f"{macos}: update macOS"
+        )
     return ""
 
 
 def _unsupported_linux(machine: str, glibc: str) -> str:
     if machine not in LINUX_MACHINES:
-        return f"ocrd does not run on Linux on {machine}, because PyTorch has no build for it; it runs on {PLATFORMS}"
+        return (
+            f"ocrd does not run on Linux on {machine}, because PyTorch has no build for it; "
+            f"it runs on {PLATFORMS}"
+        )
     if not glibc:
         return (
             "ocrd needs a Linux with glibc, and this one has another C library, for which PyTorch "

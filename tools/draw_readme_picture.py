@@ -121,8 +121,8 @@ def draw(run: Run) -> str:
     left, right = 16, 534
     parts = [
         _window(left, 32, width=468, height=146, title="~/OCR/inbox", caption="You drop files"),
-        *(_file(run, name, left + 40 + 146 * i, 78) for i, name in enumerate(run.before)),
-        _arrow(left + 468 + 8, 105, right - 8),
+        *(_file(run, name, x=left + 40 + 146 * i, y=78) for i, name in enumerate(run.before)),
+        _arrow(left + 468 + 8, 105, end=right - 8),
         _window(
             right,
             32,
@@ -131,11 +131,13 @@ def draw(run: Run) -> str:
             title="~/OCR/inbox",
             caption=f"{run.seconds:.1f} s later, the text is next to them",
         ),
-        _terminal(run, left, 200, width=468, height=204),
+        _terminal(run, left, y=200, width=468, height=204),
     ]
     for row, picture in enumerate(run.before):
         for column, suffix in enumerate(("", ".txt", ".json")):
-            parts.append(_file(run, picture + suffix, right + 16 + 111 * column, 76 + 110 * row))
+            parts.append(
+                _file(run, picture + suffix, x=right + 16 + 111 * column, y=76 + 110 * row)
+            )
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
@@ -161,7 +163,7 @@ def _window(x: float, y: float, *, width: float, height: float, title: str, capt
     )
 
 
-def _file(run: Run, name: str, x: float, y: float) -> str:
+def _file(run: Run, name: str, *, x: float, y: float) -> str:
     """One file as a folder window shows it: a preview and the name."""
     data = run.after[name]
     left = x + 10
@@ -174,14 +176,14 @@ def _file(run: Run, name: str, x: float, y: float) -> str:
             'stroke="#d5d9df"/>'
         )
     else:
-        preview = _sheet(data.decode(), left, y, is_json=name.endswith(".json"))
+        preview = _sheet(data.decode(), left, y=y, is_json=name.endswith(".json"))
     return (
         f'{preview}<text x="{left + ICON / 2}" y="{y + ICON + 16}" font-size="11.5" '
         f'fill="#24292f" text-anchor="middle">{escape(name)}</text>'
     )
 
 
-def _sheet(text: str, x: float, y: float, *, is_json: bool) -> str:
+def _sheet(text: str, x: float, *, y: float, is_json: bool) -> str:
     """A sheet of paper with the beginning of the file's text on it."""
     width, fold = 60, 13
     x += (ICON - width) / 2
@@ -201,14 +203,14 @@ def _sheet(text: str, x: float, y: float, *, is_json: bool) -> str:
     )
 
 
-def _arrow(start: float, y: float, end: float) -> str:
+def _arrow(start: float, y: float, *, end: float) -> str:
     return (
         f'<path d="M{start} {y} H{end - 10}" stroke="#7d8590" stroke-width="3" fill="none"/>'
         f'<path d="M{end - 12} {y - 7} l12 7 l-12 7 z" fill="#7d8590"/>'
     )
 
 
-def _terminal(run: Run, x: float, y: float, *, width: float, height: float) -> str:
+def _terminal(run: Run, x: float, *, y: float, width: float, height: float) -> str:
     rows = []
     for i, line in enumerate(run.terminal):
         colour = "#7ee787" if line.startswith("$") else "#d6dde6"

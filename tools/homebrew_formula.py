@@ -1,7 +1,9 @@
 """Write the Homebrew formula from the pinned versions.
 
-    python -m tools.homebrew_formula                                  # packaging/homebrew/deepseek-ocrd.rb
-    python -m tools.homebrew_formula --url URL --wheel dist/X.whl     # for a release with an address
+    python -m tools.homebrew_formula
+    python -m tools.homebrew_formula --url URL --wheel dist/X.whl
+
+The first writes packaging/homebrew/deepseek-ocrd.rb; the second is for a release with an address.
 
 Why wheels: PyTorch publishes no source distribution, so Homebrew's usual way, building every Python
 resource from source, is not possible. Each resource is the wheel that pip would take on macOS on
@@ -102,13 +104,13 @@ def local_source(version: str) -> str:
     return LOCAL_SOURCE.format(wheel=f"deepseek_ocrd-{version}-py3-none-any.whl", version=version)
 
 
-def released_source(url: str, wheel: Path, version: str) -> str:
+def released_source(url: str, wheel: Path, *, version: str) -> str:
     """The formula's source for a release at `url` with the contents of `wheel`."""
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
     return RELEASED_SOURCE.format(url=url, version=version, sha256=sha256)
 
 
-def render(files: Iterable[File], source: str, license_name: str) -> str:
+def render(files: Iterable[File], source: str, *, license_name: str) -> str:
     """The formula's text.
 
     Args:
@@ -146,7 +148,7 @@ def main() -> int:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     source = local_source(project["version"])
     if arguments.url:
-        source = released_source(arguments.url, arguments.wheel, project["version"])
+        source = released_source(arguments.url, arguments.wheel, version=project["version"])
     try:
         files = resolve(MACOS, PYTHON)
     except ResolutionError as error:
@@ -155,7 +157,7 @@ def main() -> int:
     if foreign := foreign_addresses(files):
         print(f"the index is a mirror, not the public one: {foreign[0]}", file=sys.stderr)
         return 1
-    FORMULA.write_text(render(files, source, project["license"]), encoding="utf-8")
+    FORMULA.write_text(render(files, source, license_name=project["license"]), encoding="utf-8")
     print(f"wrote {FORMULA.relative_to(ROOT)} with {len(files)} resources")
     return 0
 

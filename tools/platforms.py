@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from tools.resolve import PLATFORMS, PYTHONS, ROOT, File, Platform, Python, ResolutionError, resolve
 
-# On Linux, torch requires these in versions that it pins itself. They come only with its CUDA build.
+# On Linux, torch requires these in versions that it pins itself, only with its CUDA build.
 CUDA_PREFIXES = ("nvidia-", "cuda-", "triton")
 ROW = "{:24} {:7} {:>9} {:>12} {:>12} {:>16}"
 
@@ -60,7 +60,7 @@ def megabytes(files: tuple[File, ...]) -> int:
     return round(sum(file.size_bytes for file in files) / 1e6)
 
 
-def check(platform: Platform, python: Python, pins: dict[str, str]) -> Outcome:
+def check(platform: Platform, python: Python, *, pins: dict[str, str]) -> Outcome:
     """Resolve for one platform and one Python."""
     try:
         runtime = tuple(resolve(platform, python))
@@ -94,7 +94,7 @@ def main() -> int:
     failed = False
     print(ROW.format("platform", "Python", "packages", "download", "with tools", "torch + CUDA"))
     for platform, python in product(PLATFORMS, PYTHONS):
-        outcome = check(platform, python, pins)
+        outcome = check(platform, python, pins=pins)
         failed = failed or bool(outcome.problem)
         print(table_row(outcome), flush=True)
     return int(failed)

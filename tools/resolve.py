@@ -24,7 +24,8 @@ from tools.check_platform import NEWEST_PYTHON, OLDEST_GLIBC, OLDEST_MACOS, OLDE
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_S = 600
-# Distributions for development that have no wheel; they hold only fonts, so pip builds them anywhere.
+# Distributions for development without a wheel: they hold only fonts, so pip builds them
+# anywhere.
 SDIST_ONLY = frozenset({"font-roboto"})
 
 Python = tuple[int, int]
@@ -96,7 +97,7 @@ def choose_wheel(wheels: Iterable[dict[str, Any]], ranks: dict[Tag, int]) -> dic
     return min(ranked)[2] if ranked else None
 
 
-def files_of_lock(lock: dict[str, Any], platform: Platform, python: Python) -> list[File]:
+def files_of_lock(lock: dict[str, Any], platform: Platform, *, python: Python) -> list[File]:
     """The file that pip takes for each package of a lock file.
 
     Args:
@@ -156,7 +157,7 @@ def resolve(platform: Platform, python: Python, *, extras: Sequence[str] = ()) -
             *("--python", sys.executable),
             *("--format", "pylock.toml", "--output-file", str(path), "--quiet"),
             *(argument for extra in extras for argument in ("--extra", extra)),
-            # Nothing is built but fonts; elsewhere a missing wheel has to fail here, not at the user's.
+            # Only fonts are built: a missing wheel must fail here, not at the user's.
             *(() if extras else ("--only-binary", ":all:")),
         ]
         done = subprocess.run(
@@ -170,4 +171,6 @@ def resolve(platform: Platform, python: Python, *, extras: Sequence[str] = ()) -
         )
         if done.returncode != 0:
             raise ResolutionError(done.stderr.strip())
-        return files_of_lock(tomllib.loads(path.read_text(encoding="utf-8")), platform, python)
+        return files_of_lock(
+            tomllib.loads(path.read_text(encoding="utf-8")), platform, python=python
+        )

@@ -151,7 +151,9 @@ Task = Annotated[
     Field(
         json_schema_extra={
             ALLOWED: TASK_IN_WORDS,
-            "pattern": f"^({'|'.join(PROMPTS)}|({LOCATE_PREFIX}|{PROMPT_PREFIX})[\\s\\S]*\\S[\\s\\S]*)$",
+            "pattern": (
+                f"^({'|'.join(PROMPTS)}|({LOCATE_PREFIX}|{PROMPT_PREFIX})[\\s\\S]*\\S[\\s\\S]*)$"
+            ),
         }
     ),
     AfterValidator(_known_task),

@@ -91,37 +91,43 @@ def run_hook(
     except (OSError, ValueError, RuntimeError) as error:  # a missing program; no home
         reason = getattr(error, "strerror", None) or error
         return HookResult(None, "", f"it cannot be started ({reason})")
+    deadline = time.monotonic() + timeout_s
+
+    def end_reason() -> str:
+        if stopping():
+            return "ocrd is being stopped"
+        if time.monotonic() > deadline:
+            return f"it took longer than {timeout_s:g} s"
+        return ""
+
+    return _supervise(process, end_reason)
+
+
+def _supervise(process: subprocess.Popen[bytes], end_reason: Callable[[], str]) -> HookResult:
+    """Read the output until the process ends, or end it for a reason."""
     assert process.stdout is not None
     with process.stdout as pipe:
         os.set_blocking(pipe.fileno(), False)
-        end_reason = ""
-
-        def must_end() -> bool:
-            nonlocal end_reason
-            if stopping():
-                end_reason = "ocrd is being stopped"
-            elif time.monotonic() > deadline:
-                end_reason = f"it took longer than {timeout_s:g} s"
-            return bool(end_reason)
-
-        deadline = time.monotonic() + timeout_s
-        output = _read_until_end(process, pipe.fileno(), must_end=must_end)
-        if end_reason:
+        output, error = _read_until_end(process, pipe.fileno(), end_reason=end_reason)
+        if error:
             _end_group(process)
         else:
             output += _read_available(pipe.fileno())
     text = output[:MAX_OUTPUT_BYTES].decode("utf-8", "backslashreplace").strip()
-    return HookResult(None if end_reason else process.returncode, text, end_reason)
+    return HookResult(None if error else process.returncode, text, error)
 
 
 def _read_until_end(
-    process: subprocess.Popen[bytes], pipe: int, *, must_end: Callable[[], bool]
-) -> bytes:
-    """The first output, until the process ends or ``must_end``."""
+    process: subprocess.Popen[bytes], pipe: int, *, end_reason: Callable[[], str]
+) -> tuple[bytes, str]:
+    """The first output, and why the process must be ended; empty when it ended by itself."""
     output = b""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
-        while process.poll() is None and not must_end():
+        while process.poll() is None:
+            error = end_reason()
+            if error:
+                return output, error
             if not selector.get_map():
                 time.sleep(POLL_INTERVAL_S)
             elif selector.select(POLL_INTERVAL_S):
@@ -130,7 +136,7 @@ def _read_until_end(
                     selector.unregister(pipe)  # it closed its output and continues
                 # The rest is read and dropped: a full pipe would block the hook.
                 output = (output + new)[:MAX_OUTPUT_BYTES]
-    return output
+    return output, ""
 
 
 def _read_available(pipe: int) -> bytes:

@@ -91,15 +91,19 @@ class Daemon:
         )
         self._completion = CompletionHooks(config, journal, on_idle=self._signals.inbox.set)
         self._wakeups = WakeupListener(journal.folder, self._signals.jobs.set)
-        self._jobs = JobLoop(
-            config,
-            journal,
+        self._jobs = self._make_job_loop(status)
+
+    def _make_job_loop(self, status: EngineStatusPublisher) -> JobLoop:
+        runner = JobRunner(self._config, self._journal, backend=self._backend, context=self)
+        return JobLoop(
+            self._config,
+            self._journal,
             backend=self._backend,
-            runner=JobRunner(config, journal, backend=self._backend, context=self),
+            runner=runner,
             pause=self._pause,
             status=status,
             signals=self._signals,
-            once=once,
+            once=self._once,
         )
 
     def stop(self) -> None:

@@ -15,7 +15,7 @@ DEFAULT_MEMORY_SHARE = 0.9
 
 
 def worker_setup(config: Config, max_fetch_tries: int | None = None) -> WorkerSetup:
-    """What the worker loads; it gives up fetching the model after ``max_fetch_tries`` (or never)."""
+    """What the worker loads; see `WorkerSetup` for ``max_fetch_tries``."""
     engine = config.engine
     return WorkerSetup(
         model=config.model,

@@ -1,7 +1,6 @@
-"""When MPS fails: the page is read all the same, the sidecar says so, the log has the whole
-stack, the next goes back.
+"""When MPS fails, the page is read on the CPU, and sidecar and log say so.
 
-The real daemon, worker, engine, sidecars; only where ``mps`` leads is made up
+The daemon, the worker, the engine and the sidecars are real; only the device ``mps`` is made up
 (`tests.fake_worker`).
 """
 

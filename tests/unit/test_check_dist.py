@@ -1,4 +1,4 @@
-"""The release's distributions are complete. `make dist` also installs them elsewhere and runs them."""
+"""The distributions are complete. `make dist` also installs them elsewhere and runs them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_source_distribution_is_complete_and_builds_the_same_wheel(tmp_path:
     if (ROOT / ".git").exists():  # not where the tests run from an unpacked source distribution
         assert {name for name in tracked_files() if (ROOT / name).exists()} <= archived
     (tmp_path / "source").mkdir()
-    check_rebuilt(sdist, wheel, tmp_path / "source")
+    check_rebuilt(sdist, wheel, folder=tmp_path / "source")
 
 
 def test_another_wheel_from_the_source_distribution_is_noticed(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_another_wheel_from_the_source_distribution_is_noticed(tmp_path: Path) -
     (wheel,) = build(project, tmp_path / "dist", targets=["wheel"])
     (tmp_path / "source").mkdir()
     with pytest.raises(DistributionError, match=r"builds another wheel.*small/later\.py"):
-        check_rebuilt(sdist, wheel, tmp_path / "source")
+        check_rebuilt(sdist, wheel, folder=tmp_path / "source")
 
 
 def _small_project(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The set-up stops with one sentence where the pinned versions cannot be installed, and only there."""
+"""The set-up stops with one sentence where the pinned versions cannot be installed."""
 
 from __future__ import annotations
 

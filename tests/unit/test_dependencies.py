@@ -1,4 +1,4 @@
-"""What the code imports is what pyproject.toml declares, and the README gives a reason for each of them."""
+"""What the code imports is what pyproject.toml declares, and the README gives the reasons."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def declared(requirements: Iterable[str]) -> set[str]:
 
 
 def imported_modules(source: str) -> set[str]:
-    """Top-level names of all absolute imports, those inside functions and for the type checker included."""
+    """Top-level names of all absolute imports, also in functions and for the type checker."""
     modules: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""What the documentation names exists: links, files, modules, commands and options, dependencies."""
+"""What the documentation names exists: links, files, modules, commands, options, packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Homebrew formula installs exactly the pinned versions on macOS. It has not been installed yet."""
+"""The Homebrew formula installs exactly the pinned versions. It is untested on a Mac."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def needed_on_a_mac() -> set[str]:
 
 def test_the_committed_formula_is_what_the_generator_writes() -> None:
     source = local_source(PROJECT["version"])
-    rendered = render(committed_files(), source, PROJECT["license"])
+    rendered = render(committed_files(), source, license_name=PROJECT["license"])
     assert FORMULA.read_text(encoding="utf-8") == rendered, REGENERATE
 
 
@@ -115,8 +115,8 @@ def test_the_formula_is_ruby() -> None:
 def test_a_release_has_its_address_and_hash(tmp_path: Path) -> None:
     wheel = tmp_path / "ocrd.whl"
     wheel.write_bytes(b"wheel")
-    source = released_source("https://example.org/ocrd.whl", wheel, "1.2.3")
-    rendered = render([], source, "MIT")
+    source = released_source("https://example.org/ocrd.whl", wheel, version="1.2.3")
+    rendered = render([], source, license_name="MIT")
     assert 'url "https://example.org/ocrd.whl", using: :nounzip\n  version "1.2.3"' in rendered
     assert f'sha256 "{hashlib.sha256(b"wheel").hexdigest()}"' in rendered
     assert "HOMEBREW_OCRD_WHEEL" not in rendered

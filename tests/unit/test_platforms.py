@@ -59,7 +59,7 @@ def file(distribution: str, *, version: str = "1", size_bytes: int = 0) -> File:
 def test_the_wheel_of_the_platform_is_chosen(
     platform: Platform, python: Python, chosen: str
 ) -> None:
-    (found,) = files_of_lock(lock(*WHEELS), platform, python)
+    (found,) = files_of_lock(lock(*WHEELS), platform, python=python)
     assert found.url.endswith(chosen)
 
 
@@ -76,18 +76,18 @@ def test_a_wheel_for_one_python_is_preferred_to_one_for_several() -> None:
 
 def test_a_package_without_a_wheel_that_fits_fails() -> None:
     with pytest.raises(ResolutionError, match=r"torch 2\.13\.0 has no wheel that fits"):
-        files_of_lock(lock(*WHEELS), MACOS, (3, 14))
+        files_of_lock(lock(*WHEELS), MACOS, python=(3, 14))
     musl = "torch-2.13.0-cp313-cp313-musllinux_1_2_x86_64.whl"
     with pytest.raises(ResolutionError, match="no wheel"):
-        files_of_lock(lock(musl), LINUX_X86_64, (3, 13))
+        files_of_lock(lock(musl), LINUX_X86_64, python=(3, 13))
 
 
 def test_only_fonts_may_come_without_a_wheel() -> None:
     source = wheel("font-roboto-0.0.1.tar.gz")
-    (found,) = files_of_lock(lock(name="font-roboto", sdist=source), MACOS, (3, 13))
+    (found,) = files_of_lock(lock(name="font-roboto", sdist=source), MACOS, python=(3, 13))
     assert found.url == source["url"]
     with pytest.raises(ResolutionError, match="no wheel"):
-        files_of_lock(lock(sdist=source), MACOS, (3, 13))
+        files_of_lock(lock(sdist=source), MACOS, python=(3, 13))
 
 
 def test_all_twelve_combinations_are_checked() -> None:
@@ -120,7 +120,7 @@ def test_a_platform_where_the_pins_do_not_resolve_is_named_with_the_reason(
         raise ResolutionError("torch 2.13.0 has no wheel that fits")
 
     monkeypatch.setattr(platforms, "resolve", fail)
-    outcome = check(MACOS, (3, 14), {})
+    outcome = check(MACOS, (3, 14), pins={})
     assert "FAILS: torch 2.13.0 has no wheel that fits" in table_row(outcome)
 
 

@@ -31,15 +31,22 @@ def test_a_wheel_carries_every_shipped_file_and_uses_it(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from ocrd import paths; from ocrd.service import templates\n"
         f"for name in {SHIPPED!r}:\n"
-        "    path = paths.shipped(name); assert path.is_relative_to(paths.PACKAGE), path; print(path)\n"
+        "    path = paths.shipped(name)\n"
+        "    assert path.is_relative_to(paths.PACKAGE), path\n"
+        "    print(path)\n"
         "context = templates.TemplateContext(*map(Path, ('/bin/ocrd', '/c', '/h', '/l')))\n"
-        "assert b'/bin/ocrd' in templates.launch_agent(context) and templates.quick_action(context) and templates.systemd_unit(context)\n"
+        "assert b'/bin/ocrd' in templates.launch_agent(context)\n"
+        "assert templates.quick_action(context) and templates.systemd_unit(context)\n"
         "assert '/bin/ocrd submit' in templates.hazel_recipe(context)\n"
     )
     used = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(installed)}, capture_output=True, text=True,
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert used.returncode == 0, used.stderr
     found = [Path(line) for line in used.stdout.splitlines()]
     assert all(path.is_relative_to(installed) for path in found)

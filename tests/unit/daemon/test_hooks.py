@@ -90,7 +90,10 @@ def test_a_name_that_is_not_utf8_reaches_it_unchanged() -> None:
 
 def test_a_hook_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    child = f"open({str(pids)!r}, 'w').write(str(os.getpid())); signal.signal(15, signal.SIG_IGN); time.sleep(60)"
+    child = (
+        f"open({str(pids)!r}, 'w').write(str(os.getpid()));"
+        " signal.signal(15, signal.SIG_IGN); time.sleep(60)"
+    )
     result = run(
         python(
             "import subprocess, sys, time",
