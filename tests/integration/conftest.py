@@ -1,4 +1,4 @@
-"""A real daemon in a process of its own, on a temporary inbox, with the pocket model."""
+"""A real daemon in its own process, on a temporary inbox, with the pocket model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import tomli_w
 
-from ocrd import paths
+from tests.demo_pictures import PICTURES
+from tests.fakes.gpu import FakeGpu
 from tests.fork_server.client import (
     SERVERS,
     Process,
@@ -24,20 +25,18 @@ from tests.fork_server.client import (
     start_servers,
 )
 
-PICTURES = paths.POCKET_MODEL / "demo"
-DRAWN: dict[str, str] = json.loads((PICTURES / "drawn.json").read_text(encoding="utf-8"))
-PATIENCE = 60.0
+TIMEOUT_S = 60.0
 
 
-def wait_until(true: Callable[[], object], what: str, *, patience: float = PATIENCE) -> None:
-    deadline = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < deadline, f"waited {patience} s for {what}"
+def wait_until(condition: Callable[[], object], what: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
         time.sleep(0.05)
 
 
 class Service:
-    """The daemon as a user meets it: a folder, a configuration, a process."""
+    """The daemon as a user sees it: a folder, a configuration and a process."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -70,10 +69,10 @@ class Service:
             )
 
     def run_once(self) -> int:
-        """Read what lies in the inboxes, to the end: the exit code."""
+        """Read every file in the inboxes and return the exit code."""
         self.start("--once")
         assert self.process is not None
-        code = self.process.wait(timeout=PATIENCE)
+        code = self.process.wait(timeout=TIMEOUT_S)
         self.process = None
         return code
 
@@ -109,7 +108,7 @@ class Service:
 
 
 class Home:
-    """A home in which ocrd is installed: ``program`` runs with nothing but ``environment``."""
+    """A home in which ocrd is installed. ``program`` runs with only ``environment``."""
 
     def __init__(self, home: Path, program: Path, **environment: str) -> None:
         self.home = home
@@ -127,7 +126,7 @@ class Home:
         self.config = home / ".config/ocrd/config.toml"
 
     def call(self, *arguments: str, code: int = 0) -> str:
-        """Everything that it said."""
+        """Run a command and return its standard output, followed by its standard error."""
         done = run_program(self.program, *arguments, environment=self.environment, folder=self.home)
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -156,3 +155,8 @@ def service(tmp_path: Path) -> Iterator[Service]:
     if service.process is not None:
         service.process.kill()
         service.process.wait()
+
+
+@pytest.fixture
+def gpu(service: Service) -> FakeGpu:
+    return FakeGpu(service)

@@ -19,8 +19,9 @@ import pytest
 import tomli_w
 
 from ocrd.finder import tags
+from tests.demo_pictures import PICTURES
 from tests.fakes import mac as fake_mac
-from tests.integration.conftest import PICTURES, Service, wait_until
+from tests.integration.conftest import Service, wait_until
 
 
 @pytest.fixture

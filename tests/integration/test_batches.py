@@ -1,21 +1,20 @@
-"""Pages of a document, and small pictures that wait, are read together.
+"""Pages of a document are read in batches, and so are small pictures in the queue.
 
-A failure of one costs no other anything.
+A failure of one page or picture does not affect the others.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 from PIL import Image
 
-from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
-from tests.integration.test_fallback import SCHEMA, FakeGpu, kinds, save_pages
+from tests.demo_pictures import DRAWN, PICTURES
+from tests.fakes.gpu import FakeGpu, fallbacks_of, save_pages
+from tests.integration.conftest import Service, wait_until
+from tests.sidecar_schema import read_sidecar
 
 GREETING = DRAWN["greeting.png"]
 
@@ -28,90 +27,82 @@ def gpu(service: Service) -> FakeGpu:
     return gpu
 
 
-def sidecar(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(
-        path.with_name(f"{path.name}.json").read_text(encoding="utf-8")
-    )
-    jsonschema.Draft202012Validator(SCHEMA).validate(document)
-    return document
-
-
-def lay(gpu: FakeGpu, *names: str) -> list[Path]:
-    """Pictures that lie in the inbox before the daemon starts."""
+def drop_all(gpu: FakeGpu, *names: str) -> list[Path]:
+    """Put a picture with each name into the inbox."""
     paths = [gpu.service.inbox / name for name in names]
     for path in paths:
         shutil.copyfile(PICTURES / "greeting.png", path)
     return paths
 
 
-def test_the_pages_of_a_document_are_read_together_and_stand_in_order(gpu: FakeGpu) -> None:
+def test_the_pages_of_a_document_are_read_in_batches_and_written_in_order(gpu: FakeGpu) -> None:
     document = gpu.read(7)
-    assert [page["index"] for page in document["pages"]] == list(range(7)) and kinds(document) == []
+    assert [page["index"] for page in document["pages"]] == list(range(7))
+    assert fallbacks_of(document) == []
 
 
-def test_a_batch_that_fails_is_read_page_by_page_and_the_sidecar_says_so(gpu: FakeGpu) -> None:
-    gpu.script("ok", "mps-dtype")  # the first page of the batch comes, then it fails
+def test_a_batch_that_fails_is_read_page_by_page_and_the_sidecar_records_it(gpu: FakeGpu) -> None:
+    gpu.script("ok", "mps-dtype")  # the batch fails after its first page
     document = gpu.read(4)
-    assert kinds(document) == [(page, "mps-dtype", "alone") for page in (1, 2)]
+    assert fallbacks_of(document) == [(page, "mps-dtype", "alone") for page in (1, 2)]
     (entry,) = gpu.logged("reading a batch failed")
     assert entry["pages"] == [1, 2] and "masked_scatter" in entry["stack"]
 
 
 @pytest.mark.real_processes
-def test_a_worker_that_dies_in_a_batch_is_replaced_and_the_document_goes_on_where_it_was(
+def test_a_worker_that_dies_in_a_batch_is_replaced_and_the_document_continues(
     gpu: FakeGpu,
 ) -> None:
     gpu.script("ok", "segv")
     document = gpu.read(5)
-    assert kinds(document) == [(1, "crash", "fresh-worker")]
+    assert fallbacks_of(document) == [(1, "crash", "fresh-worker")]
 
 
-def test_small_pictures_that_wait_are_read_together(gpu: FakeGpu) -> None:
-    paths = lay(gpu, "a.png", "b.png", "c.png", "d.png", "e.png")
-    (gpu.service.inbox / "f.png").write_bytes(
-        (PICTURES / "greeting.png").read_bytes()[:2000]
-    )  # broken in the middle
+def test_small_pictures_in_the_queue_are_read_together(gpu: FakeGpu) -> None:
+    paths = drop_all(gpu, "a.png", "b.png", "c.png", "d.png", "e.png")
+    truncated = (PICTURES / "greeting.png").read_bytes()[:2000]
+    (gpu.service.inbox / "f.png").write_bytes(truncated)
     assert gpu.service.run_once() == 3  # one file failed
-    assert [page["text"] for path in paths for page in sidecar(path)["pages"]] == [GREETING] * 5
+    texts = [page["text"] for path in paths for page in read_sidecar(path)["pages"]]
+    assert texts == [GREETING] * 5
     jobs = gpu.service.status()["jobs"]
     assert (jobs["done"], jobs["failed"]) == (5, 1)
-    # Fewer looks than pictures: a batch of three gives its readings one after another, but is
-    # entered once for each.
+    # A batch of three has one entry for each of its pictures.
     assert len(gpu.logged("done")) == 5
 
 
-def test_pictures_in_a_batch_that_kills_the_worker_are_read_one_by_one_and_none_is_blamed(
+def test_pictures_in_a_batch_that_kills_the_worker_are_read_one_by_one_without_a_fallback(
     gpu: FakeGpu,
 ) -> None:
-    # The self-test, the first picture alone; then a batch that dies.
+    # The first picture is read alone. Then the worker dies in a batch.
     gpu.script("ok", "segv")
-    paths = lay(gpu, "a.png", "b.png", "c.png", "d.png")
+    paths = drop_all(gpu, "a.png", "b.png", "c.png", "d.png")
     assert gpu.service.run_once() == 0
     for path in paths:
-        assert [page["text"] for page in sidecar(path)["pages"]] == [GREETING] and kinds(
-            sidecar(path)
-        ) == []
+        document = read_sidecar(path)
+        assert [page["text"] for page in document["pages"]] == [GREETING]
+        assert fallbacks_of(document) == []
     assert len(gpu.logged("the batch failed; reading one by one")) == 1
 
 
-def test_a_document_among_the_pictures_is_read_by_itself(gpu: FakeGpu) -> None:
-    paths = lay(gpu, "a.png", "c.png", "d.png")
+def test_a_document_between_pictures_is_read_separately(gpu: FakeGpu) -> None:
+    paths = drop_all(gpu, "a.png", "c.png", "d.png")
     save_pages(gpu.service.inbox / "b.tif", 3)
     assert gpu.service.run_once() == 0
-    assert len(sidecar(gpu.service.inbox / "b.tif")["pages"]) == 3
-    assert all(sidecar(path)["pages"][0]["text"] == GREETING for path in paths)
+    assert len(read_sidecar(gpu.service.inbox / "b.tif")["pages"]) == 3
+    assert all(read_sidecar(path)["pages"][0]["text"] == GREETING for path in paths)
 
 
-def test_a_document_with_a_pictures_name_loses_no_page(gpu: FakeGpu) -> None:
-    paths = lay(gpu, "a.png", "c.png", "d.png")
+def test_a_document_with_the_suffix_of_a_picture_keeps_all_its_pages(gpu: FakeGpu) -> None:
+    paths = drop_all(gpu, "a.png", "c.png", "d.png")
     save_pages(gpu.service.inbox / "b.tif", 3)
     (gpu.service.inbox / "b.tif").rename(gpu.service.inbox / "b.png")
     assert gpu.service.run_once() == 0
-    assert len(sidecar(gpu.service.inbox / "b.png")["pages"]) == 3
-    assert all(sidecar(path)["pages"][0]["text"] == GREETING for path in paths)
+    assert len(read_sidecar(gpu.service.inbox / "b.png")["pages"]) == 3
+    assert all(read_sidecar(path)["pages"][0]["text"] == GREETING for path in paths)
 
 
-def test_empty_pages_are_skipped_and_the_doctor_names_the_kernels(gpu: FakeGpu) -> None:
+def test_blank_pages_are_skipped_and_the_doctor_shows_the_kernels(gpu: FakeGpu) -> None:
     with Image.open(PICTURES / "greeting.png") as image:
         written = image.convert("RGB")
     blank = Image.new("RGB", written.size, "white")
@@ -137,8 +128,8 @@ def test_empty_pages_are_skipped_and_the_doctor_names_the_kernels(gpu: FakeGpu) 
     assert gpu.service.stop() == 0
 
 
-def test_boxes_come_from_the_picture_to_the_sidecar(service: Service) -> None:
-    """End to end: the grounded task, the real worker, the shipped model; nothing is made up."""
+def test_the_sidecar_has_the_boxes_of_the_text_in_the_picture(service: Service) -> None:
+    """End to end, with the grounded task, the real worker and the shipped model."""
     service.configure(task="markdown", formats=["txt", "json", "md"])
     service.start()
     path = service.drop("greeting.png", "greeting.png")

@@ -13,7 +13,8 @@ import pytest
 
 from ocrd.errors import ExitCode
 from ocrd.paths import POCKET_MODEL
-from tests.integration.conftest import DRAWN, PICTURES, Service
+from tests.demo_pictures import DRAWN, PICTURES
+from tests.integration.conftest import Service
 
 
 def unwrapped(text: str) -> str:

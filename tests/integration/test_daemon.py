@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from ocrd.worker import child
-from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
+from tests.demo_pictures import DRAWN, PICTURES
+from tests.integration.conftest import Service, wait_until
 
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "docs/sidecar.schema.json").read_text(encoding="utf-8")
@@ -165,7 +166,7 @@ def test_an_idle_worker_sends_no_heartbeats(monkeypatch: pytest.MonkeyPatch) -> 
         time.sleep(0.2)
         assert said == []
         worker._working.set()
-        wait_until(lambda: len(said) >= 3, "signs of life", patience=5)
+        wait_until(lambda: len(said) >= 3, "signs of life", timeout_s=5)
         worker._working.clear()
         time.sleep(0.1)
         before = len(said)

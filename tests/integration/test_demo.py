@@ -8,7 +8,7 @@ import sys
 
 from ocrd.demo import MAX_ERROR_RATE
 from ocrd.errors import ExitCode
-from tests.integration.conftest import DRAWN
+from tests.demo_pictures import DRAWN
 
 
 def test_the_demo_reads_its_three_pictures_and_stops_its_daemon() -> None:

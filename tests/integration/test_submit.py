@@ -22,8 +22,9 @@ from ocrd import paths
 from ocrd.control.submit import submit
 from ocrd.journal import Journal
 from ocrd.types import Fingerprint
+from tests.demo_pictures import DRAWN, PICTURES
 from tests.fork_server.client import run_program, start_program
-from tests.integration.conftest import DRAWN, PICTURES, Service, wait_until
+from tests.integration.conftest import Service, wait_until
 
 
 def blank(path: Path, number: int) -> Path:
@@ -202,7 +203,7 @@ def test_a_thousand_submits_while_the_daemon_is_killed_and_restarted_lose_nothin
     wait_until(
         lambda: service.status()["jobs"]["done"] == 1000,
         f"1000 files; {service.status()['jobs']}",
-        patience=200,
+        timeout_s=200,
     )
     assert service.stop() == 0
     journal = Journal(service.home / "state")

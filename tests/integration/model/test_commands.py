@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from ocrd.paths import POCKET_MODEL
+from tests.demo_pictures import DRAWN
 from tests.fork_server.client import start_program
 from tests.hub import LocalHub
-from tests.integration.conftest import DRAWN, Service, wait_until
+from tests.integration.conftest import Service, wait_until
 from tests.integration.model.managed import ManagedService
 from tests.published import MODEL_FILES, REPO, SHARDS
 

@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from ocrd.paths import POCKET_MODEL
+from tests.demo_pictures import DRAWN
 from tests.hub import LocalHub
-from tests.integration.conftest import DRAWN, Service, wait_until
+from tests.integration.conftest import Service, wait_until
 from tests.integration.model.managed import ManagedService
 from tests.published import REPO, SHARDS
 
@@ -136,7 +137,7 @@ def test_an_idle_worker_that_dies_is_replaced(managed: ManagedService, hub: Loca
         engine = service.status()["engine"] or {}
         return engine.get("state") == "ready" and engine["pid"] != before
 
-    wait_until(is_replaced, "another worker", patience=20)
+    wait_until(is_replaced, "another worker", timeout_s=20)
     assert service.stop() == 0
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from ocrd.errors import ExitCode
 from ocrd.finder import tags
+from tests.demo_pictures import DRAWN, PICTURES
 from tests.fakes import mac as fake_mac
-from tests.integration.conftest import DRAWN, PICTURES, wait_until
+from tests.integration.conftest import wait_until
 from tests.integration.service.mac_home import BOOTOUT, ENABLE, PRINT, MacHome
 
 
@@ -74,7 +75,7 @@ def assert_status_of_running_service(mac: MacHome) -> None:
     assert status["service"]["error"] is None
     assert not status["service"]["disabled"]
     wait_until(
-        lambda: (mac.status()["engine"] or {}).get("state") == "ready", "the model", patience=100
+        lambda: (mac.status()["engine"] or {}).get("state") == "ready", "the model", timeout_s=100
     )
     shown = mac.call("status")
     assert "installed (launchd), loaded" in shown

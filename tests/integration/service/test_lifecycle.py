@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from ocrd.errors import ExitCode
+from tests.demo_pictures import PICTURES
 from tests.fork_server.client import start_program
-from tests.integration.conftest import PICTURES, wait_until
+from tests.integration.conftest import wait_until
 from tests.integration.service.mac_home import (
     BOOTOUT,
     KICKSTART_K,
@@ -95,7 +96,7 @@ def test_the_service_stops_within_five_seconds_in_the_middle_of_a_page_and_conti
     mac.install()
     for number in range(12):
         shutil.copyfile(PICTURES / "receipt.png", mac.inbox / f"{number}.png")
-    wait_until(lambda: mac.status()["jobs"]["running"], "a running job", patience=100)
+    wait_until(lambda: mac.status()["jobs"]["running"], "a running job", timeout_s=100)
     started = time.monotonic()
     mac.call("stop")
     assert time.monotonic() - started < 6
@@ -103,7 +104,7 @@ def test_the_service_stops_within_five_seconds_in_the_middle_of_a_page_and_conti
     assert mac.status()["jobs"]["running"] == 0
     mac.call("start")
     for number in range(12):
-        wait_until((mac.inbox / f"{number}.png.json").exists, f"{number}.png", patience=100)
+        wait_until((mac.inbox / f"{number}.png.json").exists, f"{number}.png", timeout_s=100)
 
 
 def test_a_killed_daemon_is_restarted_and_its_page_is_read_again(mac: MacHome) -> None:
@@ -115,7 +116,7 @@ def test_a_killed_daemon_is_restarted_and_its_page_is_read_again(mac: MacHome) -
         wait_until(lambda: mac.status()["running"], "the daemon")
         os.kill(mac.status()["pid"], signal.SIGKILL)
     for number in range(5):
-        wait_until((mac.inbox / f"{number}.png.json").exists, f"{number}.png", patience=100)
+        wait_until((mac.inbox / f"{number}.png.json").exists, f"{number}.png", timeout_s=100)
     assert mac.exit_codes() == [-signal.SIGKILL] * 3
     assert len(list(mac.inbox.glob("*.txt"))) == 5
 
@@ -138,4 +139,4 @@ def test_a_users_module_in_the_services_folder_is_not_imported(mac: MacHome) -> 
         (mac.home / name).write_text("raise RuntimeError('the module of a user was imported')")
     mac.install()
     picture = Path(shutil.copyfile(PICTURES / "greeting.png", mac.inbox / "a.png"))
-    wait_until(picture.with_name("a.png.json").exists, "the sidecar", patience=100)
+    wait_until(picture.with_name("a.png.json").exists, "the sidecar", timeout_s=100)

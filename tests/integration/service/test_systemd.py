@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from ocrd.errors import ExitCode
+from tests.demo_pictures import DRAWN, PICTURES
 from tests.fakes import systemctl as fake_systemctl
-from tests.integration.conftest import DRAWN, PICTURES, Home, wait_until
+from tests.integration.conftest import Home, wait_until
 
 PROGRAM = f"""\
 #!{sys.executable}
