@@ -63,12 +63,10 @@ class Losses:
         network.sam_model.neck.register_forward_hook(self._keep_neck)
         network.language_model.layers[-2].register_forward_hook(self._keep_before_last_layer)
 
-    def _keep_neck(self, _module: nn.Module, _inputs: object, *, output: Tensor) -> None:
+    def _keep_neck(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
         self.neck = output
 
-    def _keep_before_last_layer(
-        self, _module: nn.Module, _inputs: object, *, output: Tensor
-    ) -> None:
+    def _keep_before_last_layer(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
         self.before_last_layer = output
 
     def vision(self, batch: TrainingBatch) -> tuple[Tensor, Tensor, float]:

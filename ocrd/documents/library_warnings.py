@@ -106,11 +106,15 @@ def _collect_warnings(messages: list[str]) -> Iterator[None]:
 def _collect_log_records(messages: list[str]) -> Iterator[None]:
     handler = _RecordCollector(messages)
     root = logging.getLogger()
+    level = root.level
+    # A root logger that lets only errors pass would hide the warnings of libraries.
+    root.setLevel(min(level, logging.WARNING))
     root.addHandler(handler)
     try:
         yield
     finally:
         root.removeHandler(handler)
+        root.setLevel(level)
 
 
 class _RecordCollector(logging.Handler):

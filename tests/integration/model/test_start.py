@@ -95,7 +95,7 @@ def test_without_a_hub_files_wait_and_are_read_when_it_is_back(
     service.start()
     wait_until(lambda: managed.engine_state() == "waiting", "the daemon to wait for the hub")
     assert "is there a network" in service.call("status").stdout.replace("\n", " ")
-    assert service.status()["jobs"]["queued"] == 1
+    wait_until(lambda: service.status()["jobs"]["queued"] == 1, "the file to be queued")
     with stopped_hub.serving():
         assert service.wait_for_sidecar(path)["pages"][0]["text"] == GREETING
     assert service.stop() == 0

@@ -48,12 +48,15 @@ def test_a_warning_of_a_library_is_logged_with_the_file_and_not_printed(
     tmp_path: Path,
     warning_log: LibraryWarningLog,
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     name: str,
     write: Callable[[Path], object],
     message: str,
 ) -> None:
     write(tmp_path / name)
+    monkeypatch.setattr(logging.getLogger(), "level", logging.ERROR)
     events = read(tmp_path / name, warning_log)
+    assert logging.getLogger().level == logging.ERROR
     assert {(event["event"], event["file"]) for event in events} == {
         ("a library warned", str(tmp_path / name))
     }
