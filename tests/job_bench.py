@@ -14,7 +14,7 @@ from ocrd.daemon.job_runner import JobRunner
 from ocrd.errors import ReadDeferred, ReadRefused
 from ocrd.inbox.file_state import stat_file
 from ocrd.journal import FILE_NAME, Job, JobState, Journal
-from ocrd.reading import (
+from ocrd.read_protocol import (
     DocumentDeferred,
     DocumentEvent,
     DocumentFinished,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from ocrd.reading import DocumentEvent, PageEvent, ReadRequest
+from ocrd.read_protocol import DocumentEvent, PageEvent, ReadRequest
 from ocrd.types import BackendInfo
+
+# Workers that one document may end before it fails. The last one uses only the CPU.
+MAX_CRASHES = 3
 
 
 class Backend(Protocol):

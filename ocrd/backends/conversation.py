@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from ocrd.errors import BackendCrashed, BackendExhausted, BatchFailed
-from ocrd.reading import (
+from ocrd.read_protocol import (
     DocumentDeferred,
     DocumentEvent,
     DocumentFinished,

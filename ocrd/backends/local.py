@@ -12,7 +12,7 @@ import structlog
 from ocrd.backends.conversation import GRACE_S, Conversation
 from ocrd.config import Config
 from ocrd.errors import BackendCrashed, EngineError, ModelError, ReadDeferred, ReadRefused
-from ocrd.reading import (
+from ocrd.read_protocol import (
     DocumentDeferred,
     DocumentEvent,
     DocumentOpened,

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ocrd.backends.base import Backend
+from ocrd.backends.base import MAX_CRASHES, Backend
 from ocrd.errors import BackendCrashed, BackendExhausted
-from ocrd.reading import PageEvent, PageRead, ReadRequest
-
-# Workers that one document may end; the last one uses only the CPU.
-MAX_CRASHES = 3
+from ocrd.read_protocol import PageEvent, PageRead, ReadRequest
 
 
 def read_with_retries(backend: Backend, request: ReadRequest) -> Iterator[PageEvent]:

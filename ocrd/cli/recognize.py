@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ocrd.config import Config
     from ocrd.errors import OcrdError, ReadRefused
-    from ocrd.reading import PageEvent
+    from ocrd.read_protocol import PageEvent
     from ocrd.status import EngineReady, PreparationStatus
 
 # How often the hub is tried when the model must be downloaded first.
@@ -64,7 +64,7 @@ def _read(file: Path, settings: Config, *, task: str) -> Mapping[str, bytes]:
     from ocrd.errors import BackendCrashed, BackendExhausted, EngineError, ReadRefused
     from ocrd.files import hash_file
     from ocrd.outputs import sidecar
-    from ocrd.reading import PageRead
+    from ocrd.read_protocol import PageRead
     from ocrd.serialization import decode_reading
     from ocrd.worker.from_config import read_request
 
@@ -116,7 +116,7 @@ class _Progress:
 
     def show_event(self, event: PageEvent) -> None:
         """Show how far the pages are."""
-        from ocrd.reading import DocumentOpened, TokensWritten
+        from ocrd.read_protocol import DocumentOpened, TokensWritten
 
         match event:
             case DocumentOpened():

@@ -9,7 +9,7 @@ import structlog
 
 from ocrd.config import Config, InboxConfig
 from ocrd.daemon.power import SleepWatch
-from ocrd.daemon.signals import DaemonSignals
+from ocrd.daemon.signals import HEARTBEAT_S, RETRY_DELAY_S, DaemonSignals
 from ocrd.documents.kinds import SUFFIXES
 from ocrd.errors import ConfigError, JournalError
 from ocrd.inbox.inbox import Inbox
@@ -17,12 +17,8 @@ from ocrd.journal import Journal
 from ocrd.log import truncate_stderr
 from ocrd.types import StableFile
 
-# Seconds after which the thread wakes up even when nothing happens.
-HEARTBEAT_S = 60.0
 # The same with ``--once``, where somebody waits for the end.
 ONCE_POLL_INTERVAL_S = 0.2
-# Seconds to wait when an inbox or the journal cannot be used (disk full), before the next try.
-RETRY_DELAY_S = 5.0
 
 
 class InboxPoller:

@@ -12,15 +12,11 @@ from ocrd.daemon.engine_status import EngineStatusPublisher
 from ocrd.daemon.job_runner import JobRunner
 from ocrd.daemon.pause import PauseControl
 from ocrd.daemon.power import KeepAwake
-from ocrd.daemon.signals import DaemonSignals
+from ocrd.daemon.signals import HEARTBEAT_S, RETRY_DELAY_S, DaemonSignals
 from ocrd.errors import BackendCrashed, EngineError, JournalError, OcrdError
 from ocrd.journal import Journal
 from ocrd.status import EngineStarting
 
-# Seconds after which the thread wakes up even when nothing happens.
-HEARTBEAT_S = 60.0
-# Seconds to wait after an unexpected error, before the next job.
-RETRY_DELAY_S = 5.0
 # Workers in a row that may die while they load, before the model counts as unusable.
 MAX_LOAD_CRASHES = 3
 

@@ -9,13 +9,13 @@ from functools import partial
 
 import structlog
 
-from ocrd.backends.base import Backend
+from ocrd.backends.base import MAX_CRASHES, Backend
 from ocrd.config import Config, FilePolicy
 from ocrd.daemon.batching import take_companions
 from ocrd.daemon.context import DaemonContext
 from ocrd.daemon.file_policy import default_destination, policy_for
 from ocrd.daemon.job_memory import JobMemory
-from ocrd.daemon.outcome import MAX_CRASHES, JobOutcomes
+from ocrd.daemon.outcome import JobOutcomes
 from ocrd.daemon.sidecar_writer import SidecarWriter
 from ocrd.errors import (
     BackendCrashed,
@@ -31,7 +31,7 @@ from ocrd.inbox.file_state import remaining_settle_s, unavailable_reason
 from ocrd.journal import Job, Journal
 from ocrd.outputs import sidecar
 from ocrd.outputs.destination import Destination, find_complete_set
-from ocrd.reading import (
+from ocrd.read_protocol import (
     DocumentDeferred,
     DocumentEvent,
     DocumentFinished,

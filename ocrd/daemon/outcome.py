@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from ocrd.backends.base import MAX_CRASHES
 from ocrd.backoff import Backoff
 from ocrd.daemon.context import DaemonContext
 from ocrd.daemon.job_memory import JobMemory
@@ -22,8 +23,6 @@ from ocrd.inbox.file_state import is_deleted, stat_file
 from ocrd.journal import Job, JobState, Journal
 from ocrd.types import BackendInfo, Fallback
 
-# A file that ends this many workers, the last of which uses only the CPU, has failed.
-MAX_CRASHES = 3
 # What a file that is still being written looks like.
 MAYBE_UNFINISHED = frozenset(
     {RefusalReason.DAMAGED, RefusalReason.EMPTY, RefusalReason.UNSUPPORTED}

@@ -7,6 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+# Seconds after which each thread wakes up even when nothing happens.
+HEARTBEAT_S = 60.0
+# Seconds to wait after an unexpected error or a full disk, before the next try.
+RETRY_DELAY_S = 5.0
+
 
 @dataclass(frozen=True)
 class DaemonSignals:

@@ -20,7 +20,7 @@ from ocrd.config import Config
 from ocrd.control.lock import is_running
 from ocrd.errors import EngineError, ServiceError
 from ocrd.outputs.destination import preferred_destination
-from ocrd.reading import PageRead
+from ocrd.read_protocol import PageRead
 from ocrd.serialization import decode_reading
 from ocrd.worker.from_config import read_request
 

@@ -15,7 +15,7 @@ from ocrd.documents.document import Document, open_document
 from ocrd.documents.library_warnings import LibraryWarningLog
 from ocrd.documents.page import DocumentLimits
 from ocrd.errors import DocumentError, FreshWorkerNeeded, OcrdError, RefusalReason, UsageError
-from ocrd.reading import (
+from ocrd.read_protocol import (
     DocumentDeferred,
     DocumentFinished,
     DocumentOpened,

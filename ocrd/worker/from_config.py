@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ocrd.config import Config
-from ocrd.reading import ReadRequest
+from ocrd.read_protocol import ReadRequest
 from ocrd.worker.memory_limit import MemoryLimits
 from ocrd.worker.messages import WorkerSetup
 

@@ -1,7 +1,7 @@
 """The messages between the daemon's process and the worker: JSON lines over two private pipes.
 
 Not over standard output, because libraries print there. Each message is a frozen dataclass of its
-own; the events about documents and pages are those of `ocrd.reading`.
+own; the events about documents and pages are those of `ocrd.read_protocol`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Literal
 
 from ocrd.config import ModelConfig
-from ocrd.reading import (
+from ocrd.read_protocol import (
     DocumentDeferred,
     DocumentFinished,
     DocumentOpened,

@@ -17,7 +17,7 @@ from typing import IO
 import structlog
 
 from ocrd.errors import BackendCrashed
-from ocrd.reading import ReadRequest
+from ocrd.read_protocol import ReadRequest
 from ocrd.worker.messages import (
     MAX_LINE_BYTES,
     Heartbeat,

@@ -10,7 +10,7 @@ import pytest
 
 from ocrd.backends import conversation
 from ocrd.errors import BackendCrashed, BackendExhausted, BatchFailed
-from ocrd.reading import DocumentFinished, DocumentRefused, PageRead, ReadRequest
+from ocrd.read_protocol import DocumentFinished, DocumentRefused, PageRead, ReadRequest
 from ocrd.worker.memory_limit import MemoryLimits
 from tests.scripted_worker import ScriptedWorker
 

@@ -15,7 +15,7 @@ from ocrd.errors import (
     ReadRefused,
     RefusalReason,
 )
-from ocrd.reading import ReadRequest
+from ocrd.read_protocol import ReadRequest
 from ocrd.types import EncodedReading
 from tests.job_bench import Answer, JobBench, page, reads
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ocrd.daemon.outcome import MAX_CRASHES, UNFINISHED_S
+from ocrd.backends.base import MAX_CRASHES
+from ocrd.daemon.outcome import UNFINISHED_S
 from ocrd.errors import (
     BackendCrashed,
     BackendExhausted,
@@ -17,7 +18,7 @@ from ocrd.errors import (
     ReadRefused,
     RefusalReason,
 )
-from ocrd.reading import ReadRequest
+from ocrd.read_protocol import ReadRequest
 from ocrd.types import EncodedReading, Fallback
 from tests.job_bench import JobBench, page, reads
 

@@ -11,7 +11,7 @@ import pytest
 from ocrd.daemon.outcome import MAX_TRIES_OUT_OF_REACH
 from ocrd.errors import ReadDeferred, ReadRefused, RefusalReason
 from ocrd.journal import Job
-from ocrd.reading import ReadRequest
+from ocrd.read_protocol import ReadRequest
 from ocrd.types import EncodedReading
 from tests.job_bench import JobBench, fingerprint, page, reads
 
