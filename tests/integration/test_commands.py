@@ -112,7 +112,7 @@ def test_init_writes_a_working_configuration_once(service: Service, tmp_path: Pa
 
 
 @pytest.mark.real_processes
-def test_status_without_a_daemon_says_so(service: Service) -> None:
+def test_status_shows_that_no_daemon_is_running(service: Service) -> None:
     assert service.status()["running"] is False
     assert "not running" in service.call("status").stdout
 
@@ -176,7 +176,7 @@ def test_model_verify_names_the_broken_file(service: Service) -> None:
     assert broken.returncode == ExitCode.MODEL
     checks = json.loads(broken.stdout)["checks"]
     assert [c["name"] for c in checks if c["state"] == "fail"] == ["model.safetensors"]
-    # Where no hash can be remembered.
+    # In a state folder that cannot hold the cached hashes.
     service.environment["OCRD_STATE_DIR"] = str(service.config / "below")
     shown = service.call("model", "verify")
     assert shown.returncode == ExitCode.MODEL

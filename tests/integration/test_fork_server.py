@@ -1,4 +1,4 @@
-"""A forked process is what a real one would be, for everything that tests look at."""
+"""In everything that tests check, a forked process is like a real one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+import ocrd.model.hub  # noqa: F401 - sets variables of huggingface_hub, as the server does
 from tests.fork_server.client import (
     FORKING,
     SERVERS,
@@ -37,13 +38,13 @@ def without_servers(**more: str) -> dict[str, str]:
 
 
 def waiting(variables: dict[str, str]) -> Process:
-    """A process that has begun to wait for a minute."""
+    """Start a process that waits for a minute."""
     process = start_program(PROGRAM, "wait", environment=variables, stderr=subprocess.PIPE)
     assert process.stderr is not None and int(process.stderr.readline()) == process.pid
     return process
 
 
-def test_it_has_the_arguments_environment_folder_and_descriptors_of_a_real_one(
+def test_a_forked_process_has_the_arguments_environment_folder_and_descriptors_of_a_real_one(
     tmp_path: Path,
 ) -> None:
     described: list[dict[str, Any]] = []
@@ -70,14 +71,14 @@ def test_it_has_the_arguments_environment_folder_and_descriptors_of_a_real_one(
         (["SIGINT"], -signal.SIGINT),
     ],
 )
-def test_it_ends_as_a_real_one_ends(arguments: list[str], code: int) -> None:
+def test_a_forked_process_ends_like_a_real_one(arguments: list[str], code: int) -> None:
     for variables in (environment(), without_servers()):
         done = run_program(PROGRAM, *arguments, environment=variables)
         assert done.returncode == code
         assert ("ValueError: for a test" in done.stderr) == (arguments == ["raise"])
 
 
-def test_it_is_signalled_and_awaited_by_its_own_pid() -> None:
+def test_a_forked_process_has_its_own_pid_for_signals_and_waiting() -> None:
     with waiting(environment()) as process:
         assert isinstance(process, ForkedProcess) and process.poll() is None
         with pytest.raises(subprocess.TimeoutExpired):
@@ -87,7 +88,7 @@ def test_it_is_signalled_and_awaited_by_its_own_pid() -> None:
     assert not psutil.pid_exists(process.pid)
 
 
-def test_another_python_path_makes_it_a_real_one(tmp_path: Path) -> None:
+def test_with_another_python_path_the_process_is_a_real_one(tmp_path: Path) -> None:
     with waiting(environment(PYTHONPATH=f"{tmp_path}{os.pathsep}{Path.cwd()}")) as process:
         assert isinstance(process, subprocess.Popen)
         process.kill()
@@ -95,7 +96,7 @@ def test_another_python_path_makes_it_a_real_one(tmp_path: Path) -> None:
 
 
 def stub(*arguments: str, descriptors: tuple[int, ...] = ()) -> subprocess.Popen[str]:
-    """What a daemon starts in place of a worker."""
+    """Start the process that a daemon starts instead of a worker."""
     argv = [sys.executable, "-P", "-m", PROGRAM, *arguments]
     numbers = ",".join(map(str, descriptors))
     return subprocess.Popen(
@@ -107,12 +108,12 @@ def stub(*arguments: str, descriptors: tuple[int, ...] = ()) -> subprocess.Popen
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["exit", "7"], 7), (["SIGSEGV"], -11)])
-def test_a_stub_ends_as_its_process_ends(arguments: list[str], code: int) -> None:
+def test_a_stub_ends_like_its_process(arguments: list[str], code: int) -> None:
     with stub(*arguments) as process:
         assert process.wait(10) == code
 
 
-def test_a_killed_stub_takes_its_process_with_it_and_closes_its_pipes() -> None:
+def test_killing_a_stub_ends_its_process_and_closes_its_pipes() -> None:
     reading, writing = os.pipe()
     with stub("wait", descriptors=(writing,)) as process:
         os.close(writing)

@@ -8,7 +8,7 @@ from tests.integration.conftest import Service
 from tests.unit.documents.files import damaged_fax, truncated_exif
 
 
-def test_the_daemon_logs_them_with_the_file(service: Service) -> None:
+def test_the_daemon_logs_the_warning_with_the_file(service: Service) -> None:
     damaged_fax(service.inbox / "fax.tif")
     truncated_exif(service.inbox / "photo.jpg")
     assert service.run_once() == 0
@@ -22,7 +22,7 @@ def test_the_daemon_logs_them_with_the_file(service: Service) -> None:
     assert warnings == {("fax.tif", "Fax4Decode:"), ("photo.jpg", "Corrupt")}
 
 
-def test_recognize_does_not_print_them(service: Service) -> None:
+def test_recognize_does_not_print_the_warning(service: Service) -> None:
     damaged_fax(service.home / "fax.tif")
     done = service.call("recognize", str(service.home / "fax.tif"))
     assert done.returncode == 0 and done.stderr == ""

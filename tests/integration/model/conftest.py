@@ -1,4 +1,4 @@
-"""A hub on this machine, a user's folders, and a daemon that manages a model of its own."""
+"""A hub on this machine, a user's folders, and a daemon that manages its own model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def hub(stopped_hub: LocalHub) -> Iterator[LocalHub]:
 
 @pytest.fixture
 def machine(tmp_path: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A user's folders; the client in this process retries at once, and not often."""
+    """A user's folders. The client in this process retries immediately and only a few times."""
     monkeypatch.setattr(hub_module, "MAX_TRIES_WITHOUT_PROGRESS", 1)
     monkeypatch.setattr(hub_module, "RECONNECT_DELAY_S", 0.0)
     return Machine(tmp_path, hub.branches["main"])
@@ -40,5 +40,5 @@ def machine(tmp_path: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch) -> M
 
 @pytest.fixture
 def managed(service: Service, stopped_hub: LocalHub) -> ManagedService:
-    """A daemon that manages a model of its own, from the local hub."""
+    """A daemon that manages its own model, from the local hub."""
     return ManagedService(service, stopped_hub.branches["main"])

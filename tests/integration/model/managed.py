@@ -1,4 +1,4 @@
-"""A daemon that manages a model of its own."""
+"""A daemon that manages its own model."""
 
 from __future__ import annotations
 

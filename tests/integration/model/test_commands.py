@@ -20,7 +20,7 @@ from tests.published import MODEL_FILES, REPO, SHARDS
 FIRST, SECOND = SHARDS
 
 
-def test_a_dry_run_says_what_it_would_do_and_changes_nothing(
+def test_a_dry_run_reports_what_would_be_done_and_changes_nothing(
     managed: ManagedService, hub: LocalHub
 ) -> None:
     planned = json.loads(managed.heal("--dry-run", "--json").stdout)
@@ -96,7 +96,7 @@ def test_a_wrong_setting_is_reported_in_one_sentence(
 
 
 @pytest.mark.real_processes
-def test_ctrl_c_keeps_the_downloaded_bytes_and_says_so(
+def test_ctrl_c_keeps_the_downloaded_bytes_and_reports_it(
     managed: ManagedService, hub: LocalHub
 ) -> None:
     hub.faults.pause_s = 0.02
@@ -135,9 +135,7 @@ def test_the_pocket_model_cannot_be_healed(service: Service) -> None:
     assert done.returncode == 4 and "reinstall ocrd" in done.stderr
 
 
-def test_the_hub_is_asked_for_the_model_and_nothing_else(
-    managed: ManagedService, hub: LocalHub
-) -> None:
+def test_only_the_model_is_requested_from_the_hub(managed: ManagedService, hub: LocalHub) -> None:
     assert managed.heal().returncode == 0
     for request in hub.requests:
         assert REPO in request.path or "/cdn/" in request.path

@@ -1,4 +1,4 @@
-"""Before the daemon reads, it verifies, heals, loads and tries its model; files wait meanwhile."""
+"""Before the daemon reads, it verifies, heals, loads and tests its model. Files wait meanwhile."""
 
 from __future__ import annotations
 

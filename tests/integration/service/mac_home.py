@@ -54,7 +54,7 @@ class MacHome(Home):
         return [entry["code"] for entry in entries if entry["event"] == "exited"]
 
     def write_script(self, **script: Any) -> None:
-        """Tell launchd what to do, see `tests.fakes.launchd`."""
+        """Set how launchd behaves, see `tests.fakes.launchd`."""
         fake_mac.write_script(self.folder, **script)
 
     def shorten_start_timeouts(self) -> None:
@@ -67,7 +67,7 @@ class MacHome(Home):
         self.plist.write_bytes(plistlib.dumps(plist | keys))
 
     def contents(self) -> dict[str, bytes | None]:
-        """Every file's bytes, and None for every folder, but what an uninstallation keeps."""
+        """Every file's bytes and None for every folder, without what an uninstallation keeps."""
         kept = [self.home / name for name in _KEPT]
         found: dict[str, bytes | None] = {}
         for path in sorted(self.home.rglob("*")):

@@ -1,4 +1,4 @@
-"""A service that does not start: what the user is told, and that it recovers."""
+"""A service that does not start is reported, and it recovers after a fix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.integration.conftest import wait_until
 from tests.integration.service.mac_home import KICKSTART, PRINT, MacHome
 
 
-def test_a_program_that_crashes_at_once_is_reported_and_recovers_when_it_is_fixed(
+def test_a_program_that_crashes_when_it_starts_is_reported_and_recovers_when_it_is_fixed(
     mac: MacHome,
 ) -> None:
     good = mac.program.read_text()
@@ -52,7 +52,7 @@ def test_a_permanent_error_ends_with_0_and_is_shown_by_status(mac: MacHome) -> N
 
 
 def test_an_unexpected_error_is_shown_by_status(mac: MacHome) -> None:
-    """A folder in the place of the log: ocrd has no error class for it, and cannot log it."""
+    """The log is a folder. ocrd has no error class for this and cannot log it."""
     mac.install()
     mac.call("stop")
     (log,) = mac.home.rglob("ocrd.log")
