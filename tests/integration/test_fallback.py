@@ -24,10 +24,8 @@ def test_a_page_that_fails_is_read_on_the_cpu_and_the_next_on_the_gpu(gpu: FakeG
     document = gpu.read(len(script))
     assert document["engine"]["device"] == "mps"
     assert fallbacks_of(document) == [(2 * n + 1, kind, "cpu") for n, kind in enumerate(faults)]
-    assert gpu.ran() == [
-        "ok",
-        *script,
-    ]  # the self-test, then each page: after each failure the next page is on MPS
+    # The self-test, then each page. After each failure the next page is on MPS.
+    assert gpu.ran() == ["ok", *script]
     assert document["warnings"][0] == "page 2 was read after a failure (mps-dtype on mps)"
     logged = gpu.logged("reading a page failed")
     assert [entry["kind"] for entry in logged] == list(faults)
@@ -50,10 +48,8 @@ def test_the_log_has_the_full_stack_trace_with_its_cause(gpu: FakeGpu) -> None:
     assert entry["stack"].count("Traceback (most recent call last)") == 2
     assert "masked_scatter_" in stack and "The above exception was the direct cause" in stack
     last = stack.rstrip().splitlines()[-1]
-    assert (
-        "expected self and source to have same dtypes but got" in last
-        and "BFloat16 and Float" in last
-    )
+    assert "expected self and source to have same dtypes but got" in last
+    assert "BFloat16 and Float" in last
     assert "tests/fake_worker.py" in stack and "ocrd/engine/runtime/page_recovery.py" in stack
 
 
@@ -90,11 +86,8 @@ def test_out_of_memory_frees_the_cache_then_starts_a_worker_then_uses_the_cpu(gp
     assert [entry["action"] for entry in gpu.logged("reading a page failed")] == [
         "free-cache", "fresh-worker", "free-cache", "cpu",
     ]  # fmt: skip
-    assert (gpu.folder / "freed").read_text().split() == [
-        "mps",
-        "mps",
-        "mps",
-    ]  # the last time for the memory of the unloaded weights
+    # The last time for the memory of the unloaded weights.
+    assert (gpu.folder / "freed").read_text().split() == ["mps", "mps", "mps"]
     assert len(gpu.logged("the worker is exhausted; a new one continues")) == 1
 
 
@@ -126,10 +119,8 @@ def test_after_consecutive_failures_the_cpu_reads_until_the_self_test_passes(
     gpu.service.configure()
     gpu.script("mps-dtype", "mps-dtype", "mps-dtype")
     document = gpu.read(5)
-    assert fallbacks_of(document) == [
-        (0, "mps-dtype", "cpu"),
-        (1, "mps-dtype", "cpu"),
-    ]  # the other pages were not tried on MPS
+    # The other pages were not tried on MPS.
+    assert fallbacks_of(document) == [(0, "mps-dtype", "cpu"), (1, "mps-dtype", "cpu")]
     assert gpu.ran() == ["ok", "mps-dtype", "mps-dtype"]
     assert len(gpu.logged("the CPU reads until the cool-down ends")) == 1
 
@@ -141,10 +132,8 @@ def test_after_the_cool_down_a_self_test_decides_about_the_gpu(gpu: FakeGpu) -> 
     document = gpu.read(3)
     # The page, then the self-test that fails again, then the one that passes, then the last page.
     assert gpu.ran() == ["ok", "mps-dtype", "mps-dtype", "ok", "ok"]
-    assert (
-        fallbacks_of(document) == [(0, "mps-dtype", "cpu")]
-        and len(gpu.logged("back on the primary device")) == 1
-    )
+    assert fallbacks_of(document) == [(0, "mps-dtype", "cpu")]
+    assert len(gpu.logged("back on the primary device")) == 1
 
 
 @pytest.mark.timeout(600)  # starts a dozen workers, each of which loads torch
