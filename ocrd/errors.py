@@ -162,6 +162,10 @@ class JournalError(ServiceError):
     """The journal cannot be read or written: locked, a full disk, no permission, or damaged."""
 
 
+class OutdatedJournalError(JournalError):
+    """The journal is of an older ocrd whose daemon still runs: it must end before the migration."""
+
+
 class DocumentError(OcrdError):
     """One input file cannot be read; the others are. Subclasses give the reason, and all last."""
 

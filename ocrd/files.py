@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import itertools
 import os
@@ -81,6 +82,23 @@ def hash_file(path: Path) -> str:
 def hash_bytes(data: bytes) -> str:
     """The sha256 of ``data``, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process holds an exclusive lock (``flock``) of the file.
+
+    Raises:
+        OSError: The file exists and cannot be opened.
+    """
+    try:
+        with path.open() as file:
+            # Shared: two processes that check together must not take each other for the holder.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def numbered_names(name: str) -> Iterator[str]:

@@ -70,7 +70,11 @@ def _run(config: Path | None, state_dir: Path, *, once: bool) -> None:
     with single_instance(state_dir):
         log.configure(settings.log, paths.log_dir(), quiet=service_manager() is not None)
         log_warnings(loaded)
-        journal = Journal(state_dir, busy_timeout_s=JOURNAL_BUSY_TIMEOUT_S)
+        journal = Journal(
+            state_dir,
+            busy_timeout_s=JOURNAL_BUSY_TIMEOUT_S,
+            in_use=lambda: False,  # only by this daemon, which holds the lock
+        )
         started = time.time()
         try:
             # Not earlier: between two failed starts, `ocrd status` must still show the reason.

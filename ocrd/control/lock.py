@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ocrd import paths
 from ocrd.errors import ServiceError
+from ocrd.files import is_locked
+from ocrd.journal import LOCK_FILE_NAME
 
-FILE_NAME = "daemon.lock"
 # Seconds in which another process may hold the lock only to check it (`is_running`).
 CHECK_TIMEOUT_S = 0.5
 POLL_INTERVAL_S = 0.02
@@ -25,7 +26,7 @@ def single_instance(state: Path) -> Iterator[None]:
         ServiceError: Another daemon holds it.
     """
     deadline = time.monotonic() + CHECK_TIMEOUT_S
-    with (paths.make_private_folder(state) / FILE_NAME).open("a") as file:
+    with (paths.make_private_folder(state) / LOCK_FILE_NAME).open("a") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,15 +47,8 @@ def is_running(state: Path) -> bool:
         ServiceError: The lock cannot be checked.
     """
     try:
-        with (state / FILE_NAME).open() as file:
-            # Shared: two commands that check together must not take each other for a daemon.
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except BlockingIOError:
-        return True
+        return is_locked(state / LOCK_FILE_NAME)
     except OSError as error:
         raise ServiceError(
-            f"{state / FILE_NAME}: cannot be opened ({error.strerror}); check that it is yours"
+            f"{state / LOCK_FILE_NAME}: cannot be opened ({error.strerror}); check that it is yours"
         ) from error
-    return False

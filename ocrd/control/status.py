@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ocrd.control.exit_record import LastExit, read_last_exit
 from ocrd.control.lock import is_running
+from ocrd.errors import OutdatedJournalError
 from ocrd.journal import FILE_NAME, Job, JobState, Journal
 from ocrd.status import DaemonStatus, EngineStatus
 
@@ -81,9 +82,14 @@ def read_status(state: Path) -> StatusSnapshot:
 def read_daemon(state: Path) -> DaemonStatus | None:
     """The running daemon; None when none runs.
 
-    A daemon that is just starting has not published itself: then it is the one before.
+    A daemon that is just starting has not published itself: then it is the one before. A daemon of
+    an older ocrd published nothing that can be read.
     """
     if not is_running(state) or not (state / FILE_NAME).exists():
         return None
-    with contextlib.closing(Journal(state)) as journal:
+    try:
+        journal = Journal(state)
+    except OutdatedJournalError:
+        return None  # `ocrd restart` must be able to replace a daemon of an older version
+    with contextlib.closing(journal):
         return journal.status.daemon()

@@ -223,7 +223,11 @@ class JobRunner:
         job = prepared.job
         if not self._outcomes.is_unchanged(job):
             return
-        pages = [decode_reading(encoded) for encoded in self._journal.pages.readings(job.id)]
+        try:
+            pages = [decode_reading(encoded) for encoded in self._journal.pages.readings(job.id)]
+        except ValueError:
+            self._journal.pages.clear(job.id)  # the next try must not fail over the same pages
+            raise
         contents = sidecar.render(
             prepared.source,
             pages,

@@ -51,9 +51,14 @@ class StderrCapture:
         if sys.stderr is None:  # descriptor 2 may be any other file then
             raise OSError(errno.EBADF, "the process has no standard error")
         path = folder / f"worker-{os.getppid()}-{os.getpid()}.stderr"
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-        self._file = os.open(path, flags, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            # Not awaited: in another container a process may have the same id and this folder.
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._file, 0)
+        except OSError:
+            os.close(self._file)
+            raise
 
     @contextlib.contextmanager
     def redirect(self, document: str, on_output: Callable[[str], None]) -> Iterator[None]:
@@ -74,7 +79,9 @@ class StderrCapture:
             if usual_stderr is not None:
                 os.dup2(usual_stderr, _STDERR)
                 os.close(usual_stderr)
-                on_output(self._take_output(header))
+                # An error here must not replace that of the block.
+                with contextlib.suppress(OSError, ValueError):
+                    on_output(self._take_output(header))
 
     def _begin(self, header: bytes) -> int | None:
         """A descriptor of the usual standard error; None when it stays in use.

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from ocrd.files import is_locked
 from ocrd.journal.database import Database
 from ocrd.journal.history import JobHistory
 from ocrd.journal.jobs import JobQueue
@@ -21,7 +23,10 @@ from ocrd.journal.rows import Job, JobState
 from ocrd.journal.schema import FILE_NAME
 from ocrd.journal.status import StatusBoard
 
-__all__ = ["FILE_NAME", "Job", "JobState", "Journal"]
+__all__ = ["FILE_NAME", "LOCK_FILE_NAME", "Job", "JobState", "Journal"]
+
+# The lock that a running daemon holds, in the same folder.
+LOCK_FILE_NAME = "daemon.lock"
 
 
 class Journal:
@@ -43,6 +48,7 @@ class Journal:
         *,
         clock: Callable[[], float] = time.time,
         busy_timeout_s: float = 10.0,
+        in_use: Callable[[], bool] | None = None,
     ) -> None:
         """Open the journal in ``folder``; create it when it is missing.
 
@@ -50,12 +56,17 @@ class Journal:
             folder: The state folder.
             clock: Seconds since 1970.
             busy_timeout_s: Seconds to wait while another process writes.
+            in_use: Whether a daemon uses it. An older journal in use is not converted. The daemon
+                itself, which holds its own lock, passes a function that returns False.
 
         Raises:
+            OutdatedJournalError: A daemon of an older ocrd uses it.
             JournalError: It cannot be used.
         """
         self.folder = folder
-        self._database = Database(folder, busy_timeout_s)
+        self._database = Database(
+            folder, busy_timeout_s, in_use=in_use or partial(is_locked, folder / LOCK_FILE_NAME)
+        )
         self.jobs = JobQueue(self._database, clock)
         self.history = JobHistory(self._database)
         self.pages = PageStore(self._database)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,13 @@ class Database:
     Every method raises JournalError when the database cannot be used.
     """
 
-    def __init__(self, folder: Path, busy_timeout_s: float) -> None:
+    def __init__(self, folder: Path, busy_timeout_s: float, *, in_use: Callable[[], bool]) -> None:
         """Open the database in ``folder``; create it when it is missing.
 
         Args:
             folder: The state folder.
             busy_timeout_s: Seconds to wait while another process writes.
+            in_use: Whether a daemon uses the database; then it is not migrated.
         """
         self.folder = folder
         self._lock = threading.RLock()
@@ -46,7 +47,7 @@ class Database:
             # A job that was accepted survives a power cut.
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
-            migrate(self._connection)
+            migrate(self._connection, in_use=in_use)
 
     def close(self) -> None:
         """Close the connection."""

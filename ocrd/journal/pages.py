@@ -28,6 +28,10 @@ class PageStore:
         )
         return [EncodedReading(row["page"], row["reading"]) for row in rows]
 
+    def clear(self, job: str) -> None:
+        """Forget the pages: they are read again."""
+        self._database.run("DELETE FROM pages WHERE job = ?", job)
+
     def page_count(self, job: str) -> int:
         """The number of pages so far."""
         rows = self._database.run("SELECT COUNT(*) AS n FROM pages WHERE job = ?", job)

@@ -62,7 +62,7 @@ def job_from_row(row: Row) -> Job:
         id=row["id"],
         path=path_from_bytes(row["path"]),
         inbox=None if row["inbox"] == SUBMITTED else Path(row["inbox"]),
-        fingerprint=Fingerprint(row["device"], row["inode"], row["size"], row["mtime_ns"]),
+        fingerprint=_fingerprint(row),
         state=JobState(row["state"]),
         crashes=row["crashes"],
         attempts=row["attempts"],
@@ -107,6 +107,14 @@ def fingerprint_values(fingerprint: Fingerprint) -> tuple[int, int, int, int]:
         _signed(fingerprint.inode),
         _signed(fingerprint.size),
         _signed(fingerprint.mtime_ns),
+    )
+
+
+def _fingerprint(row: Row) -> Fingerprint:
+    # A time before 1970 is negative; the other values never are.
+    mask = (1 << 64) - 1
+    return Fingerprint(
+        row["device"] & mask, row["inode"] & mask, row["size"] & mask, row["mtime_ns"]
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 
-from ocrd.errors import JournalError
+from ocrd.errors import JournalError, OutdatedJournalError
 
 FILE_NAME = "journal.sqlite3"
 VERSION = 4
@@ -80,10 +81,15 @@ def use_wal(connection: sqlite3.Connection, busy_timeout_s: float) -> None:
             return
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: sqlite3.Connection, *, in_use: Callable[[], bool]) -> None:
     """Create or convert the tables, once, even when two processes open a new journal together.
 
+    Args:
+        connection: The journal.
+        in_use: Whether a daemon uses the journal, which is of an older ocrd if the version is.
+
     Raises:
+        OutdatedJournalError: A daemon of an older ocrd uses it.
         JournalError: The journal is from a newer ocrd.
         sqlite3.Error: The journal cannot be used.
     """
@@ -97,6 +103,8 @@ def migrate(connection: sqlite3.Connection) -> None:
             raise JournalError(
                 f"the journal has version {version}, but this ocrd knows {VERSION}; update ocrd"
             )
+        if 0 < version < VERSION and in_use():
+            raise OutdatedJournalError("a daemon of an older ocrd is running; run: ocrd restart")
         for statement in _steps(version).split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -38,6 +38,7 @@ from ocrd.worker.startup import Startup
 if TYPE_CHECKING:
     from ocrd.engine.runtime.devices import Devices
     from ocrd.engine.runtime.engine_runner import EngineRunner
+    from ocrd.worker.document_reader import DocumentReader
 
 HEARTBEAT_INTERVAL_S = 5.0
 
@@ -73,16 +74,8 @@ class Child:
         self._working.set()
         threading.Thread(target=self._send_heartbeats, name="heartbeat", daemon=True).start()
         os.environ.update(missing_variables(setup.environment, os.environ))
-        runner = self._load(setup)
-        if runner is None:
-            return
-        # Imported only now: a model that is missing is reported before Pillow and pdfium load.
-        from ocrd.documents.library_warnings import LibraryWarningLog
-        from ocrd.worker.document_reader import DocumentReader
-
-        warning_log = LibraryWarningLog(paths.state_dir())
-        reader = DocumentReader(runner, self.send, warning_log=warning_log)
-        while True:
+        reader = self._make_ready(setup)
+        while reader is not None:
             self._working.clear()
             requests = decode_requests(self._lines.get()).requests
             self._working.set()
@@ -112,36 +105,48 @@ class Child:
         self.send(LogRecord(level, event.pop("event"), dict(event)))
         raise structlog.DropEvent
 
-    def _load(self, setup: WorkerSetup) -> EngineRunner | None:
-        """Returns None when the model cannot be loaded, which has been reported then."""
-        startup = Startup(setup, self.send, devices=self._devices)
+    def _make_ready(self, setup: WorkerSetup) -> DocumentReader | None:
+        """Returns None when nothing can be read, which has been reported then."""
         try:
-            runner = startup.run()
+            return self._load(setup)
         except OcrdError as error:
             kind = "model" if isinstance(error, ModelError) else "engine"
             self.send(StartFailed(kind, str(error)))  # type: ignore[arg-type]
-            return None
-        except Exception as error:  # a torch that cannot be imported, for example
+        except Exception as error:  # a torch or pdfium that cannot be imported, for example
             structlog.get_logger(component="worker").exception("the engine cannot be started")
             message = f"the engine cannot be started ({type(error).__name__}: {error})"
             self.send(StartFailed("engine", message))
-            return None
-        import torch
-        import transformers
+        return None
 
-        info = BackendInfo(
-            device=runner.primary.device,
-            dtype=runner.primary.dtype,
-            mode=runner.mode,
-            torch=torch.__version__,
-            transformers=transformers.__version__,
-            model=startup.model_identity(),
-            skipped=runner.skipped,
-            batch=runner.batch,
-            tuned=asdict(runner.tuning),
-        )
-        self.send(WorkerReady(info))
-        return runner
+    def _load(self, setup: WorkerSetup) -> DocumentReader:
+        startup = Startup(setup, self.send, devices=self._devices)
+        runner = startup.run()
+        # Imported only now: a model that is missing is reported before Pillow and pdfium load. But
+        # before the worker is ready: it must not die over its first document because of them.
+        from ocrd.documents.library_warnings import LibraryWarningLog
+        from ocrd.worker.document_reader import DocumentReader
+
+        warning_log = LibraryWarningLog(paths.state_dir())
+        reader = DocumentReader(runner, self.send, warning_log=warning_log)
+        self.send(WorkerReady(_describe(runner, startup)))
+        return reader
+
+
+def _describe(runner: EngineRunner, startup: Startup) -> BackendInfo:
+    import torch
+    import transformers
+
+    return BackendInfo(
+        device=runner.primary.device,
+        dtype=runner.primary.dtype,
+        mode=runner.mode,
+        torch=torch.__version__,
+        transformers=transformers.__version__,
+        model=startup.model_identity(),
+        skipped=runner.skipped,
+        batch=runner.batch,
+        tuned=asdict(runner.tuning),
+    )
 
 
 def missing_variables(wanted: Mapping[str, str], present: Mapping[str, str]) -> dict[str, str]:

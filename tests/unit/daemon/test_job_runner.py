@@ -239,3 +239,11 @@ def test_a_file_from_the_future_is_not_taken_for_an_unfinished_one(bench: JobBen
     assert path.stat().st_mtime > time.time()
     bench.run(reads(then=DAMAGED))
     assert bench.counts() == {"failed": 1}
+
+
+def test_a_page_that_cannot_be_decoded_is_read_again(bench: JobBench) -> None:
+    bench.drop()
+    bench.run(reads(EncodedReading(0, '{"from": "another version"}')))
+    assert bench.counts() == {"queued": 1}
+    bench.run(reads(page(0)))
+    assert bench.backend.first_pages == [0, 0] and bench.counts() == {"done": 1}

@@ -220,6 +220,8 @@ def test_an_inode_beyond_63_bits_is_kept(journal: Journal) -> None:
     large = Fingerprint(1, 2**64 - 5, 3, 4)
     assert journal.jobs.add(INBOX / "a.png", INBOX, fingerprint=large)
     assert journal.jobs.is_known(INBOX / "a.png", large)
+    taken = journal.jobs.take()
+    assert taken is not None and taken.fingerprint == large
 
 
 def test_new_contents_in_an_inbox_replace_the_failure(journal: Journal) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ocrd.errors import JournalError
+from ocrd.control.lock import single_instance
+from ocrd.control.status import read_daemon
+from ocrd.errors import JournalError, OutdatedJournalError
 from ocrd.journal import FILE_NAME, Journal
 from tests.unit.journal.samples import FINGERPRINT, reading, sqlite
 
@@ -132,3 +134,25 @@ def test_no_error_of_sqlite_leaves_the_journal(tmp_path: Path) -> None:
     journal.close()
     with pytest.raises(JournalError):
         journal.status.publish_pause("on battery")
+
+
+def test_a_command_does_not_convert_the_journal_of_a_running_older_daemon(tmp_path: Path) -> None:
+    Journal(tmp_path).close()
+    with contextlib.closing(sqlite(tmp_path)) as database:
+        database.executescript(
+            "DROP INDEX jobs_to_notify; ALTER TABLE jobs RENAME COLUMN notified TO told;"
+            "CREATE INDEX jobs_untold ON jobs (changed) WHERE told = 0;"
+            "ALTER TABLE status RENAME TO facts; PRAGMA user_version = 3"
+        )
+    with single_instance(tmp_path):
+        with pytest.raises(OutdatedJournalError, match="ocrd restart"):
+            Journal(tmp_path)
+        assert read_daemon(tmp_path) is None  # `ocrd restart` goes on
+        Journal(tmp_path, in_use=lambda: False).close()  # the new daemon itself
+        Journal(tmp_path).close()
+
+
+def test_a_command_opens_the_journal_of_a_running_daemon_of_its_version(tmp_path: Path) -> None:
+    with single_instance(tmp_path):
+        Journal(tmp_path).close()
+        Journal(tmp_path).close()
