@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint format config-docs dist platforms homebrew clean
+.PHONY: setup demo check test lint format config-docs dist platforms homebrew clean
 
 setup: $(STAMP)
 
@@ -18,10 +18,17 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/ocrd demo
 
+# One thread for each process: threads of several processes that wait for each other on few cores take many times
+# as long.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+# Lint and the fast unit tests, in less than a minute.
+check: setup lint
+	$(PYTEST) -m "not slow" tests/unit
+
+# Everything, with the coverage of the process that runs the tests.
 test: setup lint
-	# Most tests wait for processes that they started: two at a time, and one thread for each, since threads of
-	# several processes that wait for each other on two cores take many times as long.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(PYTEST) --cov --cov-report=term:skip-covered
 
 lint: setup
 	$(BIN)/ruff check .

@@ -20,6 +20,8 @@ from tools.check_dist import (
     wheel_metadata,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_source_distribution_is_complete_and_builds_the_same_wheel(tmp_path: Path) -> None:
     sdist, wheel = build(ROOT, tmp_path / "dist")

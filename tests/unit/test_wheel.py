@@ -10,6 +10,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parents[2]
 SHIPPED = (
     *("docs/hazel.md", "launchd/agent.plist", "launchd/quick-action/Info.plist"),

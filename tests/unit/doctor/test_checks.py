@@ -67,6 +67,7 @@ def test_a_missing_device_fails_with_the_engines_exit_code(config: Config) -> No
     assert plan.exit_code == ExitCode.ENGINE
 
 
+@pytest.mark.slow
 def test_torch_is_asked_in_another_process(config: Config) -> None:
     answer = probe_torch(config)
     assert answer["machine"]["memory_bytes"] > 10**9

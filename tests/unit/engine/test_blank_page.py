@@ -13,6 +13,9 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from ocrd.engine.blank_page import is_blank
 from tools.render_text import TRAINED_FONTS, UNSEEN_FONTS, font_path
 
+pytestmark = pytest.mark.slow
+
+
 Colour = tuple[int, int, int]
 PAPER = (238, 234, 226)
 # A4 at 150 dpi, where a cell is a pixel.

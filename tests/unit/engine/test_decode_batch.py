@@ -16,6 +16,9 @@ from ocrd.engine.nn.kv_cache import KVCache
 from ocrd.engine.nn.network import Network
 from ocrd.engine.special_tokens import SpecialTokens
 
+pytestmark = pytest.mark.slow
+
+
 GOLDEN = Path(__file__).parents[2] / "data/golden"
 LENGTHS = (12, 40, 7, 25, 3)
 PLAIN = DecodeLimits(max_new_tokens=40, ngram_size=0, stop_repetition=False)

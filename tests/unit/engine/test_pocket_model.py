@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from tokenizers import Tokenizer
 
 from ocrd import paths
@@ -15,6 +16,9 @@ from ocrd.files import hash_file
 from ocrd.tasks import prompt_text
 from tools.measure_pocket import grounded_scores, iou, text_error_rate
 from tools.render_text import TRAINED_FONTS
+
+pytestmark = pytest.mark.slow
+
 
 POCKET = paths.POCKET_MODEL
 

@@ -18,6 +18,9 @@ from ocrd.engine.recognizer import DeepSeekOCR
 from ocrd.errors import UsageError
 from ocrd.types import PageReading
 
+pytestmark = pytest.mark.slow
+
+
 GREETING = paths.POCKET_MODEL / "demo" / "greeting.png"
 
 

@@ -8,12 +8,15 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from watchdog.events import FileCreatedEvent
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
 from ocrd.inbox.watcher import FolderWatcher
 from tests.unit.inbox.box import Box, names
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_root_that_is_deleted_and_created_again_is_watched_again(box: Box) -> None:

@@ -6,6 +6,7 @@ import argparse
 import random
 from pathlib import Path
 
+import pytest
 import torch
 
 from ocrd.engine.recognizer import DeepSeekOCR
@@ -15,6 +16,8 @@ from tools.pocket_model import EOS_ID, build_tokenizer
 from tools.pocket_optimizers import rate_factor
 from tools.render_text import CHARACTERS, MAX_CHARACTERS, MAX_LINES, draw
 from tools.train_pocket import TrainingRun
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_same_seed_and_step_draw_the_same_batch() -> None:

@@ -23,6 +23,9 @@ from tests.unit.engine.grounding.outputs import (
     texts_of,
 )
 
+pytestmark = pytest.mark.slow
+
+
 TOKEN = re.compile(r"<\|/?(?:ref|det)\|>|<\|(?:grounding|User|Assistant)\|>|<｜[^\n]{0,40}?｜>")
 C0 = re.compile(r"[\x00-\x08\x0b-\x1f]")
 

@@ -22,6 +22,8 @@ from tests.unit.engine.runtime.fake_devices import (
     started,
 )
 
+pytestmark = pytest.mark.slow
+
 
 class TokenCounts:
     def __init__(self) -> None:
