@@ -188,3 +188,11 @@ def test_the_layers_are_those_of_the_contract() -> None:
     layers = [layer.replace("ocrd.", "") for layer in contract["layers"]]
     section = read("docs/architecture.md").split("## Layers")[1].split("\n## ")[0]
     assert [line.strip() for line in section.splitlines() if line.startswith("    ")] == layers
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_make_target_that_is_named_exists(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    code = "\n".join(code_of(read(name)))
+    named = set(re.findall(r"\bmake ([a-z-]+)", code))
+    assert sorted(named - targets) == []
