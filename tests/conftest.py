@@ -9,6 +9,9 @@ import atexit
 import os
 import socket
 import tempfile
+from pathlib import Path
+
+import pytest
 
 _home = tempfile.TemporaryDirectory(prefix="ocrd-hf-")
 atexit.register(_home.cleanup)
@@ -27,3 +30,10 @@ os.environ.update(
 )
 # Threads of several processes that wait for each other on few cores take many times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every integration test counts as slow."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent / "integration"):
+            item.add_marker(pytest.mark.slow)
