@@ -32,8 +32,8 @@ MAX_PACKET_BYTES = 200_000
 MAX_DESCRIPTORS = 8
 # Received descriptors are kept above this number, out of the way of those that they become.
 FIRST_KEPT_DESCRIPTOR = 200
-# Variables with these prefixes act when Python, a library of the system or torch starts.
-START_VARIABLES = ("PYTHON", "LD_", "OMP_", "MKL_", "TORCH", "KMP_")
+# Variables with these prefixes act when Python or a library of the system starts.
+START_VARIABLES = ("PYTHON", "LD_", "OMP_", "MKL_", "KMP_")
 # These change nothing that a test looks at; folders of modules are compared apart.
 HARMLESS_VARIABLES = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONPATH")
 

@@ -32,7 +32,7 @@ def wait_until(condition: Callable[[], object], what: str, *, timeout_s: float =
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 class Service:

@@ -31,7 +31,6 @@ def test_a_device_whose_self_test_kills_every_worker_is_not_used_during_the_cool
     assert gpu.service.stop() == 0
 
 
-@pytest.mark.real_processes  # a forked worker does not always end with its own exit code
 @pytest.mark.timeout(300)  # starts nine workers
 def test_a_worker_that_crashes_or_hangs_is_replaced_and_the_page_is_read(gpu: FakeGpu) -> None:
     crashes = ("segv", "kill", "exit", "hang")

@@ -112,9 +112,16 @@ def test_a_killed_daemon_is_restarted_and_its_page_is_read_again(mac: MacHome) -
     mac.write_script(throttle=0.2)
     for number in range(5):
         shutil.copyfile(PICTURES / "note.png", mac.inbox / f"{number}.png")
+    killed: list[int] = []
+
+    def next_pid() -> int | None:
+        status = mac.status()
+        return status["pid"] if status["running"] and status["pid"] not in killed else None
+
     for _ in range(3):
-        wait_until(lambda: mac.status()["running"], "the daemon")
-        os.kill(mac.status()["pid"], signal.SIGKILL)
+        wait_until(next_pid, "the daemon")
+        killed.append(mac.status()["pid"])
+        os.kill(killed[-1], signal.SIGKILL)
     for number in range(5):
         wait_until((mac.inbox / f"{number}.png.json").exists, f"{number}.png", timeout_s=100)
     assert mac.exit_codes() == [-signal.SIGKILL] * 3
