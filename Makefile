@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo check test lint format config-docs dist platforms homebrew clean
+.PHONY: setup demo check test unit all-tests lint format config-docs dist platforms homebrew clean
 
 setup: $(STAMP)
 
@@ -18,18 +18,25 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/ocrd demo
 
-# One thread for each process: threads of several processes that wait for each other on few cores take many times
-# as long.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+# One thread for each process: threads of several processes that wait for each other on few cores take many times as
+# long. Byte code is written: short processes would spend most of their time on compiling their modules again.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 # Lint and the fast unit tests, in less than a minute.
-check: setup lint
+check: setup
+	$(MAKE) --jobs 2 lint unit
+
+# Lint, all tests, and the coverage.
+test: setup
+	$(MAKE) --jobs 2 lint all-tests
+
+unit: setup
 	$(PYTEST) -m "not slow" tests/unit
 
-# Everything. Coverage is measured by the fast unit tests alone: tracing the others would take a minute more.
-test: setup lint
-	$(PYTEST) -m "not slow" tests/unit --cov --cov-report=term:skip-covered
-	$(PYTEST) -m slow
+# Coverage is measured by the fast unit tests alone: tracing the others would take a minute more.
+all-tests: setup
+	$(PYTEST) --cov --cov-report=
+	@echo "The fast unit tests cover $$($(BIN)/python -m coverage report --format=total) % of the code."
 
 lint: setup
 	$(BIN)/ruff check .

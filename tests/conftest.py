@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fork_server.client import start_servers
+
 _home = tempfile.TemporaryDirectory(prefix="ocrd-hf-")
 atexit.register(_home.cleanup)
 
@@ -33,7 +35,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every integration test counts as slow."""
+    """Every integration test counts as slow, and no slow test measures coverage."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent / "integration"):
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.no_cover)
+
+
+def pytest_configure() -> None:
+    # Once for each run: the processes of pytest-xdist inherit the variable that leads to them.
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        start_servers()

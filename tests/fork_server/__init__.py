@@ -1,8 +1,8 @@
 """Processes that tests start by forking a warm process, because imports take most of a start.
 
 A worker's start is 3 s of processor time for importing torch and transformers and 0.2 s for
-everything else; a command's is 0.1 s and 0.03 s. So each test session has two servers, each one
-a process that has imported a set of modules and does nothing but fork:
+everything else; a command's is 0.1 s and 0.03 s. So each test run has two servers, each one a
+process that has imported a set of modules and does nothing but fork:
 
 * ``parent`` forks commands and daemons, which tests start with `tests.fork_server.client`;
 * ``worker`` forks workers, which the daemon under test starts with subprocess as ever. In place of

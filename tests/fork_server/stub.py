@@ -28,8 +28,8 @@ def main() -> None:
         answer = json.loads(server.recv(1000) or b"{}")
         if "real" in answer:
             os.execv(argv[0], argv)
-        # This process keeps the pipes open, so that they close when it ends: a daemon that found its
-        # worker's pipe closed waits only a moment for the exit code.
+        # The pipes stay open here too, so that they close when this process ends: a daemon that
+        # finds its worker's pipe closed waits only a moment for the exit code.
         status = json.loads(server.recv(1000) or b'{"status": 9}')["status"]
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:

@@ -22,7 +22,6 @@ from tests.fork_server.client import (
     Process,
     run_program,
     start_program,
-    start_servers,
 )
 
 TIMEOUT_S = 60.0
@@ -135,11 +134,6 @@ class Home:
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.call("status", "--json"))
         return found
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _servers() -> None:
-    start_servers()
 
 
 @pytest.fixture(autouse=True)
