@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -30,6 +31,10 @@ os.environ.update(
     HF_HUB_DOWNLOAD_TIMEOUT="1",
     HF_HUB_ETAG_TIMEOUT="2",
 )
+# A shell starts background commands with SIGINT ignored, which all processes of the tests would
+# inherit.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Threads of several processes that wait for each other on few cores take many times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
