@@ -60,8 +60,9 @@ def start_servers() -> None:
 def _end(server: subprocess.Popen[bytes], log: Path) -> None:
     assert server.stdin is not None
     server.stdin.close()
-    if server.wait() != 0:
-        print(f"a fork server failed:\n{log.read_text()}", file=sys.stderr)
+    code = server.wait()
+    if code != 0:
+        print(f"a fork server ended with {code}:\n{log.read_text()}", file=sys.stderr)
 
 
 class ForkedProcess:
