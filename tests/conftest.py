@@ -49,9 +49,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
-    # A shell starts background jobs with SIGINT ignored, which every process below would inherit.
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Once for each run: the processes of pytest-xdist inherit the variable that leads to them.
     if "PYTEST_XDIST_WORKER" not in os.environ:
         start_servers()
